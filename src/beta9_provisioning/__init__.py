@@ -1,0 +1,1 @@
+"""Beta9 Provisioning: a self-hosted control plane for complete Beta9 environments."""

@@ -1,0 +1,80 @@
+"""The job queue: Dramatiq on Redis. A message is a hint that carries one id; losing it loses nothing."""
+
+import dramatiq
+import redis
+from dramatiq.brokers.redis import RedisBroker
+
+NAMESPACE = "provisioning"
+QUEUE = "jobs"
+BACKLOG_KEY = f"{NAMESPACE}:{QUEUE}"
+"""Redis list whose length is the backlog."""
+
+_TIMEOUT_SECONDS = 2.0
+
+
+class QueueUnavailable(Exception):
+    """Redis could not be reached; the message says where, why and what to do."""
+
+
+def redis_client(url: str) -> redis.Redis:
+    """Return a client that gives up after 2 s instead of waiting without bound."""
+    return redis.Redis.from_url(
+        url,
+        socket_connect_timeout=_TIMEOUT_SECONDS,
+        socket_timeout=_TIMEOUT_SECONDS,
+        health_check_interval=15,
+    )
+
+
+def make_broker(url: str) -> RedisBroker:
+    """Return a broker without middleware that retries: whoever sends again is the reconciler."""
+    broker = RedisBroker(  # type: ignore[no-untyped-call]
+        client=redis_client(url), namespace=NAMESPACE, middleware=[]
+    )
+    broker.declare_queue(QUEUE)
+    return broker
+
+
+class Queue:
+    """Sends hints to the workers, and knows the backlog."""
+
+    def __init__(self, url: str) -> None:
+        self._where = url.rsplit("@", 1)[-1]
+        self._client = redis_client(url)
+        self._broker = make_broker(url)
+
+    def send(self, actor: str, identifier: str) -> None:
+        """Send one message.
+
+        Raises:
+            QueueUnavailable: when Redis does not take it.
+        """
+        message: dramatiq.Message[object] = dramatiq.Message(
+            queue_name=QUEUE, actor_name=actor, args=(identifier,), kwargs={}, options={}
+        )
+        try:
+            self._broker.enqueue(message)
+        except (redis.RedisError, dramatiq.errors.ConnectionError) as error:
+            raise self._unavailable(error) from error
+
+    def backlog(self) -> int:
+        """Return how many messages wait.
+
+        Raises:
+            QueueUnavailable: when Redis does not answer.
+        """
+        try:
+            return int(self._client.llen(BACKLOG_KEY))
+        except redis.RedisError as error:
+            raise self._unavailable(error) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._broker.close()
+        self._client.close()
+
+    def _unavailable(self, error: Exception) -> QueueUnavailable:
+        return QueueUnavailable(
+            f"No connection to Redis at {self._where}: {error}. "
+            "Check REDIS_URL, and that Redis is running and takes this password."
+        )

@@ -1,0 +1,169 @@
+"""Tables: environments, their operations, attempts and events. Invariants are constraints here."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, MetaData, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from beta9_provisioning.lifecycle import FINAL, RUNNING, EnvironmentStatus, Kind, OperationStatus
+
+
+def _sql_list(values: object) -> str:
+    return ", ".join(f"'{value}'" for value in sorted(values))  # type: ignore[call-overload]
+
+
+_FINAL = _sql_list(FINAL)
+_RUNNING = _sql_list(RUNNING)
+
+
+class Base(DeclarativeBase):
+    """Base of all tables."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012  SQLAlchemy's own declaration
+        str: Text,
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+    }
+
+
+class EnvironmentRow(Base):
+    """What a user owns. `status` follows from the latest operation and is written with it."""
+
+    __tablename__ = "environments"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    name: Mapped[str]
+    provider: Mapped[str]
+    region: Mapped[str]
+    account_id: Mapped[str | None]
+    config: Mapped[dict[str, Any]]
+    deletion_protection: Mapped[bool]
+    status: Mapped[str]
+    outputs: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    last_event: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    __table_args__ = (
+        CheckConstraint(f"status IN ({_sql_list(EnvironmentStatus)})", name="status"),
+        Index(
+            "uq_environments_live_name", "owner", "name", unique=True,
+            postgresql_where=text("status <> 'destroyed'"),
+        ),
+        Index("ix_environments_page", "owner", text("created_at DESC"), text("id DESC")),
+    )  # fmt: skip
+
+
+class OperationRow(Base):
+    """One request for change; `number` counts an environment's operations from 1."""
+
+    __tablename__ = "operations"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    environment_id: Mapped[str] = mapped_column(ForeignKey("environments.id"))
+    number: Mapped[int]
+    kind: Mapped[str]
+    status: Mapped[str]
+    reason: Mapped[str | None]
+    error: Mapped[dict[str, Any] | None]
+    config: Mapped[dict[str, Any]]
+    progress: Mapped[dict[str, Any] | None]
+    requested_by: Mapped[str]
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    cancel_requested_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint(f"kind IN ({_sql_list(Kind)})", name="kind"),
+        CheckConstraint(f"status IN ({_sql_list(OperationStatus)})", name="status"),
+        CheckConstraint(f"(status IN ({_FINAL})) = (finished_at IS NOT NULL)", name="finished"),
+        Index("uq_operations_number", "environment_id", "number", unique=True),
+        # One operation touches the cloud at a time; a destroy may wait behind it, but only one.
+        Index(
+            "uq_operations_running", "environment_id", unique=True,
+            postgresql_where=text(f"status IN ({_RUNNING})"),
+        ),
+        Index(
+            "uq_operations_live_build", "environment_id", unique=True,
+            postgresql_where=text(f"kind <> 'destroy' AND status NOT IN ({_FINAL})"),
+        ),
+        Index(
+            "uq_operations_live_destroy", "environment_id", unique=True,
+            postgresql_where=text(f"kind = 'destroy' AND status NOT IN ({_FINAL})"),
+        ),
+        Index("ix_operations_queued", "created_at", postgresql_where=text("status = 'queued'")),
+    )  # fmt: skip
+
+
+class AttemptRow(Base):
+    """One worker's try at an operation, held by a lease."""
+
+    __tablename__ = "attempts"
+
+    lease_token: Mapped[UUID] = mapped_column(primary_key=True)
+    operation_id: Mapped[str] = mapped_column(ForeignKey("operations.id"))
+    number: Mapped[int]
+    worker: Mapped[str]
+    liveness_key: Mapped[int] = mapped_column(BigInteger)
+    started_at: Mapped[datetime]
+    heartbeat_at: Mapped[datetime]
+    lease_expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    outcome: Mapped[str | None]
+
+    __table_args__ = (
+        Index("uq_attempts_number", "operation_id", "number", unique=True),
+        Index(
+            "uq_attempts_live", "operation_id", unique=True, postgresql_where=text("ended_at IS NULL")
+        ),
+    )  # fmt: skip
+
+
+class EventRow(Base):
+    """The journal: what happened to an environment, numbered without gaps in the order of commit."""
+
+    __tablename__ = "events"
+
+    environment_id: Mapped[str] = mapped_column(ForeignKey("environments.id"), primary_key=True)
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    operation_id: Mapped[str | None] = mapped_column(ForeignKey("operations.id"))
+    type: Mapped[str]
+    message: Mapped[str]
+    data: Mapped[dict[str, Any]]
+
+    __table_args__ = (
+        # Metrics count status changes from history.
+        Index(
+            "ix_events_status", text("(data->>'to')"),
+            postgresql_where=text("type = 'environment.status'"),
+        ),
+    )  # fmt: skip
+
+
+class IdempotencyRow(Base):
+    """The first answer to a create with an Idempotency-Key."""
+
+    __tablename__ = "idempotency_keys"
+
+    owner: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    request_digest: Mapped[str]
+    environment_id: Mapped[str] = mapped_column(ForeignKey("environments.id"))
+    response: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]

@@ -1,0 +1,44 @@
+"""Stopping a running operation: one request, one reason, seen by everything the operation started."""
+
+import threading
+from enum import StrEnum
+
+
+class StopReason(StrEnum):
+    """Why an operation was asked to stop before its end."""
+
+    CANCELLED = "cancelled"
+    WORKER_STOPPED = "worker_stopped"
+    LEASE_LOST = "lease_lost"
+
+
+class Stop:
+    """A stop request that can be made from any thread; the first reason counts."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._reason: StopReason | None = None
+        self._branches: list[threading.Event] = []
+        self.event = self.branch()
+
+    @property
+    def reason(self) -> StopReason | None:
+        """The reason of the first request; None when nobody has asked."""
+        return self._reason
+
+    def request(self, reason: StopReason) -> None:
+        """Ask the operation to stop."""
+        with self._lock:
+            if self._reason is None:
+                self._reason = reason
+            for branch in self._branches:
+                branch.set()
+
+    def branch(self) -> threading.Event:
+        """Return an event that is set with the request, and that may be set alone to stop one part."""
+        event = threading.Event()
+        with self._lock:
+            self._branches.append(event)
+            if self._reason is not None:
+                event.set()
+        return event

@@ -1,0 +1,263 @@
+"""The configuration a user posts: what an environment shall be.
+
+Everything but `name`, `cloud` and `beta9.domain` has a default. The models are strict about shape
+(unknown fields and wrong types are refused) and know no settings: which regions an installation
+allows is checked by `environments.rules`.
+"""
+
+import re
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+ROLE_NAME = "Beta9Provisioner"
+_ROLE_ARN = re.compile(r"^arn:aws(?:-[a-z]+)*:iam::(?P<account>\d{12}):role/(?P<name>[\w+=,.@/-]{1,512})$")
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$")]
+LabelKey = Annotated[
+    str,
+    StringConstraints(
+        max_length=317,
+        pattern=r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$",
+    ),
+]
+LabelValue = Annotated[
+    str, StringConstraints(max_length=63, pattern=r"^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$")
+]
+TagKey = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+TagValue = Annotated[str, StringConstraints(max_length=256)]
+Domain = Annotated[
+    str,
+    StringConstraints(
+        max_length=253, pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])$"
+    ),
+]
+
+
+class Section(BaseModel):
+    """Base of every section: unknown fields are refused, values are not coerced."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+
+class Provider(StrEnum):
+    """Clouds an environment can live in."""
+
+    AWS = "aws"
+    GCP = "gcp"
+
+
+class Size(StrEnum):
+    """T-shirt size of a cluster or a data store."""
+
+    SMALL = "small"
+    MEDIUM = "medium"
+    LARGE = "large"
+
+
+class TaintEffect(StrEnum):
+    """Effect of a node taint, spelled as Kubernetes spells it."""
+
+    NO_SCHEDULE = "NoSchedule"
+    PREFER_NO_SCHEDULE = "PreferNoSchedule"
+    NO_EXECUTE = "NoExecute"
+
+
+# JSON and YAML carry enums as plain strings, which strict mode would refuse.
+_Lax = Field(strict=False)
+
+
+class Cloud(Section):
+    """Where the environment lives, and whom the worker becomes there."""
+
+    provider: Annotated[Provider, _Lax]
+    """Cloud provider: aws or gcp."""
+    region: Annotated[str, StringConstraints(min_length=1, max_length=40)]
+    """Region, one of the installation's ALLOWED_REGIONS."""
+    account_id: str | None = None
+    """AWS account: twelve digits, quoted."""
+    role_arn: str | None = None
+    """AWS role that the worker assumes; its name is Beta9Provisioner."""
+    external_id: Annotated[
+        str | None, StringConstraints(min_length=2, max_length=1224, pattern=r"^[\w+=,.@:/-]+$")
+    ] = None
+    """External ID that the role's trust policy demands."""
+    service_account: str | None = None
+    """Google service account that the worker impersonates (GCP only)."""
+
+    @field_validator("account_id", mode="before")
+    @classmethod
+    def _account_id_is_quoted(cls, value: object) -> object:
+        if isinstance(value, int | float):
+            raise ValueError(  # noqa: TRY004  pydantic reports ValueError, not TypeError
+                'quote it: write account_id: "123456789012". Unquoted, YAML and JSON read a number, '
+                "which loses leading zeros."
+            )
+        return value
+
+    @field_validator("account_id")
+    @classmethod
+    def _account_id_has_twelve_digits(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"\d{12}", value, re.ASCII):
+            raise ValueError('must be twelve digits, such as "123456789012"')
+        return value
+
+    @model_validator(mode="after")
+    def _provider_fields(self) -> Self:
+        if self.provider is Provider.AWS:
+            return self._check_aws()
+        if self.account_id or self.role_arn or self.external_id:
+            raise ValueError("account_id, role_arn and external_id belong to provider aws only")
+        if not self.service_account:
+            raise ValueError("service_account is required for provider gcp")
+        return self
+
+    def _check_aws(self) -> Self:
+        missing = [name for name in ("account_id", "role_arn") if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"{' and '.join(missing)} required for provider aws")
+        if self.service_account:
+            raise ValueError("service_account belongs to provider gcp only")
+        match = _ROLE_ARN.fullmatch(self.role_arn or "")
+        expected = f"arn:aws:iam::{self.account_id}:role/{ROLE_NAME}"
+        if match is None:
+            raise ValueError(f"role_arn is not an IAM role ARN; expected {expected}")
+        if match["name"].rsplit("/", 1)[-1] != ROLE_NAME:
+            raise ValueError(f"role_arn must name the role {ROLE_NAME}; expected {expected}")
+        if match["account"] != self.account_id:
+            raise ValueError(f"role_arn is a role of account {match['account']}, not of {self.account_id}")
+        return self
+
+
+class NodeTaint(Section):
+    """A taint on every node of the cluster's node group."""
+
+    key: LabelKey
+    value: LabelValue = ""
+    effect: Annotated[TaintEffect, _Lax]
+
+
+class Cluster(Section):
+    """The Kubernetes cluster."""
+
+    profile: Annotated[Size, _Lax] = Size.SMALL
+    """Size of the node group: small, medium or large."""
+    node_labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, max_length=50)
+    """Labels on every node."""
+    node_taints: list[NodeTaint] = Field(default_factory=list, max_length=50)
+    """Taints on every node."""
+    use_existing: bool = False
+    """Use a cluster that exists already, instead of creating one."""
+    existing_cluster_name: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    """Name of that cluster."""
+
+    @model_validator(mode="after")
+    def _existing(self) -> Self:
+        if self.use_existing != (self.existing_cluster_name is not None):
+            raise ValueError("use_existing: true and existing_cluster_name go together")
+        return self
+
+
+class Postgres(Section):
+    """The PostgreSQL database of Beta9."""
+
+    size: Annotated[Size, _Lax] = Size.SMALL
+    multi_az: bool = False
+    backup_retention_days: Annotated[int, Field(ge=1, le=35)] = 7
+    """Days that automatic backups are kept."""
+    storage_gb: Annotated[int, Field(ge=20, le=65536)] = 20
+    """Storage in GiB."""
+
+
+class Redis(Section):
+    """The Redis of Beta9."""
+
+    size: Annotated[Size, _Lax] = Size.SMALL
+    ha: bool = False
+    """Keep replicas and fail over by itself."""
+    num_replicas: Annotated[int, Field(ge=1, le=5)] = 1
+    """Replicas beside the primary when `ha` is set."""
+
+
+class ObjectStore(Section):
+    """The bucket of Beta9."""
+
+    bucket_prefix: Annotated[
+        str, StringConstraints(min_length=3, max_length=30, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
+    ] = "beta9"
+    """Start of the bucket's name; the environment's own suffix is added."""
+    versioning: bool = True
+    lifecycle_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+    """Days after which noncurrent versions expire; null keeps them."""
+
+
+class Data(Section):
+    """The environment's data stores."""
+
+    postgres: Postgres = Postgres()
+    redis: Redis = Redis()
+    object_store: ObjectStore = ObjectStore()
+
+
+class Workers(Section):
+    """Beta9's workers."""
+
+    gpu_enabled: bool = False
+    gpu_type: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,40}$")] | None = None
+    """GPU type, such as T4 or A10G."""
+    min_workers: Annotated[int, Field(ge=0, le=1000)] = 1
+    max_workers: Annotated[int, Field(ge=1, le=1000)] = 3
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        if self.min_workers > self.max_workers:
+            raise ValueError(
+                f"min_workers ({self.min_workers}) must not exceed max_workers ({self.max_workers})"
+            )
+        if self.gpu_enabled != (self.gpu_type is not None):
+            raise ValueError("gpu_enabled: true and gpu_type go together")
+        return self
+
+
+class Beta9(Section):
+    """Beta9 itself."""
+
+    domain: Domain
+    """Domain name under which the gateway is reached."""
+    version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")] | None = None
+    """Image tag of gateway and worker; null takes the version that the pinned chart names."""
+    workers: Workers = Workers()
+    enable_metrics: bool = True
+    enable_logging: bool = True
+
+
+class EnvironmentConfig(Section):
+    """Configuration of one Beta9 environment."""
+
+    name: Name
+    """Name: lower-case letters, digits and hyphens, starting with a letter."""
+    cloud: Cloud
+    cluster: Cluster = Cluster()
+    data: Data = Data()
+    beta9: Beta9
+    tags: dict[TagKey, TagValue] = Field(default_factory=dict, max_length=40)
+    """Tags on every cloud resource; keys may not start with aws: or beta9:."""
+    deletion_protection: bool = False
+    """Refuse to delete the environment while this is true."""
+
+    @field_validator("tags")
+    @classmethod
+    def _reserved_tags(cls, value: dict[str, str]) -> dict[str, str]:
+        for key in value:
+            if key.lower().startswith(("aws:", "beta9:")):
+                raise ValueError(f"tag key {key!r} is reserved; keys may not start with aws: or beta9:")
+        return value
+
+
+def json_schema() -> dict[str, object]:
+    """Return the configuration's JSON Schema (draft 2020-12), for editors and `GET /api/v1/schema`."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **EnvironmentConfig.model_json_schema(),
+    }

@@ -1,0 +1,132 @@
+"""What the API says about environments: the wire types of `/api/v1/environments`."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from beta9_provisioning.lifecycle import EnvironmentStatus, Kind, OperationStatus, Reason
+from beta9_provisioning.schemas.configuration import EnvironmentConfig, Provider
+
+
+class Wire(BaseModel):
+    """Base of the wire types; unknown fields are ignored, so that older clients read newer servers."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
+
+
+class OperationError(Wire):
+    """Why an operation failed."""
+
+    code: str
+    """Stable, machine-readable."""
+    message: str
+    """What happened."""
+    detail: str = ""
+    """Why, as far as it is known."""
+    remedy: str = ""
+    """What to do."""
+
+
+class Progress(Wire):
+    """How far the current operation is."""
+
+    step: str
+    """The current step, for people."""
+    done: int = 0
+    """Resources finished."""
+    total: int | None = None
+    """Resources in all; null until the plan is known."""
+
+
+class Operation(Wire):
+    """One request for change, and how it went."""
+
+    id: str
+    kind: Kind
+    status: OperationStatus
+    reason: Reason | None = None
+    attempt: int = 0
+    """How many times a worker has tried it."""
+    cancel_requested: bool = False
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class EnvironmentSummary(Wire):
+    """An environment in a list."""
+
+    environment_id: str
+    name: str
+    status: EnvironmentStatus
+    provider: Provider
+    region: str
+    account_id: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class Environment(EnvironmentSummary):
+    """An environment."""
+
+    deletion_protection: bool
+    config: EnvironmentConfig
+    outputs: dict[str, Any]
+    """Addresses and names of what was built; empty until it is ready. No secrets."""
+    error: OperationError | None
+    operation: Operation
+    """The latest operation."""
+    progress: Progress | None
+    """Null when no operation is running."""
+
+
+class EnvironmentPage(Wire):
+    """One page of a list, newest first."""
+
+    items: list[EnvironmentSummary]
+    next_cursor: str | None
+    """Pass it as `cursor` to read on; null on the last page."""
+
+
+class Event(Wire):
+    """One entry of an environment's history."""
+
+    id: int
+    """Counts up by one within an environment, without gaps; the id of the server-sent event."""
+    at: datetime
+    operation_id: str | None
+    type: str
+    """`environment.status`, `operation.*`, `step.*`, `terraform.*`, `helm.*`; unknown types may come."""
+    message: str
+    """In the past tense, for people."""
+    data: dict[str, Any]
+
+
+class EventPage(Wire):
+    """A stretch of an environment's history, oldest first."""
+
+    items: list[Event]
+    next_after: int | None
+    """Pass it as `after` to read on; null when there is nothing more yet."""
+
+
+class FieldProblem(Wire):
+    """One thing that is wrong with a request."""
+
+    field: str
+    """Where: a path such as `cloud.region`, `body`, `query.limit`."""
+    message: str
+    allowed: list[str] | None = None
+    """What is allowed, where that is a list."""
+
+
+class Problem(Wire):
+    """A problem document (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str | None = None
+    errors: Annotated[list[FieldProblem], Field(default_factory=list)]

@@ -1,0 +1,91 @@
+"""Settings of the service and the worker, read from the environment or `.env` at entry points only."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """One class for all settings. The name in the environment is the field's name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", frozen=True, use_attribute_docstrings=True, env_ignore_empty=True
+    )
+
+    database_url: str = "postgresql://postgres:postgres@localhost:5432/provisioning"
+    """PostgreSQL 15 or newer: the truth about every environment."""
+    redis_url: str = "redis://localhost:6379/0"
+    """Redis 7 or Valkey: the queue, which may be lost without losing work."""
+    workdir_base: Path = Path("/tmp/beta9-provisioning")  # noqa: S108  the deployment guide's default
+    """Directory for synthesized infrastructure and Terraform's working files, one folder an environment."""
+    max_environments_per_user: Annotated[int, Field(ge=1)] = 10
+    """Live environments one user may have."""
+    allowed_regions: Annotated[tuple[str, ...], NoDecode] = (
+        "us-east-1",
+        "us-east-2",
+        "us-west-2",
+        "eu-west-1",
+        "eu-central-1",
+        "ap-southeast-1",
+        "ap-northeast-1",
+    )
+    """Regions in which environments may be created, comma-separated."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe level that is logged."""
+    log_format: Literal["json", "console"] = "json"
+    """`json` for log collectors, `console` for people."""
+    api_host: str = "127.0.0.1"
+    """Address the API listens on; there is no authentication yet, so keep it private."""
+    api_port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """Port the API listens on."""
+    worker_threads: Annotated[int, Field(ge=1, le=64)] = 4
+    """Operations one worker runs at the same time."""
+    worker_metrics_host: str = "127.0.0.1"
+    """Address of the worker's own /metrics."""
+    worker_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 9101
+    """Port of the worker's own /metrics; 0 turns it off."""
+    lease_seconds: Annotated[float, Field(ge=2)] = 45.0
+    """Seconds after its last heartbeat at which a silent worker's operation is taken from it."""
+    reconcile_seconds: Annotated[float, Field(gt=0)] = 2.0
+    """Seconds between two rounds of the reconciler."""
+    terraform_binary: str = "terraform"
+    """Terraform 1.11+ or OpenTofu 1.10+: a name on PATH or a path."""
+    terraform_cli_config: Path | None = None
+    """Terraform CLI configuration that names the provider mirror; none uses Terraform's own defaults."""
+    helm_binary: str = "helm"
+    """Helm 4: a name on PATH or a path."""
+    kubectl_binary: str = "kubectl"
+    """kubectl: a name on PATH or a path."""
+    chart_source: str = ""
+    """Where the pinned charts are: a directory, or an oci:// prefix of your own registry."""
+    ingress_controller: Literal["traefik"] = "traefik"
+    """Ingress controller that is installed into every cluster (ADR 1)."""
+    s3_path_style: bool = False
+    """Address S3 buckets by path, for S3 endpoints without wildcard names."""
+    apply_timeout_minutes: Annotated[float, Field(gt=0)] = 90.0
+    """Longest time one Terraform apply or destroy may take."""
+    bootstrap_timeout_minutes: Annotated[float, Field(gt=0)] = 30.0
+    """Longest time the bootstrap of a cluster may take."""
+
+    @field_validator("allowed_regions", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgresql(cls, value: str) -> str:
+        if not value.startswith(("postgresql://", "postgres://")):
+            raise ValueError("must start with postgresql://")
+        return value
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """Return the settings of this process, read once."""
+    return Settings()
