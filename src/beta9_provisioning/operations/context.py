@@ -1,16 +1,24 @@
 """What a step knows: the claimed operation, the tools, its working directory, and ways to report."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from beta9_provisioning.operations.recorder import Recorder
 from beta9_provisioning.operations.stopping import Stop
 from beta9_provisioning.operations.store import Claim
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 from beta9_provisioning.settings import Settings
+
+if TYPE_CHECKING:
+    from beta9_provisioning.engine.aws.cloud import AwsCloud
+    from beta9_provisioning.engine.synthesis import Backend
+    from beta9_provisioning.operations.overlap import BaseCharts
 
 # What a child process may see of the worker's environment: the way to programs, the cloud, the proxy
 # and certificates. Not the database's or the queue's address.
@@ -34,7 +42,8 @@ def child_environment(source: Mapping[str, str], settings: Settings) -> dict[str
 class Context:
     """One attempt at an operation.
 
-    `results` carries what one step leaves for the next (Terraform's outputs, what is installed already).
+    The fields after `resources` are what one step leaves for the next. `resources` is closed at the end
+    of the attempt, before its end is written, however it ends.
     """
 
     claim: Claim
@@ -42,7 +51,13 @@ class Context:
     settings: Settings
     stop: Stop
     recorder: Recorder
-    results: dict[str, Any] = field(default_factory=dict)
+    resources: ExitStack
+    cloud: AwsCloud | None = None
+    backend: Backend | None = None
+    stack: Path | None = None
+    base_charts: BaseCharts | None = None
+    outputs: dict[str, Any] = field(default_factory=dict)
+    public_outputs: dict[str, Any] | None = None
 
     @property
     def workdir(self) -> Path:

@@ -1,5 +1,6 @@
 """Tells the journal what Terraform does: its events become ours, with progress beside them."""
 
+from collections.abc import Callable
 from typing import Any
 
 from beta9_provisioning.engine.progress import Progress
@@ -19,15 +20,20 @@ class Narrator:
         outputs: the outputs that an apply ended with, without sensitive values; None before that.
     """
 
-    def __init__(self, recorder: Recorder, title: str) -> None:
+    def __init__(
+        self, recorder: Recorder, title: str, on_progress: Callable[[Progress], None] | None = None
+    ) -> None:
         self.progress = Progress()
         self.outputs: dict[str, Any] | None = None
         self._recorder = recorder
         self._title = title
+        self._on_progress = on_progress
 
     def take(self, event: TerraformEvent) -> None:
         """Journal one event; those that say nothing new to a reader are only counted."""
         self.progress.add(event)
+        if self._on_progress is not None:
+            self._on_progress(self.progress)
         if event.type in _PHASES:
             self._resource(event)
         elif event.type == "change_summary":

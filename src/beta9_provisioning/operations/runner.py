@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -74,9 +75,10 @@ class Runner:
     def _run(self, claim: Claim, stop: Stop) -> OperationStatus:
         with Recorder(self._factory, claim, stop) as recorder:
             try:
-                context = self._context(claim, stop, recorder)
-                self._walk(context, self._workflows[claim.kind])
-                outputs = context.results.get("public_outputs")
+                with ExitStack() as resources:
+                    context = self._context(claim, stop, recorder, resources)
+                    self._walk(context, self._workflows[claim.kind])
+                    outputs = context.public_outputs
                 before = self._workflows[claim.kind][-1].status
                 self._conclude(recorder, stop, lambda session: succeed(session, claim, before, outputs))
             except _StepFailed as failed:
@@ -86,7 +88,7 @@ class Runner:
                 return OperationStatus.CANCELLED if cancelled else OperationStatus.FAILED
             return OperationStatus.SUCCEEDED
 
-    def _context(self, claim: Claim, stop: Stop, recorder: Recorder) -> Context:
+    def _context(self, claim: Claim, stop: Stop, recorder: Recorder, resources: ExitStack) -> Context:
         try:
             config = EnvironmentConfig.model_validate(claim.config)
         except ValidationError as error:
@@ -95,7 +97,7 @@ class Runner:
             raise _StepFailed(
                 Failure(Reason.CONFIGURATION, "configuration_invalid", message, detail)
             ) from error
-        return Context(claim, config, self._settings, stop, recorder)
+        return Context(claim, config, self._settings, stop, recorder, resources)
 
     def _walk(self, context: Context, steps: Sequence[Step]) -> None:
         # The claim has moved the operation to its first working status already.

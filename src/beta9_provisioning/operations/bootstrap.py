@@ -1,0 +1,84 @@
+"""The steps that concern the cluster: charts, Beta9, what users get to know, and the way back."""
+
+from beta9_provisioning.engine.aws.session import AwsError
+from beta9_provisioning.engine.releases import (
+    ADMIN_SECRET,
+    BETA9_NAMESPACE,
+    beta9_release,
+    ingress_service,
+    kept_secrets,
+)
+from beta9_provisioning.operations.cloud import cloud_of
+from beta9_provisioning.operations.cluster import Cluster
+from beta9_provisioning.operations.context import Context
+
+_PUBLIC = (
+    "region",
+    "vpc_id",
+    "cluster_name",
+    "cluster_endpoint",
+    "cluster_version",
+    "database_host",
+    "database_port",
+    "database_name",
+    "redis_host",
+    "redis_port",
+    "bucket_name",
+)
+"""Terraform outputs that users see."""
+
+
+def install_base(context: Context) -> None:
+    """Wait for the base charts, and install them now if they were not installed beside the apply."""
+    if context.base_charts is not None and context.base_charts.finish():
+        return
+    cluster = Cluster(context)
+    cluster.wait_for_nodes()
+    cluster.install_base()
+
+
+def install_beta9(context: Context) -> None:
+    """Install Beta9 with its own database user; the master password is in the cluster only meanwhile."""
+    cluster = Cluster(context)
+    username, password = cloud_of(context).database_credentials(str(context.outputs["database_secret_arn"]))
+    generated = kept_secrets(cluster.kubectl, BETA9_NAMESPACE)
+    release = beta9_release(
+        context.config,
+        context.outputs,
+        generated,
+        ingress_controller=context.settings.ingress_controller,
+    )
+    admin = {"username": username, "password": password}
+    with cluster.kubectl.passing_secret(BETA9_NAMESPACE, ADMIN_SECRET, admin):
+        cluster.install(release)
+
+
+def collect_outputs(context: Context) -> None:
+    """Gather what users need to reach the environment; no secrets."""
+    cluster = Cluster(context)
+    namespace, service = ingress_service(context.settings.ingress_controller)
+    host = cluster.kubectl.load_balancer_host(namespace, service)
+    domain = context.config.beta9.domain
+    context.public_outputs = {
+        **{name: context.outputs[name] for name in _PUBLIC if name in context.outputs},
+        "cluster_certificate_authority": cluster.access.certificate_authority,
+        "load_balancer_host": host,
+        "gateway_url": f"https://{domain}",
+        "dns_record": f"{domain} CNAME {host}",
+    }
+
+
+def drain(context: Context) -> None:
+    """Remove what the cluster made outside Terraform: load balancers and volumes would block the network.
+
+    A cluster that is not there, or never came up, has made nothing.
+    """
+    try:
+        cluster = Cluster(context)
+    except AwsError as error:
+        if error.code not in ("cluster_missing", "cluster_not_ready"):
+            raise
+        context.recorder.emit("cluster.absent", "There was no cluster to drain.", code=error.code)
+        return
+    cluster.uninstall_all()
+    cluster.kubectl.remove_cloud_objects()

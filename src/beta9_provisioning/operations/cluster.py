@@ -1,0 +1,83 @@
+"""An environment's cluster as the steps use it: nodes, charts, and what they report to the journal."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.engine.helm import Helm
+from beta9_provisioning.engine.kubectl import Kubectl
+from beta9_provisioning.engine.releases import Release, base_releases
+from beta9_provisioning.engine.spec import SIZES, names
+from beta9_provisioning.operations.cloud import cloud_of
+from beta9_provisioning.operations.context import Context
+
+
+class Cluster:
+    """Reaches the cluster as the customer's role; every call of a tool gets a new token.
+
+    Raises:
+        AwsError: `cluster_missing` or `cluster_not_ready`, when it is made.
+    """
+
+    def __init__(self, context: Context, stop: threading.Event | None = None) -> None:
+        self._context = context
+        self._nodes = SIZES[context.config.cluster.profile].nodes.desired
+        self.access = cloud_of(context).cluster_access(names(context.claim.environment_id).cluster)
+        directory = context.workdir / "cluster"
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        stop = stop or context.stop.event
+        settings, env = context.settings, context.child_env
+        self.kubectl = Kubectl(
+            binary=settings.kubectl_binary,
+            directory=directory,
+            kubeconfig=self.access.kubeconfig,
+            env=env,
+            stop=stop,
+        )
+        self.helm = Helm(
+            binary=settings.helm_binary,
+            directory=directory,
+            kubeconfig=self.access.kubeconfig,
+            env=env,
+            stop=stop,
+            chart_source=settings.chart_source,
+        )
+
+    @property
+    def _timeout(self) -> float:
+        return self._context.settings.bootstrap_timeout_minutes * 60
+
+    def wait_for_nodes(self) -> None:
+        """Wait until as many nodes are ready as the profile wants."""
+        ready = self.kubectl.wait_nodes_ready(self._nodes, timeout=self._timeout)
+        self._context.recorder.emit("cluster.nodes_ready", f"{len(ready)} nodes became ready.", nodes=ready)
+
+    def install_base(self) -> None:
+        """Install the base charts side by side: none of them needs another."""
+        releases = base_releases(self._context.config)
+        with ThreadPoolExecutor(max_workers=len(releases), thread_name_prefix="helm") as pool:
+            for future in [pool.submit(self.install, release) for release in releases]:
+                future.result()
+
+    def install(self, release: Release) -> None:
+        """Install or upgrade one chart and wait until it is ready."""
+        emit = self._context.recorder.emit
+        title = f"{release.name} {release.version}"
+        emit("helm.release", f"Started to install {title}.", release=release.name, phase="start")
+        began = time.monotonic()
+        try:
+            self.helm.install(release)
+        except EngineError as error:
+            emit("helm.release", error.message, release=release.name, phase="errored", code=error.code)
+            raise
+        seconds = round(time.monotonic() - began, 3)
+        emit("helm.release", f"Installed {title}.", release=release.name, phase="complete", seconds=seconds)
+
+    def uninstall_all(self) -> None:
+        """Uninstall every release, the last installed first, whoever installed it."""
+        for one in reversed(self.helm.releases()):
+            self.helm.uninstall(one.name, one.namespace)
+            self._context.recorder.emit(
+                "helm.release", f"Uninstalled {one.name}.", release=one.name, phase="uninstalled"
+            )

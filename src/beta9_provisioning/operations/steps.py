@@ -1,0 +1,113 @@
+"""The steps that concern the cloud: access, state, synthesis, Terraform, and what is left at the end."""
+
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+from beta9_provisioning.engine.aws.inventory import Leftover
+from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.engine.progress import Progress
+from beta9_provisioning.engine.synthesis import synthesize_in_child
+from beta9_provisioning.engine.terraform import Terraform
+from beta9_provisioning.operations.cloud import cloud_of
+from beta9_provisioning.operations.context import Context
+from beta9_provisioning.operations.narration import Narrator
+from beta9_provisioning.operations.overlap import BaseCharts
+
+# How many leftovers an error message names; the event names them all.
+_NAMED_LEFTOVERS = 10
+
+
+class LeftoversFound(EngineError):
+    """A destroy left something behind."""
+
+    code = "leftovers"
+
+
+def check_access(context: Context) -> None:
+    """Become the customer's role."""
+    cloud_of(context).check_access()
+
+
+def prepare_state(context: Context) -> None:
+    """Make the state bucket if it is absent."""
+    context.backend = cloud_of(context).ensure_state_backend()
+
+
+def synthesize(context: Context) -> None:
+    """Turn the configuration into Terraform's."""
+    context.workdir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    assert context.backend is not None
+    context.stack = synthesize_in_child(
+        context.config,
+        context.claim.environment_id,
+        context.backend,
+        context.workdir / "cdktf.out",
+        context.stop.event,
+    )
+
+
+def initialize(context: Context) -> None:
+    """Prepare Terraform's working directory."""
+    terraform, _ = _terraform(context, "Preparing Terraform")
+    terraform.init()
+
+
+def apply(context: Context) -> None:
+    """Create the infrastructure, and the base charts as soon as the cluster stands."""
+    context.base_charts = context.resources.enter_context(BaseCharts(context))
+    terraform, narrator = _terraform(context, "Creating infrastructure", context.base_charts.look)
+    terraform.apply(timeout=context.settings.apply_timeout_minutes * 60)
+    context.outputs = narrator.outputs if narrator.outputs is not None else terraform.outputs()
+
+
+def destroy(context: Context) -> None:
+    """Delete the infrastructure."""
+    terraform, _ = _terraform(context, "Deleting infrastructure")
+    terraform.destroy(timeout=context.settings.apply_timeout_minutes * 60)
+
+
+def check_nothing_left(context: Context) -> None:
+    """Ask the cloud what still belongs to the environment."""
+    left = cloud_of(context).leftovers()
+    if not left:
+        context.recorder.emit("inventory.empty", "Found nothing left of the environment.")
+        return
+    context.recorder.emit(
+        "inventory.leftovers",
+        f"Found {len(left)} resources left.",
+        resources=[_describe(one) for one in left],
+    )
+    names = ", ".join(f"{one.kind} {one.id}" for one in left[:_NAMED_LEFTOVERS])
+    more = f" and {len(left) - _NAMED_LEFTOVERS} more" if len(left) > _NAMED_LEFTOVERS else ""
+    raise LeftoversFound(
+        f"{len(left)} resources of the environment are still there.",
+        detail=f"{names}{more}.",
+        remedy="Remove what blocks them, then delete the environment again.",
+    )
+
+
+def purge_state(context: Context) -> None:
+    """Remove the state and the working directory: the last things that belong to the environment."""
+    cloud_of(context).purge_state()
+    shutil.rmtree(context.workdir, ignore_errors=True)
+    context.public_outputs = {}
+
+
+def _terraform(
+    context: Context, title: str, on_progress: Callable[[Progress], None] | None = None
+) -> tuple[Terraform, Narrator]:
+    assert context.stack is not None
+    narrator = Narrator(context.recorder, title, on_progress)
+    terraform = Terraform(
+        binary=context.settings.terraform_binary,
+        directory=context.stack,
+        env=context.child_env,
+        stop=context.stop.event,
+        on_event=narrator.take,
+    )
+    return terraform, narrator
+
+
+def _describe(one: Leftover) -> dict[str, Any]:
+    return {"kind": one.kind, "id": one.id, "status": one.status, "blocked_by": list(one.blocked_by)}

@@ -1,0 +1,35 @@
+"""The workflows: what each kind of operation does, in order. Read this before anything else here."""
+
+from beta9_provisioning.lifecycle import Kind, OperationStatus, Reason
+from beta9_provisioning.operations import bootstrap, steps
+from beta9_provisioning.operations.runner import Step, Workflows
+
+_PLANNING = OperationStatus.PLANNING
+_APPLYING = OperationStatus.APPLYING
+_BOOTSTRAPPING = OperationStatus.BOOTSTRAPPING
+_DESTROYING = OperationStatus.DESTROYING
+
+PROVISION = (
+    Step("access", "Checking access", _PLANNING, Reason.ACCESS_REFUSED, steps.check_access),
+    Step("state", "Preparing the state bucket", _PLANNING, Reason.ACCESS_REFUSED, steps.prepare_state),
+    Step("synthesis", "Synthesizing", _PLANNING, Reason.CONFIGURATION, steps.synthesize),
+    Step("init", "Preparing Terraform", _PLANNING, Reason.TERRAFORM_FAILED, steps.initialize),
+    Step("apply", "Creating infrastructure", _APPLYING, Reason.TERRAFORM_FAILED, steps.apply),
+    Step("base", "Installing base charts", _BOOTSTRAPPING, Reason.BOOTSTRAP_FAILED, bootstrap.install_base),
+    Step("beta9", "Installing Beta9", _BOOTSTRAPPING, Reason.BOOTSTRAP_FAILED, bootstrap.install_beta9),
+    Step("outputs", "Collecting outputs", _BOOTSTRAPPING, Reason.BOOTSTRAP_FAILED, bootstrap.collect_outputs),
+)
+
+# Runs from every state, with anything missing: what is not there needs no deletion.
+DESTROY = (
+    Step("access", "Checking access", _DESTROYING, Reason.ACCESS_REFUSED, steps.check_access),
+    Step("state", "Preparing the state bucket", _DESTROYING, Reason.ACCESS_REFUSED, steps.prepare_state),
+    Step("drain", "Removing Beta9 from the cluster", _DESTROYING, Reason.BOOTSTRAP_FAILED, bootstrap.drain),
+    Step("synthesis", "Synthesizing", _DESTROYING, Reason.CONFIGURATION, steps.synthesize),
+    Step("init", "Preparing Terraform", _DESTROYING, Reason.TERRAFORM_FAILED, steps.initialize),
+    Step("destroy", "Deleting infrastructure", _DESTROYING, Reason.TERRAFORM_FAILED, steps.destroy),
+    Step("inventory", "Looking for leftovers", _DESTROYING, Reason.LEFTOVERS, steps.check_nothing_left),
+    Step("purge", "Removing the state", _DESTROYING, Reason.LEFTOVERS, steps.purge_state),
+)
+
+WORKFLOWS: Workflows = {Kind.PROVISION: PROVISION, Kind.DESTROY: DESTROY}

@@ -1,0 +1,111 @@
+"""`python -m beta9_provisioning.worker`: one process that runs operations until it is told to stop."""
+
+import shutil
+import signal
+import sys
+import threading
+from types import FrameType
+
+import dramatiq
+import structlog
+from prometheus_client import start_http_server
+from sqlalchemy.exc import DBAPIError
+
+from beta9_provisioning.kit import logs
+from beta9_provisioning.kit.database import DatabaseUnavailable, check
+from beta9_provisioning.kit.queue import Queue, make_broker
+from beta9_provisioning.operations.database import get_engine, get_sessions
+from beta9_provisioning.operations.runner import Runner
+from beta9_provisioning.operations.workflows import WORKFLOWS
+from beta9_provisioning.settings import Settings, get_settings
+from beta9_provisioning.worker.actors import ACTOR, register
+from beta9_provisioning.worker.metrics import Metrics
+from beta9_provisioning.worker.reconciler import Reconciler
+from beta9_provisioning.worker.worker import Worker
+
+log = structlog.get_logger(__name__)
+
+# How long an idle worker waits before it looks into Redis again, in milliseconds.
+_IDLE_MS = 40
+# Terraform's grace after its one SIGINT (process.run) plus time to write the end.
+_SHUTDOWN_MS = 120_000
+
+
+def main() -> int:
+    """Run the worker; returns its exit code."""
+    settings = get_settings()
+    logs.configure(settings.log_level, settings.log_format)
+    problem = _problem(settings)
+    if problem is not None:
+        print(f"error: {problem}", file=sys.stderr)  # noqa: T201
+        return 1
+    try:
+        check(get_engine())
+        _serve(settings)
+    except (DatabaseUnavailable, DBAPIError) as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+def _problem(settings: Settings) -> str | None:
+    """Return what keeps this worker from working, so that it fails at its start and not in an operation."""
+    for setting in ("terraform_binary", "helm_binary", "kubectl_binary"):
+        program = getattr(settings, setting)
+        if shutil.which(program) is None:
+            name = setting.upper()
+            return f"{name} is {program!r}, which is no executable. Install it, or set {name}."
+    if not settings.chart_source:
+        return "CHART_SOURCE is not set. Name the directory or oci:// prefix that holds the pinned charts."
+    return None
+
+
+def _serve(settings: Settings) -> None:
+    metrics = Metrics()
+    queue = Queue(settings.redis_url)
+    factory = get_sessions()
+    worker = Worker(
+        get_engine(),
+        factory,
+        queue,
+        Runner(factory, settings, WORKFLOWS),
+        metrics,
+        actor=ACTOR,
+        lease_seconds=settings.lease_seconds,
+    )
+    reconciler = Reconciler(
+        factory, queue, ACTOR, interval=settings.reconcile_seconds, lease_seconds=settings.lease_seconds
+    )
+    broker = make_broker(settings.redis_url)
+    register(broker, worker)
+    consumer = dramatiq.Worker(broker, worker_threads=settings.worker_threads, worker_timeout=_IDLE_MS)
+    # Fetch no more than can run, so that the list's length is the true backlog.
+    consumer.queue_prefetch = settings.worker_threads
+
+    told = threading.Event()
+
+    def tell(number: int, _frame: FrameType | None) -> None:
+        log.info("shutting_down", signal=signal.Signals(number).name)
+        told.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, tell)
+    worker.heartbeat.start()
+    reconciler.start()
+    consumer.start()
+    if settings.worker_metrics_port:
+        start_http_server(
+            settings.worker_metrics_port, addr=settings.worker_metrics_host, registry=metrics.registry
+        )
+    log.info("worker_started", worker=worker.name, threads=settings.worker_threads)
+    told.wait()
+    worker.shut_down()
+    reconciler.stop()
+    consumer.stop(timeout=_SHUTDOWN_MS)
+    worker.heartbeat.stop()
+    queue.close()
+    log.info("worker_stopped", worker=worker.name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,17 @@
+"""The one job: run an operation. The message carries its id and nothing else."""
+
+import dramatiq
+
+from beta9_provisioning.kit.queue import QUEUE
+from beta9_provisioning.worker.worker import Worker
+
+ACTOR = "run_operation"
+# Dramatiq's own time limit cannot interrupt a system call; the steps have deadlines of their own.
+
+
+def register(broker: dramatiq.Broker, worker: Worker) -> None:
+    """Declare the actor on a broker; `worker` does the work."""
+
+    @dramatiq.actor(broker=broker, queue_name=QUEUE, actor_name=ACTOR)
+    def run_operation(operation_id: str) -> None:
+        worker.run(operation_id)

@@ -1,0 +1,86 @@
+"""The reconciler: re-sends hints for operations that nobody claimed, and ends those of lost workers."""
+
+import threading
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from beta9_provisioning.kit.database import Sessions, transaction
+from beta9_provisioning.kit.queue import Queue, QueueUnavailable
+from beta9_provisioning.operations.leases import abandoned, take_from_lost_worker
+from beta9_provisioning.operations.store import LeaseLost, unclaimed, waiting
+
+log = structlog.get_logger(__name__)
+
+# A hint is on its way for milliseconds; only one that is this old (seconds) may be lost.
+_HINT_SECONDS = 5.0
+
+
+class Reconciler:
+    """Runs in every worker; any number of them may do the same work at the same time."""
+
+    def __init__(
+        self, factory: Sessions, queue: Queue, actor: str, *, interval: float, lease_seconds: float
+    ) -> None:
+        self._factory = factory
+        self._queue = queue
+        self._actor = actor
+        self._interval = interval
+        self._lease_seconds = lease_seconds
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
+
+    def start(self) -> None:
+        """Work in the background."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the present round."""
+        self._ended.set()
+        self._thread.join()
+
+    def round(self) -> None:
+        """Do one round.
+
+        Raises:
+            DBAPIError: when the database is away.
+            QueueUnavailable: when Redis is away.
+        """
+        self._end_lost()
+        self._resend()
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._interval):
+            try:
+                self.round()
+            except DBAPIError as error:
+                log.warning("reconcile_failed", error=str(error.orig))
+            except QueueUnavailable as error:
+                log.warning("reconcile_failed", error=str(error))
+
+    def _end_lost(self) -> None:
+        with transaction(self._factory) as session:
+            lost = abandoned(session, lease_seconds=self._lease_seconds)
+        for token, environment_id in lost:
+            try:
+                with transaction(self._factory) as session:
+                    taken = take_from_lost_worker(
+                        session, token, environment_id, lease_seconds=self._lease_seconds
+                    )
+                    following = waiting(session, environment_id)
+            except LeaseLost:
+                continue  # its worker, or another reconciler, was first
+            if taken:
+                log.warning("worker_lost", environment_id=environment_id)
+            if following is not None:
+                self._queue.send(self._actor, following)
+
+    def _resend(self) -> None:
+        # A backlog is work that nobody has had time for, not hints that were lost.
+        with transaction(self._factory) as session:
+            operations = unclaimed(session, older_than=_HINT_SECONDS)
+        if not operations or self._queue.backlog() >= len(operations):
+            return
+        for operation_id in operations:
+            self._queue.send(self._actor, operation_id)
+            log.info("hint_sent_again", operation_id=operation_id)

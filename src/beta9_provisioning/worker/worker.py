@@ -1,0 +1,96 @@
+"""One worker: claims operations, runs them, and wakes what waited behind them."""
+
+import os
+import socket
+import time
+from datetime import UTC, datetime
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from beta9_provisioning.kit.database import Sessions, transaction
+from beta9_provisioning.kit.queue import Queue, QueueUnavailable
+from beta9_provisioning.operations.runner import Runner
+from beta9_provisioning.operations.stopping import Stop, StopReason
+from beta9_provisioning.operations.store import Claim, claim, waiting
+from beta9_provisioning.worker.heartbeat import Heartbeat
+from beta9_provisioning.worker.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+
+class Worker:
+    """What the actor calls. Safe to call from several threads at once."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        factory: Sessions,
+        queue: Queue,
+        runner: Runner,
+        metrics: Metrics,
+        *,
+        actor: str,
+        lease_seconds: float,
+    ) -> None:
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self._factory = factory
+        self._queue = queue
+        self._runner = runner
+        self._metrics = metrics
+        self._actor = actor
+        self._lease_seconds = lease_seconds
+        self._stopping = False
+        self.heartbeat = Heartbeat(engine, factory, lease_seconds)
+
+    def shut_down(self) -> None:
+        """Take no more operations, and ask the running ones to stop."""
+        self._stopping = True
+        self.heartbeat.stop_all(StopReason.WORKER_STOPPED)
+
+    def run(self, operation_id: str) -> None:
+        """Run an operation if it is there to be taken; a message that came twice does nothing."""
+        try:
+            taken = self._claim(operation_id)
+        except DBAPIError as error:
+            # The row is still queued: the reconciler sends again.
+            log.warning("claim_failed", operation_id=operation_id, error=str(error.orig))
+            return
+        if taken is None:
+            return
+        self._metrics.dispatch.observe((datetime.now(UTC) - taken.queued_at).total_seconds())
+        stop = Stop()
+        self.heartbeat.hold(taken.lease_token, stop)
+        if self._stopping:
+            stop.request(StopReason.WORKER_STOPPED)
+        began = time.monotonic()
+        try:
+            with self._metrics.running.track_inprogress():
+                status = self._runner.run(taken, stop)
+        finally:
+            self.heartbeat.release(taken.lease_token)
+        self._metrics.duration.labels(taken.kind, status or "lease_lost").observe(time.monotonic() - began)
+        self._wake(taken.environment_id)
+
+    def _claim(self, operation_id: str) -> Claim | None:
+        if self._stopping:
+            return None
+        with transaction(self._factory) as session:
+            return claim(
+                session,
+                operation_id,
+                worker=self.name,
+                liveness_key=self.heartbeat.liveness_key,
+                lease_seconds=self._lease_seconds,
+            )
+
+    def _wake(self, environment_id: str) -> None:
+        """Send the hint for a destroy that waited for this operation; the reconciler does if this fails."""
+        try:
+            with transaction(self._factory) as session:
+                following = waiting(session, environment_id)
+            if following is not None:
+                self._queue.send(self._actor, following)
+        except (DBAPIError, QueueUnavailable) as error:
+            log.warning("wake_failed", environment_id=environment_id, error=str(error))

@@ -1,0 +1,138 @@
+"""Fixtures for all tests: genuine PostgreSQL and Valkey, an own database for every xdist worker.
+
+Servers start on first use; under xdist the controller starts them before its workers.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+from tests.support.servers import Addresses, Servers, create_database, drop_database, with_path
+
+from beta9_provisioning.kit.database import Sessions, connect, sessions
+from beta9_provisioning.kit.queue import NAMESPACE, Queue
+from beta9_provisioning.operations.model import Base
+from beta9_provisioning.settings import Settings
+
+_shared = pytest.StashKey[tuple[Servers, Addresses]]()
+
+
+class _Controller:
+    """The hook of xdist's controller; registered only when xdist is there."""
+
+    @pytest.hookimpl
+    def pytest_configure_node(self, node: Any) -> None:
+        """Start the servers before the first worker, and tell every worker where they are."""
+        node.workerinput["servers"] = asdict(_start_once(node.config))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the controller's hook."""
+    if config.pluginmanager.hasplugin("dsession"):
+        config.pluginmanager.register(_Controller())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the servers that this process started."""
+    if _shared in config.stash:
+        config.stash[_shared][0].stop()
+
+
+def _start_once(config: pytest.Config) -> Addresses:
+    if _shared not in config.stash:
+        servers = Servers()
+        config.stash[_shared] = (servers, servers.start())
+    return config.stash[_shared][1]
+
+
+@pytest.fixture(scope="session")
+def servers(request: pytest.FixtureRequest) -> Addresses:
+    """Where PostgreSQL and Valkey are."""
+    given = getattr(request.config, "workerinput", {}).get("servers")
+    return Addresses(**given) if given else _start_once(request.config)
+
+
+@pytest.fixture(scope="session")
+def database_url(servers: Addresses, worker_id: str) -> Iterator[str]:
+    """A database with the schema, for this worker only."""
+    name = f"{servers.template}_{worker_id}"
+    yield create_database(servers.postgres, name, template=servers.template)
+    drop_database(servers.postgres, name)
+
+
+@pytest.fixture
+def empty_database_url(servers: Addresses, worker_id: str) -> Iterator[str]:
+    """A database without anything, for one test."""
+    name = f"{servers.template}_{worker_id}_empty"
+    yield create_database(servers.postgres, name)
+    drop_database(servers.postgres, name)
+
+
+@pytest.fixture(scope="session")
+def engine(database_url: str) -> Iterator[Engine]:
+    """An engine on this worker's database; take `sessions` or `session` to find it without rows."""
+    engine = connect(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def clean_database(engine: Engine) -> str:
+    """The URL of this worker's database, emptied before the test, which may commit."""
+    names = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    with engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {names}"))
+    return engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+@pytest.fixture(name="sessions")
+def session_factory(engine: Engine, clean_database: str) -> Sessions:
+    """A session factory on an empty database; tests may commit."""
+    return sessions(engine)
+
+
+@pytest.fixture
+def session(engine: Engine, clean_database: str) -> Iterator[Session]:
+    """One session on an empty database, in a transaction that is rolled back."""
+    with sessions(engine)() as session:
+        yield session
+        session.rollback()
+
+
+@pytest.fixture
+def redis_url(servers: Addresses, worker_id: str) -> str:
+    """A Redis database for this worker only, without our keys."""
+    number = int(worker_id.removeprefix("gw")) + 1 if worker_id.startswith("gw") else 1
+    url = with_path(servers.redis, str(number % 15 + 1))
+    with redis.Redis.from_url(url) as client:
+        for key in client.scan_iter(f"{NAMESPACE}:*"):
+            client.delete(key)
+    return url
+
+
+@pytest.fixture
+def queue(redis_url: str) -> Iterator[Queue]:
+    """The queue, empty."""
+    queue = Queue(redis_url)
+    yield queue
+    queue.close()
+
+
+@pytest.fixture
+def settings(
+    clean_database: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    """Settings that name this worker's servers, whatever the environment and `.env` say."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    return Settings(
+        _env_file=None,  # type: ignore[call-arg]
+        database_url=clean_database,
+        redis_url=redis_url,
+        workdir_base=tmp_path / "work",
+    )
