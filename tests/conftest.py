@@ -5,11 +5,11 @@ Servers start on first use; under xdist the controller starts them before its wo
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+import structlog
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 from tests.support.servers import Addresses, Servers, create_database, drop_database, with_path
@@ -18,6 +18,16 @@ from beta9_provisioning.kit.database import Sessions, connect, sessions
 from beta9_provisioning.kit.queue import NAMESPACE, Queue
 from beta9_provisioning.operations.model import Base
 from beta9_provisioning.settings import Settings
+
+# Through the standard library's logging, which pytest captures and shows with a test that failed.
+structlog.configure(
+    processors=[
+        structlog.stdlib.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.KeyValueRenderer(key_order=["event"]),
+    ],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+)
 
 _shared = pytest.StashKey[tuple[Servers, Addresses]]()
 
@@ -82,37 +92,41 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def clean_database(engine: Engine) -> str:
-    """The URL of this worker's database, emptied before the test, which may commit."""
+def clean_database(engine: Engine) -> None:
+    """Empty this worker's database before the test, which may commit."""
     names = ", ".join(table.name for table in Base.metadata.sorted_tables)
     with engine.begin() as connection:
         connection.execute(text(f"TRUNCATE {names}"))
-    return engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 @pytest.fixture(name="sessions")
-def session_factory(engine: Engine, clean_database: str) -> Sessions:
+def session_factory(engine: Engine, clean_database: None) -> Sessions:
     """A session factory on an empty database; tests may commit."""
     return sessions(engine)
 
 
 @pytest.fixture
-def session(engine: Engine, clean_database: str) -> Iterator[Session]:
+def session(engine: Engine, clean_database: None) -> Iterator[Session]:
     """One session on an empty database, in a transaction that is rolled back."""
     with sessions(engine)() as session:
         yield session
         session.rollback()
 
 
+@pytest.fixture(scope="session")
+def redis_address(servers: Addresses, worker_id: str) -> str:
+    """The URL of a Redis database for this worker only."""
+    number = int(worker_id.removeprefix("gw")) if worker_id.startswith("gw") else 0
+    return with_path(servers.redis, str(number % 15 + 1))
+
+
 @pytest.fixture
-def redis_url(servers: Addresses, worker_id: str) -> str:
-    """A Redis database for this worker only, without our keys."""
-    number = int(worker_id.removeprefix("gw")) + 1 if worker_id.startswith("gw") else 1
-    url = with_path(servers.redis, str(number % 15 + 1))
-    with redis.Redis.from_url(url) as client:
+def redis_url(redis_address: str) -> str:
+    """The same, and our keys are deleted before the test."""
+    with redis.Redis.from_url(redis_address) as client:
         for key in client.scan_iter(f"{NAMESPACE}:*"):
             client.delete(key)
-    return url
+    return redis_address
 
 
 @pytest.fixture
@@ -123,16 +137,23 @@ def queue(redis_url: str) -> Iterator[Queue]:
     queue.close()
 
 
-@pytest.fixture
-def settings(
-    clean_database: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture(scope="session")
+def session_settings(
+    database_url: str, redis_address: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Settings:
     """Settings that name this worker's servers, whatever the environment and `.env` say."""
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
-    return Settings(
-        _env_file=None,  # type: ignore[call-arg]
-        database_url=clean_database,
-        redis_url=redis_url,
-        workdir_base=tmp_path / "work",
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        for name in Settings.model_fields:
+            patch.delenv(name.upper(), raising=False)
+        return Settings(
+            _env_file=None,  # type: ignore[call-arg]
+            database_url=database_url,
+            redis_url=redis_address,
+            workdir_base=tmp_path_factory.mktemp("work"),
+        )
+
+
+@pytest.fixture
+def settings(session_settings: Settings, clean_database: None, redis_url: str) -> Settings:
+    """The same, and database and queue are empty."""
+    return session_settings

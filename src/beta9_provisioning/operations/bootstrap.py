@@ -61,7 +61,7 @@ def collect_outputs(context: Context) -> None:
     domain = context.config.beta9.domain
     context.public_outputs = {
         **{name: context.outputs[name] for name in _PUBLIC if name in context.outputs},
-        "cluster_certificate_authority": cluster.access.certificate_authority,
+        "cluster_ca": cluster.access.certificate_authority,
         "load_balancer_host": host,
         "gateway_url": f"https://{domain}",
         "dns_record": f"{domain} CNAME {host}",

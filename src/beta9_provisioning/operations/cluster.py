@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.helm import Helm
 from beta9_provisioning.engine.kubectl import Kubectl
-from beta9_provisioning.engine.releases import Release, base_releases
+from beta9_provisioning.engine.releases import BETA9_NAMESPACE, Release, base_releases
 from beta9_provisioning.engine.spec import SIZES, names
 from beta9_provisioning.operations.cloud import cloud_of
 from beta9_provisioning.operations.context import Context
@@ -55,7 +55,9 @@ class Cluster:
 
     def install_base(self) -> None:
         """Install the base charts side by side: none of them needs another."""
-        releases = base_releases(self._context.config)
+        releases = base_releases(
+            self._context.config, ingress_controller=self._context.settings.ingress_controller
+        )
         with ThreadPoolExecutor(max_workers=len(releases), thread_name_prefix="helm") as pool:
             for future in [pool.submit(self.install, release) for release in releases]:
                 future.result()
@@ -75,8 +77,8 @@ class Cluster:
         emit("helm.release", f"Installed {title}.", release=release.name, phase="complete", seconds=seconds)
 
     def uninstall_all(self) -> None:
-        """Uninstall every release, the last installed first, whoever installed it."""
-        for one in reversed(self.helm.releases()):
+        """Uninstall every release, whoever installed it: Beta9 first, for it uses the others."""
+        for one in sorted(self.helm.releases(), key=lambda one: one.namespace != BETA9_NAMESPACE):
             self.helm.uninstall(one.name, one.namespace)
             self._context.recorder.emit(
                 "helm.release", f"Uninstalled {one.name}.", release=one.name, phase="uninstalled"

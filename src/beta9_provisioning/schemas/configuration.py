@@ -9,7 +9,16 @@ import re
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 ROLE_NAME = "Beta9Provisioner"
 _ROLE_ARN = re.compile(r"^arn:aws(?:-[a-z]+)*:iam::(?P<account>\d{12}):role/(?P<name>[\w+=,.@/-]{1,512})$")
@@ -64,6 +73,22 @@ class TaintEffect(StrEnum):
     NO_EXECUTE = "NoExecute"
 
 
+def _refuse(section: str, messages: dict[str, str]) -> None:
+    """Raise a validation error that names fields, where pydantic would name the whole section."""
+    if messages:
+        raise ValidationError.from_exception_data(
+            section,
+            [
+                InitErrorDetails(
+                    type=PydanticCustomError("field", "{message}", {"message": message}),
+                    loc=(name,),
+                    input=None,
+                )
+                for name, message in messages.items()
+            ],
+        )
+
+
 # JSON and YAML carry enums as plain strings, which strict mode would refuse.
 _Lax = Field(strict=False)
 
@@ -107,26 +132,25 @@ class Cloud(Section):
     def _provider_fields(self) -> Self:
         if self.provider is Provider.AWS:
             return self._check_aws()
-        if self.account_id or self.role_arn or self.external_id:
-            raise ValueError("account_id, role_arn and external_id belong to provider aws only")
+        foreign = [name for name in ("account_id", "role_arn", "external_id") if getattr(self, name)]
+        _refuse("Cloud", {name: "belongs to provider aws only" for name in foreign})
         if not self.service_account:
-            raise ValueError("service_account is required for provider gcp")
+            _refuse("Cloud", {"service_account": "is required for provider gcp"})
         return self
 
     def _check_aws(self) -> Self:
         missing = [name for name in ("account_id", "role_arn") if getattr(self, name) is None]
-        if missing:
-            raise ValueError(f"{' and '.join(missing)} required for provider aws")
+        _refuse("Cloud", {name: "is required for provider aws" for name in missing})
         if self.service_account:
-            raise ValueError("service_account belongs to provider gcp only")
+            _refuse("Cloud", {"service_account": "belongs to provider gcp only"})
         match = _ROLE_ARN.fullmatch(self.role_arn or "")
         expected = f"arn:aws:iam::{self.account_id}:role/{ROLE_NAME}"
         if match is None:
-            raise ValueError(f"role_arn is not an IAM role ARN; expected {expected}")
-        if match["name"].rsplit("/", 1)[-1] != ROLE_NAME:
-            raise ValueError(f"role_arn must name the role {ROLE_NAME}; expected {expected}")
-        if match["account"] != self.account_id:
-            raise ValueError(f"role_arn is a role of account {match['account']}, not of {self.account_id}")
+            _refuse("Cloud", {"role_arn": f"is not an IAM role ARN; expected {expected}"})
+        elif match["name"].rsplit("/", 1)[-1] != ROLE_NAME:
+            _refuse("Cloud", {"role_arn": f"must name the role {ROLE_NAME}; expected {expected}"})
+        elif match["account"] != self.account_id:
+            _refuse("Cloud", {"role_arn": f"is a role of account {match['account']}; expected {expected}"})
         return self
 
 

@@ -1,0 +1,74 @@
+# `make demo` and `make test` do all the set-up they need by themselves.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+PORT_OFFSET ?= 0
+TIME_SCALE ?= 0.01
+
+VENV := .venv
+BIN := $(VENV)/bin
+CLI := $(BIN)/beta9-provisioning
+STAMP := $(VENV)/.ready
+COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11
+
+# Terraform, Helm and kubectl that the set-up fetched; a Terraform of the user comes first.
+export PATH := $(PATH):$(CURDIR)/.tools/bin
+
+.PHONY: help setup demo test lint up down bench run-api run-worker db-init dev-up dev-down lock clean
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Create .venv and fetch the tools; a second run does nothing.
+
+$(STAMP): pyproject.toml scripts/setup.sh scripts/get_terraform.py requirements-uv.txt requirements-dev.txt requirements-tools.txt requirements.in
+	@scripts/setup.sh
+	@touch $@
+
+demo: $(STAMP) ## Create an environment in a simulated cloud, delete it, check that nothing is left.
+	@$(CLI) local demo --time-scale $(TIME_SCALE)
+
+test: lint ## Run all checks and tests.
+	@$(BIN)/pytest -n auto
+
+lint: $(STAMP) ## Check style, types and imports.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+up: $(STAMP) ## Start the local stack at http://localhost:8000 (PORT_OFFSET=100 makes it 8100).
+	@$(CLI) local up --detach --port-offset $(PORT_OFFSET) --time-scale $(TIME_SCALE)
+
+down: $(STAMP) ## Stop the local stack.
+	@$(CLI) local down
+
+bench: $(STAMP) ## Run the benchmarks; prints a table and writes JSON.
+	@$(BIN)/python -m benchmarks
+
+run-api: $(STAMP) ## Run the API alone, with the settings of the environment and .env.
+	@exec $(CLI) api
+
+run-worker: $(STAMP) ## Run a worker alone, with the settings of the environment and .env.
+	@exec $(CLI) worker
+
+db-init: $(STAMP) ## Create or upgrade the tables in DATABASE_URL.
+	@$(CLI) db init
+
+dev-up: $(STAMP) ## Start PostgreSQL and Valkey alone, on ports 5432 and 6379 plus PORT_OFFSET.
+	@$(CLI) local dev-up --port-offset $(PORT_OFFSET)
+
+dev-down: $(STAMP) ## Stop them.
+	@$(CLI) local dev-down
+
+lock: $(STAMP) ## Compile the requirements*.txt files anew.
+	$(COMPILE) requirements-uv.in -o requirements-uv.txt
+	$(COMPILE) requirements.in -o requirements.txt
+	$(COMPILE) -c requirements.txt requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) --no-deps requirements-tools.in -o requirements-tools.txt
+
+clean: ## Stop what runs and remove all that was generated, .venv and .tools included.
+	@if [ -x $(CLI) ]; then $(CLI) local down; $(CLI) local dev-down; fi
+	rm -rf $(VENV) .tools .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/results
+	find src tests api models scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,57 @@
+"""`python -m beta9_provisioning.api`: serve the API until SIGTERM or SIGINT."""
+
+import logging
+import signal
+import socket
+import sys
+
+import uvicorn
+from fastapi import FastAPI
+
+from beta9_provisioning.api.app import create_app
+from beta9_provisioning.kit import logs
+from beta9_provisioning.settings import get_settings
+
+_GRACE_SECONDS = 20
+
+
+class Server(uvicorn.Server):
+    """Ends the event streams first when it stops: uvicorn waits for open answers, and they would not end."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop serving."""
+        app = self.config.app
+        assert isinstance(app, FastAPI)
+        app.state.services.streams.close()
+        await super().shutdown(sockets)
+
+
+def make_server(app: FastAPI, host: str, port: int) -> Server:
+    """Return a server for the application; `run` serves."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,  # telemetry.py logs requests
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        lifespan="on",
+    )
+    return Server(config)
+
+
+def main() -> int:
+    """Serve with the settings of the environment."""
+    settings = get_settings()
+    logs.configure(settings.log_level, settings.log_format)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it reports every look at the schema's revision
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn raises the signal again when it has stopped; an orderly stop exits with 0.
+        signal.signal(number, lambda _number, _frame: None)
+    make_server(create_app(settings), settings.api_host, settings.api_port).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

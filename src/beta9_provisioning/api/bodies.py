@@ -1,0 +1,174 @@
+"""Request bodies: read within a bound, and taken as JSON or YAML whatever their Content-Type says.
+
+`curl -d @file` names any type it is told and strips newlines, so the type is no help: JSON is tried first,
+then YAML, of which JSON-like flow style survives on one line.
+"""
+
+import json
+from typing import Any, NoReturn
+
+from pydantic import ValidationError
+from starlette.requests import Request
+
+from beta9_provisioning.api import yaml12
+from beta9_provisioning.schemas.configuration import EnvironmentConfig
+
+MAX_BODY = 1024 * 1024
+"""Bytes of the largest body that is read."""
+MAX_YAML = 64 * 1024
+"""Bytes of the largest YAML body; parsing it takes about 0.2 s, and JSON needs no such bound."""
+_MAX_DEPTH = 32
+
+
+class BodyRefused(Exception):
+    """The body cannot be taken; `status` is the HTTP status that says so."""
+
+    def __init__(self, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+
+
+class InvalidConfiguration(Exception):
+    """The body is data, but not a configuration."""
+
+    def __init__(self, cause: ValidationError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+async def read(request: Request) -> bytes:
+    """Return the request's body.
+
+    Raises:
+        BodyRefused: it is larger than `MAX_BODY` (413, found by its announced length or while reading), or
+            compressed (415).
+    """
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        raise BodyRefused(f"Content-Encoding {encoding[:40]!r} is not accepted: send it plain.", status=415)
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced[:20]) > MAX_BODY:
+        raise _too_large()
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise _too_large()
+    return bytes(body)
+
+
+def configuration(body: bytes) -> EnvironmentConfig:
+    """Return the configuration in a body.
+
+    Raises:
+        BodyRefused: it is no JSON and no YAML.
+        InvalidConfiguration: it is, but breaks the schema.
+    """
+    data = parse(body)
+    try:
+        return EnvironmentConfig.model_validate(data)
+    except ValidationError as error:
+        raise InvalidConfiguration(error) from error
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """Return the mapping in a JSON or YAML body.
+
+    Raises:
+        BodyRefused: with what is wrong and, where it can be told, what to do.
+    """
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BodyRefused(f"The body is not UTF-8 (byte {error.start + 1}).") from error
+    if not text.strip():
+        raise BodyRefused("The body is empty: send a configuration as JSON or YAML.")
+    data = _json_or_yaml(text)
+    if not isinstance(data, dict):
+        raise BodyRefused(_lost_newlines(text) or "The body must be a mapping of fields to values.")
+    _check(data, 0)
+    return data
+
+
+def _json_or_yaml(text: str) -> Any:
+    try:
+        return json.loads(
+            text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
+        )
+    except json.JSONDecodeError as error:
+        json_error = error
+    except RecursionError as error:
+        raise BodyRefused("The body is nested too deeply.") from error
+    except ValueError as error:  # an integer of thousands of digits
+        raise BodyRefused("The body holds a number that is too large.") from error
+    if len(text.encode()) > MAX_YAML:
+        raise BodyRefused(
+            f"The body is no JSON ({json_error}), and YAML may have {MAX_YAML // 1024} KiB at most: "
+            "send it as JSON."
+        )
+    try:
+        return yaml12.parse(text)
+    except yaml12.YamlRefused as error:
+        raise BodyRefused(_lost_newlines(text) or f"The body is neither JSON nor YAML: {error}.") from error
+
+
+def _lost_newlines(text: str) -> str | None:
+    """Return what to do if this looks like YAML of several lines that were joined."""
+    line = text.strip()
+    if "\n" in line or "\r" in line:
+        return None
+    flow = line.startswith("{")
+    if flow and "#" in line:
+        return (
+            "The body is one line, in which a # comments out the rest: were its newlines stripped? "
+            "curl's -d does that; send the file with --data-binary, or take the comments out."
+        )
+    if not flow and ":" in line:
+        return (
+            "The body is YAML whose newlines were stripped, as curl's -d does. Send the file with "
+            "--data-binary, or write it in flow style, like example-config.yaml."
+        )
+    return None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise BodyRefused(f"The key {twice[:100]!r} comes twice.")
+    return result
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise BodyRefused(f"{name} is not accepted: JSON has no such number.")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise BodyRefused("The body holds a number that is too large.")
+    return value
+
+
+def _check(data: Any, depth: int) -> None:
+    """Refuse what the database could not store: NUL and lone surrogates; and needless depth."""
+    if depth > _MAX_DEPTH:
+        raise BodyRefused("The body is nested too deeply.")
+    if isinstance(data, str):
+        if "\x00" in data:
+            raise BodyRefused("The body holds a NUL character, which no field may hold.")
+        if not data.isascii() and any("\ud800" <= character <= "\udfff" for character in data):
+            raise BodyRefused("The body holds half a surrogate pair, which is no character.")
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            _check(key, depth + 1)
+            _check(value, depth + 1)
+    elif isinstance(data, list):
+        for value in data:
+            _check(value, depth + 1)
+
+
+def _too_large() -> BodyRefused:
+    return BodyRefused(f"The body is larger than {MAX_BODY} bytes.", status=413)

@@ -1,0 +1,221 @@
+"""Routes of `/api/v1/environments`. Each commits before it answers, and hints at the queue after that."""
+
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from beta9_provisioning.api import bodies, problems, streams
+from beta9_provisioning.api.services import PrincipalDep, ServicesDep
+from beta9_provisioning.environments import commands, ids, queries
+from beta9_provisioning.kit.database import transaction
+from beta9_provisioning.lifecycle import EnvironmentStatus
+from beta9_provisioning.schemas.environment import Environment, EnvironmentPage, EventPage
+
+
+def no_parameters(request: Request) -> None:
+    """Refuse query parameters where there are none: an ignored `?force=true` would mislead."""
+    if request.query_params:
+        raise RequestValidationError(
+            [{"type": "extra_forbidden", "loc": ("query", name)} for name in request.query_params]
+        )
+
+
+_PLAIN = [Depends(no_parameters)]
+router = APIRouter(prefix="/api/v1/environments", tags=["environments"])
+
+_LAST_EVENT = 2**63 - 1
+
+# Its form is described, not validated: an id of another form is an unknown id, which is 404.
+EnvironmentId = Annotated[
+    str, Path(description="The environment's id.", json_schema_extra={"pattern": ids.PATTERN})
+]
+
+
+class _Parameters(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class ListParameters(_Parameters):
+    """What to list."""
+
+    status: list[EnvironmentStatus] = Field(default_factory=list)
+    """Only environments with one of these statuses; may be repeated."""
+    name: Annotated[str | None, Field(pattern=r"^[a-z0-9-]{1,40}$")] = None
+    """Only environments with this name."""
+    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+    """Environments on a page."""
+    cursor: Annotated[str | None, Field(min_length=1, max_length=256)] = None
+    """`next_cursor` of the page before."""
+
+
+class EventParameters(_Parameters):
+    """Which stretch of the history."""
+
+    after: Annotated[int, Field(ge=0, le=_LAST_EVENT)] = 0
+    """Only events after the one with this id."""
+    limit: Annotated[int, Field(ge=1, le=1000)] = 200
+    """Events on a page; a stream has no such bound."""
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[!-~]{1,255}$",
+        description="A repeated create with the same key and configuration gets the first answer.",
+    ),
+]
+LastEventId = Annotated[
+    str | None,
+    Header(
+        alias="Last-Event-ID",
+        description="For streams: id of the last event received; goes before `after`.",
+        json_schema_extra={"pattern": r"^[0-9]{1,18}$"},
+    ),
+]
+
+
+@router.post(
+    "",
+    status_code=202,
+    dependencies=_PLAIN,
+    response_model=Environment,
+    responses=problems.responses(400, 409, 413, 415, 422, 429),
+    summary="Create an environment",
+)
+def create(
+    *,
+    response: Response,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    body: Annotated[bytes, Depends(bodies.read)],
+    idempotency_key: IdempotencyKey = None,
+) -> Environment:
+    """Queue a new environment. The body is a configuration in JSON or YAML, whatever its Content-Type."""
+    config = bodies.configuration(body)
+    with transaction(services.sessions) as session:
+        outcome = commands.create(
+            session, config, owner=principal, settings=services.settings, idempotency_key=idempotency_key
+        )
+    if outcome.operation_id is not None:
+        services.hints.send(outcome.operation_id)
+    if outcome.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    response.headers["Location"] = f"{router.prefix}/{outcome.environment.environment_id}"
+    return outcome.environment
+
+
+@router.get("", responses=problems.responses(400, 422), summary="List environments")
+def list_environments(
+    services: ServicesDep, principal: PrincipalDep, parameters: Annotated[ListParameters, Query()]
+) -> EnvironmentPage:
+    """List environments, newest first, destroyed ones included."""
+    with services.sessions() as session:
+        return queries.page(
+            session,
+            owner=principal,
+            limit=parameters.limit,
+            cursor=parameters.cursor,
+            statuses=parameters.status,
+            name=parameters.name,
+        )
+
+
+@router.get(
+    "/{environment_id}",
+    dependencies=_PLAIN,
+    responses=problems.responses(404, 422),
+    summary="Get an environment",
+)
+def get(services: ServicesDep, principal: PrincipalDep, environment_id: EnvironmentId) -> Environment:
+    """Return an environment, its outputs, its latest operation and why that failed if it did."""
+    with services.sessions() as session:
+        return queries.get(session, environment_id, owner=principal)
+
+
+@router.delete(
+    "/{environment_id}",
+    status_code=202,
+    dependencies=_PLAIN,
+    response_model=Environment,
+    responses=problems.responses(
+        404, 409, 422, success={"model": Environment, "description": "It is destroyed."}
+    ),
+    summary="Delete an environment",
+)
+def delete(
+    response: Response, services: ServicesDep, principal: PrincipalDep, environment_id: EnvironmentId
+) -> Environment:
+    """Queue the environment's destroy, whatever its state; repeated calls answer with the same operation."""
+    with transaction(services.sessions) as session:
+        outcome = commands.delete(session, environment_id, owner=principal)
+    if outcome.operation_id is not None:
+        services.hints.send(outcome.operation_id)
+    if outcome.environment.status is EnvironmentStatus.DESTROYED:
+        response.status_code = 200
+    return outcome.environment
+
+
+@router.get(
+    "/{environment_id}/events",
+    response_model=EventPage,
+    responses=problems.responses(
+        400,
+        404,
+        422,
+        success={
+            "description": "A page; or with `Accept: text/event-stream` a stream of `Event` documents.",
+            "content": {streams.MEDIA_TYPE: {"schema": {"type": "string"}}},
+        },
+    ),
+    summary="Read or follow an environment's history",
+)
+def events(
+    *,
+    request: Request,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    environment_id: EnvironmentId,
+    parameters: Annotated[EventParameters, Query()],
+    last_event_id: LastEventId = None,
+) -> EventPage | StreamingResponse:
+    """Return a page of the history; or stream it from where it is known, and go on live."""
+    if streams.MEDIA_TYPE not in request.headers.get("accept", ""):
+        with services.sessions() as session:
+            return queries.events(
+                session, environment_id, owner=principal, after=parameters.after, limit=parameters.limit
+            )
+    after = parameters.after if last_event_id is None else _event_number(last_event_id)
+    with services.sessions() as session:
+        queries.check_owner(session, environment_id, owner=principal)
+    return StreamingResponse(
+        services.streams.follow(environment_id, after),
+        media_type=streams.MEDIA_TYPE,
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+@router.get(
+    "/{environment_id}/kubeconfig",
+    response_class=PlainTextResponse,
+    dependencies=_PLAIN,
+    responses=problems.responses(
+        404, 409, 422, success={"content": {"text/yaml": {"schema": {"type": "string"}}}}
+    ),
+    summary="Get a kubeconfig",
+)
+def kubeconfig(services: ServicesDep, principal: PrincipalDep, environment_id: EnvironmentId) -> Response:
+    """Return a kubeconfig without secrets: kubectl asks `beta9-provisioning token` for a token when used."""
+    with services.sessions() as session:
+        text = queries.kubeconfig(session, environment_id, owner=principal)
+    return Response(text, media_type="text/yaml")
+
+
+def _event_number(last_event_id: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", last_event_id):
+        raise problems.InvalidHeader("Last-Event-ID", "must be the id of an event: a whole number from 0")
+    return int(last_event_id)

@@ -1,0 +1,74 @@
+"""From pydantic's errors to the API's: a path, a message for people, and what is allowed."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from beta9_provisioning.schemas.configuration import EnvironmentConfig
+from beta9_provisioning.schemas.environment import FieldProblem
+
+_MOST = 50
+_QUOTED = re.compile(r"'([^']*)'")
+_PREFIX = re.compile(r"^(Value error|Assertion failed), ")
+
+
+def of_configuration(error: ValidationError) -> list[FieldProblem]:
+    """Return what is wrong with a configuration; `field` is a path such as `cloud.region`."""
+    found = error.errors(include_url=False, include_input=False)
+    return [
+        FieldProblem(field=_path(item["loc"]) or "body", message=_message(item), allowed=_allowed(item))
+        for item in found[:_MOST]
+    ]
+
+
+def of_request(found: Sequence[Any]) -> list[FieldProblem]:
+    """Return what is wrong with a request's parameters; `field` is a path such as `query.limit`."""
+    return [
+        FieldProblem(field=_path(item["loc"]), message=_message(item), allowed=_choices(item))
+        for item in found[:_MOST]
+    ]
+
+
+def _path(loc: Sequence[int | str]) -> str:
+    return ".".join(str(part)[:100] for part in loc)
+
+
+def _message(item: Any) -> str:
+    if item["type"] == "extra_forbidden":
+        return "unknown field"
+    if item["type"] == "missing":
+        return "is required"
+    return _PREFIX.sub("", item["msg"])
+
+
+def _allowed(item: Any) -> list[str] | None:
+    if item["type"] == "extra_forbidden":
+        section = _section(item["loc"][:-1])
+        return sorted(section.model_fields) if section else None
+    return _choices(item)
+
+
+def _choices(item: Any) -> list[str] | None:
+    if item["type"] in ("enum", "literal_error"):
+        return _QUOTED.findall(item["ctx"]["expected"])
+    return None
+
+
+def _section(loc: Sequence[int | str]) -> type[BaseModel] | None:
+    """Return the section of the configuration at a path, if there is one."""
+    model: type[BaseModel] | None = EnvironmentConfig
+    for part in loc:
+        if isinstance(part, int):
+            continue  # an item of a list: the list's items are the section
+        field = model.model_fields.get(part) if model else None
+        model = _model_in(field.annotation) if field else None
+    return model
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None

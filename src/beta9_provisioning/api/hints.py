@@ -1,0 +1,52 @@
+"""Hints to the workers, sent beside the request: a queue that is slow or away delays no answer.
+
+A hint that is lost costs nothing but time, because the reconciler sends again for every queued operation.
+"""
+
+import queue
+import threading
+
+import structlog
+
+from beta9_provisioning.kit.queue import Queue, QueueUnavailable
+
+log = structlog.get_logger(__name__)
+
+ACTOR = "run_operation"
+_WAITING = 1000
+_CLOSE_SECONDS = 3.0
+
+
+class Hints:
+    """One thread that sends operation ids to the workers, in order."""
+
+    def __init__(self, target: Queue) -> None:
+        self._target = target
+        self._waiting: queue.Queue[str | None] = queue.Queue(_WAITING)
+        self._thread = threading.Thread(target=self._send_all, name="hints", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def send(self, operation_id: str) -> None:
+        """Send a hint soon; it is dropped when too many wait because the queue is away."""
+        try:
+            self._waiting.put_nowait(operation_id)
+        except queue.Full:
+            log.warning("hint_dropped", operation_id=operation_id)
+
+    def close(self) -> None:
+        """Send what waits, as far as that works within 3 s, and end the thread."""
+        try:
+            self._waiting.put_nowait(None)
+        except queue.Full:
+            return  # the queue is away; the thread ends with the process
+        self._thread.join(_CLOSE_SECONDS)
+
+    def _send_all(self) -> None:
+        while (operation_id := self._waiting.get()) is not None:
+            try:
+                self._target.send(ACTOR, operation_id)
+            except QueueUnavailable as error:
+                log.warning("hint_not_sent", operation_id=operation_id, error=str(error))

@@ -1,0 +1,164 @@
+"""Problem documents (RFC 9457): every error answer of the API is one; docs/api.md lists their types."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from beta9_provisioning.api import faults
+from beta9_provisioning.api.bodies import BodyRefused, InvalidConfiguration
+from beta9_provisioning.environments import errors
+from beta9_provisioning.schemas.environment import FieldProblem, Problem
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = "5"
+
+_BODY_SLUGS = {400: "malformed-body", 413: "body-too-large", 415: "unsupported-encoding"}
+_REFUSALS: dict[type[errors.Refused], tuple[int, str]] = {
+    errors.NotFound: (404, "environment-not-found"),
+    errors.ConfigurationRefused: (422, "not-allowed-here"),
+    errors.NameTaken: (409, "name-taken"),
+    errors.QuotaExceeded: (429, "quota-exceeded"),
+    errors.KeyReused: (422, "idempotency-key-reused"),
+    errors.DeletionProtected: (409, "deletion-protected"),
+    errors.NoCluster: (409, "no-cluster"),
+    errors.BadCursor: (400, "invalid-request"),
+}
+_UNDEFINED_TABLE = "42P01"
+
+
+class InvalidHeader(Exception):
+    """A header of the request cannot be understood."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(f"{name} {message}")
+        self.name = name
+        self.message = message
+
+
+def problem(
+    request: Request,
+    status: int,
+    slug: str,
+    detail: str,
+    *,
+    fields: Sequence[FieldProblem] = (),
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """Return the answer that carries a problem document."""
+    document = Problem(
+        type=f"urn:beta9-provisioning:problem:{slug}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        instance=request.url.path,
+        errors=list(fields),
+    )
+    return JSONResponse(
+        document.model_dump(mode="json", exclude_none=True), status, dict(headers or {}), MEDIA_TYPE
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Make every expected error a problem document; `telemetry` answers the others by `internal`."""
+    app.add_exception_handler(errors.Refused, _refused)
+    app.add_exception_handler(BodyRefused, _body_refused)
+    app.add_exception_handler(InvalidConfiguration, _invalid_configuration)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(InvalidHeader, _invalid_header)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(DBAPIError, _database)
+    app.add_exception_handler(PoolTimeout, _database)
+
+
+def _refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, errors.Refused)
+    status, slug = _REFUSALS[type(error)]
+    fields = [
+        FieldProblem(field=f.field, message=f.message, allowed=list(f.allowed) if f.allowed else None)
+        for f in error.faults
+    ]
+    return problem(request, status, slug, error.message, fields=fields)
+
+
+def _body_refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, BodyRefused)
+    # What was not read of a body that is too large cannot be skipped: the connection ends.
+    headers = {"Connection": "close"} if error.status == 413 else None
+    fields = [FieldProblem(field="body", message=error.message)]
+    return problem(
+        request, error.status, _BODY_SLUGS[error.status], error.message, fields=fields, headers=headers
+    )
+
+
+def _invalid_configuration(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, InvalidConfiguration)
+    fields = faults.of_configuration(error.cause)
+    return problem(request, 422, "invalid-configuration", _summary("configuration", fields), fields=fields)
+
+
+def _invalid_request(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    fields = faults.of_request(error.errors())
+    return problem(request, 422, "invalid-request", _summary("request", fields), fields=fields)
+
+
+def _invalid_header(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, InvalidHeader)
+    fields = [FieldProblem(field=f"header.{error.name}", message=error.message)]
+    return problem(request, 400, "invalid-request", _summary("request", fields), fields=fields)
+
+
+def _summary(what: str, fields: Sequence[FieldProblem]) -> str:
+    first = f"{fields[0].field}: {fields[0].message}"
+    more = f" (and {len(fields) - 1} more)" if len(fields) > 1 else ""
+    return f"The {what} is not valid. {first}{more}"
+
+
+def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    slug, detail = {
+        404: ("no-such-path", f"There is nothing at {request.url.path[:200]}."),
+        405: ("method-not-allowed", f"{request.method} is not possible here."),
+    }.get(error.status_code, ("invalid-request", str(error.detail)))
+    return problem(request, error.status_code, slug, detail, headers=error.headers)
+
+
+def _database(request: Request, error: Exception) -> JSONResponse:
+    """Answer 503 for a database that is away, overloaded or without a schema; anything else is our error."""
+    missing_schema = getattr(getattr(error, "orig", None), "sqlstate", None) == _UNDEFINED_TABLE
+    if not missing_schema and not isinstance(error, OperationalError | InterfaceError | PoolTimeout):
+        raise error
+    log.warning("database_unavailable", error=str(getattr(error, "orig", None) or error))
+    detail = (
+        "The database has no schema yet: run `make db-init`."
+        if missing_schema
+        else "The database cannot be reached. Nothing is lost; try again."
+    )
+    return problem(request, 503, "database-unavailable", detail, headers={"Retry-After": RETRY_SECONDS})
+
+
+def internal(request: Request) -> JSONResponse:
+    """Return the answer to an error that nobody expected; it shows nothing of the inside."""
+    return problem(
+        request, 500, "internal", "The service failed. Its log says why, under this answer's X-Request-ID."
+    )
+
+
+def responses(*statuses: int, success: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI description of a route's problem answers, and of its 200 if that needs words."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    described: dict[int | str, dict[str, Any]] = {
+        status: {"description": HTTPStatus(status).phrase, "content": content}
+        for status in (*statuses, 500, 503)
+    }
+    return described if success is None else {200: success, **described}

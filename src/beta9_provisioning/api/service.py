@@ -1,0 +1,55 @@
+"""Routes about the service itself: health, metrics and the configuration's schema."""
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
+
+from beta9_provisioning.api import readiness
+from beta9_provisioning.api.services import ServicesDep
+from beta9_provisioning.schemas.configuration import json_schema
+
+router = APIRouter(tags=["service"])
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: str = "healthy"
+    service: str = "beta9-provisioning"
+
+
+@router.get("/health", summary="Is the process alive?")
+async def health() -> Health:
+    """Answer, whatever the state of database and queue, and however busy the request threads are."""
+    return Health()
+
+
+@router.get(
+    "/health/ready",
+    responses={503: {"model": readiness.Readiness, "description": "Not ready; the checks say why."}},
+    summary="Can the service work?",
+)
+def ready(response: Response, services: ServicesDep) -> readiness.Readiness:
+    """Check the database, its schema and the queue."""
+    result = readiness.check(services.engine, services.queue)
+    if result.status != "ready":
+        response.status_code = 503
+    return result
+
+
+@router.get(
+    "/api/v1/schema",
+    response_class=JSONResponse,
+    responses={200: {"content": {"application/schema+json": {"schema": {"type": "object"}}}}},
+    summary="Get the configuration's JSON Schema",
+)
+def schema() -> JSONResponse:
+    """Return the JSON Schema of a configuration, for editors."""
+    return JSONResponse(json_schema(), media_type="application/schema+json")
+
+
+@router.get("/metrics", include_in_schema=False)
+def metrics(services: ServicesDep) -> Response:
+    """Return the metrics in Prometheus's text format."""
+    return Response(generate_latest(services.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,49 @@
+"""What the routes work with, made once per application, and who is asking."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy import Engine
+
+from beta9_provisioning.api.hints import Hints
+from beta9_provisioning.api.metrics import Metrics
+from beta9_provisioning.api.streams import Streams
+from beta9_provisioning.kit.database import Sessions
+from beta9_provisioning.kit.queue import Queue
+from beta9_provisioning.settings import Settings
+
+
+@dataclass(frozen=True)
+class Services:
+    """The application's connections."""
+
+    settings: Settings
+    engine: Engine
+    sessions: Sessions
+    queue: Queue
+    hints: Hints
+    streams: Streams
+    metrics: Metrics
+
+    def close(self) -> None:
+        """Send the hints that wait, and close the connections."""
+        self.streams.close()
+        self.hints.close()
+        self.queue.close()
+        self.engine.dispose()
+
+
+def _services(request: Request) -> Services:
+    found = request.app.state.services
+    assert isinstance(found, Services)
+    return found
+
+
+def current_principal() -> str:
+    """Return who is asking: everybody is the same user until there is authentication."""
+    return "default"
+
+
+ServicesDep = Annotated[Services, Depends(_services)]
+PrincipalDep = Annotated[str, Depends(current_principal)]

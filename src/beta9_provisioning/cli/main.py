@@ -1,0 +1,30 @@
+"""The command line `beta9-provisioning`."""
+
+import typer
+
+from beta9_provisioning.cli import environments, local, service
+from beta9_provisioning.cli.errors import CommandGroup
+
+app = typer.Typer(
+    name="beta9-provisioning",
+    cls=CommandGroup,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    # A traceback with local variables would print settings, which hold passwords.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: beta9-provisioning env create -f example-config.yaml --watch",
+    help="""Create, watch and destroy complete Beta9 environments.
+
+    Exit codes: 0 done; 1 failure (the environment failed, too); 2 wrong usage; 3 not found; 4 refused by the
+    service; 5 the service cannot be reached; 130 interrupted.
+    """,
+)
+app.add_typer(environments.app, name="env")
+app.add_typer(local.app, name="local")
+service.register(app)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    app(prog_name="beta9-provisioning")

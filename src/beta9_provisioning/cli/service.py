@@ -1,0 +1,78 @@
+"""Commands that run the service, and `token`, which kubectl calls."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from beta9_provisioning.cli.output import Output, OutputOption, write_json
+
+_PACKAGE = "beta9_provisioning"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    database = typer.Typer(no_args_is_help=True, help="The service's database.")
+    database.command("init", epilog="Example: beta9-provisioning db init")(init_database)
+    app.command("api", epilog="Example: API_PORT=8080 beta9-provisioning api")(run_api)
+    app.command("worker", epilog="Example: LOG_FORMAT=console beta9-provisioning worker")(run_worker)
+    app.add_typer(database, name="db", epilog="Example: beta9-provisioning db init")
+    app.command(
+        "token", epilog="Example: beta9-provisioning token --cluster demo --region us-east-1 --role-arn ARN"
+    )(token)
+    app.command("version", epilog="Example: beta9-provisioning version -o json")(version)
+
+
+def run_api() -> None:
+    """Run the REST API; its settings come from the environment or .env."""
+    _become("api")
+
+
+def run_worker() -> None:
+    """Run a worker; its settings come from the environment or .env."""
+    _become("worker")
+
+
+def init_database() -> None:
+    """Create or upgrade the tables in DATABASE_URL; running it again does nothing."""
+    _become("operations.migrate")
+
+
+def token(
+    cluster: Annotated[str, typer.Option(metavar="NAME", help="The EKS cluster.")],
+    region: Annotated[str, typer.Option(help="The cluster's AWS region.")],
+    role_arn: Annotated[str, typer.Option(metavar="ARN", help="Role to assume; the cluster must know it.")],
+    external_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="External ID that the role's trust policy demands.")
+    ] = None,
+) -> None:
+    """Print a token for an EKS cluster, as kubectl asks for it (ExecCredential).
+
+    The kubeconfig of `env kubeconfig` calls this. Your AWS credentials must be allowed to assume the role.
+    """
+    from beta9_provisioning.engine.aws.cluster_access import exec_credential, sign_token  # noqa: PLC0415
+    from beta9_provisioning.engine.aws.session import AwsSession  # noqa: PLC0415
+
+    session = AwsSession(
+        region=region, role_arn=role_arn, external_id=external_id, session_name="beta9-provisioning-token"
+    )
+    write_json(exec_credential(sign_token(session, cluster)))
+
+
+def version(output: OutputOption = Output.TABLE) -> None:
+    """Print the version of this program."""
+    from importlib.metadata import version as installed_version  # noqa: PLC0415
+
+    number = installed_version("beta9-provisioning")
+    if output is Output.JSON:
+        write_json({"version": number})
+    else:
+        print(number)
+
+
+def _become(module: str) -> None:
+    """Replace this process, so that signals reach the service itself."""
+    os.execv(sys.executable, [sys.executable, "-m", f"{_PACKAGE}.{module}"])  # noqa: S606

@@ -1,0 +1,193 @@
+"""Views of environments: one class for each, with a rendering for people and one for machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from beta9_provisioning.schemas.environment import (
+        Environment,
+        EnvironmentSummary,
+        Event,
+        OperationError,
+    )
+
+_LONGEST_VALUE = 120
+_EXCERPT = 40
+_STYLES = {"ready": "green", "failed": "red", "destroyed": "dim"}
+
+
+def status_text(status: str) -> Text:
+    """Return a status in its colour."""
+    return Text(status, style=_STYLES.get(status, "yellow"))
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them: `0.4 s`, `12 s`, `3 min 20 s`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def age(moment: datetime) -> str:
+    """Return how long ago something was, coarsely: `5 min`, `3 h`, `12 d`."""
+    seconds = max(0.0, (datetime.now(UTC) - moment).total_seconds())
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def value_text(value: Any) -> str:
+    """Return an output's value on one line; strings without quotes."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class EnvironmentView:
+    """One environment."""
+
+    environment: Environment
+
+    def rich(self) -> RenderableType:
+        """Return a sheet of its properties, with outputs and the error if there are any."""
+        environment = self.environment
+        sheet = _sheet()
+        sheet.add_row("ID", environment.environment_id)
+        sheet.add_row("Name", environment.name)
+        sheet.add_row("Status", status_text(environment.status))
+        where = [environment.provider, environment.region, environment.account_id or ""]
+        sheet.add_row("Cloud", " ".join(part for part in where if part))
+        sheet.add_row("Created", f"{environment.created_at:%Y-%m-%d %H:%M:%S} UTC")
+        operation = environment.operation
+        reason = f" ({operation.reason})" if operation.reason else ""
+        sheet.add_row(
+            "Operation", f"{operation.kind} {operation.status}{reason}, attempt {operation.attempt}"
+        )
+        if environment.progress is not None:
+            progress = environment.progress
+            count = f", {progress.done} of {progress.total} resources" if progress.total else ""
+            sheet.add_row("Progress", f"{progress.step}{count}")
+        if environment.deletion_protection:
+            sheet.add_row("Protection", "deletion is refused")
+        parts: list[RenderableType] = [sheet]
+        if environment.error is not None:
+            parts.append(error_text(environment.error))
+        if environment.outputs:
+            parts += [Text("\nOutputs", style="bold"), OutputsView(environment.outputs).rich()]
+        return Group(*parts)
+
+    def json(self) -> object:
+        """Return the environment as the API gives it."""
+        return self.environment.model_dump(mode="json")
+
+
+@dataclass(frozen=True)
+class EnvironmentListView:
+    """Several environments."""
+
+    environments: Sequence[EnvironmentSummary]
+
+    def rich(self) -> RenderableType:
+        """Return a table, newest first."""
+        if not self.environments:
+            return Text("No environments.", style="dim")
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for title in ("ID", "NAME", "STATUS", "CLOUD", "REGION", "AGE"):
+            table.add_column(title, no_wrap=title == "ID")
+        for item in self.environments:
+            status = status_text(item.status)
+            table.add_row(
+                item.environment_id, item.name, status, item.provider, item.region, age(item.created_at)
+            )
+        return table
+
+    def json(self) -> object:
+        """Return a list of summaries as the API gives them."""
+        return [item.model_dump(mode="json") for item in self.environments]
+
+
+@dataclass(frozen=True)
+class EventView:
+    """One event of an environment's history, on one line."""
+
+    event: Event
+
+    def rich(self) -> RenderableType:
+        """Return number, time (UTC), type and message."""
+        event = self.event
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append(f"{event.id:>5}  {event.at.astimezone(UTC):%H:%M:%S}  ", style="dim")
+        line.append(f"{event.type:<22} ", style="cyan")
+        line.append(event.message)
+        return line
+
+    def json(self) -> object:
+        """Return the event as the API gives it."""
+        return self.event.model_dump(mode="json")
+
+
+@dataclass(frozen=True)
+class EventsView:
+    """A stretch of an environment's history."""
+
+    events: Sequence[Event]
+
+    def rich(self) -> RenderableType:
+        """Return one line an event, oldest first."""
+        if not self.events:
+            return Text("No events.", style="dim")
+        return Group(*(EventView(event).rich() for event in self.events))
+
+    def json(self) -> object:
+        """Return a list of events as the API gives them."""
+        return [EventView(event).json() for event in self.events]
+
+
+@dataclass(frozen=True)
+class OutputsView:
+    """What an environment's creation resulted in."""
+
+    outputs: Mapping[str, Any]
+
+    def rich(self) -> RenderableType:
+        """Return names and values; very long ones are cut."""
+        sheet = _sheet()
+        for name, value in sorted(self.outputs.items()):
+            text = value_text(value)
+            if len(text) > _LONGEST_VALUE:
+                text = f"{text[:_EXCERPT]}… ({len(text)} characters; ask for it by name)"
+            sheet.add_row(name, text)
+        return sheet
+
+    def json(self) -> object:
+        """Return the outputs as an object."""
+        return dict(self.outputs)
+
+
+def error_text(error: OperationError) -> Text:
+    """Return what happened, why, and what to do."""
+    text = Text(f"\n{error.message}", style="red")
+    text.append(f" ({error.code})", style="dim")
+    for part in (error.detail, error.remedy):
+        if part:
+            text.append(f"\n{part}", style="default")
+    return text
+
+
+def _sheet() -> Table:
+    sheet = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    sheet.add_column(style="dim", no_wrap=True)
+    sheet.add_column(overflow="fold")
+    return sheet

@@ -1,0 +1,6 @@
+"""Typed client of the REST API; it prints nothing."""
+
+from beta9_provisioning.client.client import Client
+from beta9_provisioning.client.errors import ApiProblem, ClientError, Unreachable
+
+__all__ = ["ApiProblem", "Client", "ClientError", "Unreachable"]

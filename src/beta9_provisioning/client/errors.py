@@ -1,0 +1,55 @@
+"""What can go wrong between a client and the service."""
+
+import httpx
+from pydantic import ValidationError
+
+from beta9_provisioning.schemas.environment import Problem
+
+TEMPORARY = frozenset({429, 502, 503, 504})
+"""HTTP status codes with which the service, or a proxy before it, asks for patience."""
+_EXCERPT = 200
+
+
+class ClientError(Exception):
+    """Base of the client's errors; the message says what happened, why, and what to do."""
+
+
+class Unreachable(ClientError):
+    """No service answered, or something answered that is not this service."""
+
+    def __init__(self, base_url: str, why: str) -> None:
+        super().__init__(
+            f"No service at {base_url} ({why}). Start it with `make up`, or name another one with --server "
+            "or BETA9_PROVISIONING_URL."
+        )
+
+
+class ApiProblem(ClientError):
+    """The service refused or failed to do what was asked.
+
+    Attributes:
+        problem: the problem document, which names the fields at fault.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(f"{problem.title}: {problem.detail}" if problem.detail else problem.title)
+        self.problem = problem
+
+    @property
+    def status(self) -> int:
+        """HTTP status code."""
+        return self.problem.status
+
+
+def problem_of(response: httpx.Response) -> Problem:
+    """Return the problem document of an error response, or one made from it when a proxy wrote it."""
+    try:
+        return Problem.model_validate_json(response.content)
+    except ValidationError:
+        return Problem(
+            type="about:blank",
+            title=f"{response.status_code} {response.reason_phrase}".strip(),
+            status=response.status_code,
+            detail=response.text[:_EXCERPT].strip(),
+            errors=[],
+        )

@@ -1,0 +1,123 @@
+"""The program between a worker and its child: it makes the child stop gracefully, exactly once.
+
+Usage: `python -I -S launcher.py PARENT INTERRUPT GRACE PROGRAM [ARGUMENT...]`
+
+PARENT is the process id of whoever started the launcher, INTERRUPT the number of the signal that asks
+PROGRAM to stop, GRACE the seconds PROGRAM then has before SIGKILL. The launcher imports the standard
+library only and is run as a file, because its start is paid for every Terraform, Helm and kubectl command.
+
+It stays alive beside PROGRAM, which runs in a process group of its own, and acts on two things:
+
+- SIGTERM, sent by the parent to ask for a stop, or by the kernel when the parent dies (PR_SET_PDEATHSIG):
+  INTERRUPT goes to PROGRAM's group. Only the first SIGTERM does this. Terraform takes a second signal as
+  "exit now" and loses state, and a worker that is killed while it waits for a stop would otherwise cause
+  just that.
+- PROGRAM's end: what is left of its group is killed, and the launcher exits with PROGRAM's code, 128 + n if
+  signal n ended it.
+
+PR_SET_PDEATHSIG follows the *thread* that forked, not its process (prctl(2)): start the launcher from a
+thread that waits for it. It is not sent when the parent was dead before prctl was called, therefore the
+comparison with PARENT. If the launcher itself is killed, PROGRAM receives INTERRUPT by the same mechanism.
+
+Exit codes of its own: 125 the parent was gone, nothing was started; 126 PROGRAM could not be executed; 127
+PROGRAM does not exist.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from typing import NoReturn
+
+PARENT_GONE = 125
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
+
+PR_SET_PDEATHSIG = 1
+WATCHED = (signal.SIGTERM, signal.SIGCHLD)
+# Python ignores the first two from its start and a shell's background jobs ignore the others. Ignored
+# signals stay ignored across exec, so without a reset PROGRAM could be deaf to them.
+RESET = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the program named in `arguments` (see the module's docstring) and return the exit code."""
+    parent, interrupt, grace = int(arguments[0]), int(arguments[1]), float(arguments[2])
+    signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+    for number in RESET:
+        signal.signal(number, signal.SIG_DFL)
+    signal_on_death_of(parent, signal.SIGTERM)
+    child = start(arguments[3:], interrupt)
+    supervise(child, interrupt, grace)
+    # The child is still unreaped, so its process id cannot have passed to another group.
+    os.killpg(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+def signal_on_death_of(parent: int, number: int) -> None:
+    """Have the kernel send signal `number` here when the parent dies; exit if it is dead already."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    if os.getppid() != parent:
+        os._exit(PARENT_GONE)
+
+
+def start(argv: list[str], interrupt: int) -> int:
+    """Start `argv` in a process group of its own and return its process id."""
+    launcher = os.getpid()
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)
+        signal_on_death_of(launcher, interrupt)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
+        execute(argv)
+    # Both sides set the group: whoever comes second finds it done, and a stop request may arrive at once.
+    try:
+        os.setpgid(child, child)
+    except PermissionError:
+        return child  # it has executed the program, and set its group before that
+    return child
+
+
+def execute(argv: list[str]) -> NoReturn:
+    """Become `argv`, or say on stderr why that failed."""
+    try:
+        os.execvpe(argv[0], argv, environment())  # noqa: S606 -- no shell is wanted
+    except OSError as error:
+        os.write(2, f"{argv[0]} could not be started: {error.strerror}\n".encode())
+        os._exit(NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE)
+
+
+def environment() -> dict[bytes, bytes]:
+    """Return the environment the launcher was given: in a C locale, Python adds LC_CTYPE to os.environ."""
+    with open("/proc/self/environ", "rb") as file:  # noqa: PTH123 -- importing pathlib costs more than the rest
+        entries = file.read().split(b"\0")
+    return {name: value for name, _, value in (entry.partition(b"=") for entry in entries) if name}
+
+
+def supervise(child: int, interrupt: int, grace: float) -> None:
+    """Pass on the first SIGTERM, kill after the grace; return when `child` has ended, still unreaped."""
+    interrupted = False
+    deadline: float | None = None
+    while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if deadline is None:
+            received: int | None = signal.sigwait(WATCHED)
+        else:
+            info = signal.sigtimedwait(WATCHED, max(0.0, deadline - time.monotonic()))
+            received = info.si_signo if info else None
+        if received is None:
+            os.killpg(child, signal.SIGKILL)
+            deadline = None
+        elif received == signal.SIGTERM and not interrupted:
+            interrupted = True
+            deadline = time.monotonic() + grace
+            os.killpg(child, interrupt)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

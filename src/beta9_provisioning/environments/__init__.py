@@ -1,0 +1,1 @@
+"""What users own: rules for configurations, commands that create and delete, and queries."""

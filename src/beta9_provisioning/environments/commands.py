@@ -1,0 +1,170 @@
+"""Create and delete environments. All functions take a session and leave the commit to the caller."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from beta9_provisioning.environments import ids, rules, wire
+from beta9_provisioning.environments.errors import (
+    DeletionProtected,
+    KeyReused,
+    NameTaken,
+    NotFound,
+    QuotaExceeded,
+)
+from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus, Kind
+from beta9_provisioning.operations.model import EnvironmentRow, IdempotencyRow, OperationRow
+from beta9_provisioning.operations.store import latest, lock_environment, queue, request_cancel
+from beta9_provisioning.schemas.configuration import EnvironmentConfig
+from beta9_provisioning.schemas.environment import Environment
+from beta9_provisioning.settings import Settings
+
+# First half of the advisory lock's key; the second is the owner's hash.
+_OWNER_LOCK = 0x62397573  # "b9us"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command did; `operation_id` is the operation to tell the workers of, if any."""
+
+    environment: Environment
+    operation_id: str | None
+    replayed: bool = False
+
+
+def create(
+    session: Session,
+    config: EnvironmentConfig,
+    *,
+    owner: str,
+    settings: Settings,
+    idempotency_key: str | None = None,
+) -> Outcome:
+    """Add an environment and queue its provision.
+
+    With an idempotency key that was used before, the first answer is given again.
+
+    Raises:
+        ConfigurationRefused: the installation does not allow the configuration.
+        KeyReused: the idempotency key came with another configuration before.
+        NameTaken: a live environment of the owner has this name.
+        QuotaExceeded: the owner has as many live environments as are allowed.
+    """
+    document = config.model_dump(mode="json")
+    # One create of an owner at a time: counting and inserting is then one step, and so is a key's first use.
+    session.execute(
+        text("SELECT pg_advisory_xact_lock(:space, hashtext(:owner))"), {"space": _OWNER_LOCK, "owner": owner}
+    )
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    if idempotency_key is not None:
+        first = _first_answer(session, owner, idempotency_key, digest)
+        if first is not None:
+            return first
+    rules.check(config, settings.allowed_regions)
+    _check_owner(session, owner, config.name, settings.max_environments_per_user)
+    row = _new_row(config, document, owner)
+    session.add(row)
+    operation = queue(session, row, Kind.PROVISION, owner)
+    session.refresh(row)
+    answer = wire.environment(row, operation)
+    if idempotency_key is not None:
+        session.add(
+            IdempotencyRow(
+                owner=owner,
+                key=idempotency_key,
+                request_digest=digest,
+                environment_id=row.id,
+                response=answer.model_dump(mode="json"),
+                created_at=row.created_at,
+            )
+        )
+    session.flush()
+    return Outcome(answer, operation.id)
+
+
+def delete(session: Session, environment_id: str, *, owner: str) -> Outcome:
+    """Queue the destroy of an environment, whatever state it is in.
+
+    A create that waits is cancelled at once, and the destroy still runs: it is cheap, and shows that nothing
+    is left. A create that runs is asked to stop, and the destroy waits behind it. A destroy that waits or
+    runs is the answer itself; one that failed is followed by a new one. A destroyed environment stays as it
+    is.
+
+    Raises:
+        NotFound: the owner has no such environment.
+        DeletionProtected: its configuration forbids it.
+    """
+    row = lock_environment(session, environment_id) if ids.is_id(environment_id) else None
+    if row is None or row.owner != owner:
+        raise NotFound(environment_id)
+    last = latest(session, row.id)
+    if row.status == EnvironmentStatus.DESTROYED:
+        return Outcome(wire.environment(row, last), None)
+    if last.kind == Kind.DESTROY and last.status not in FINAL:
+        return Outcome(wire.environment(row, last), last.id)
+    if row.deletion_protection:
+        raise DeletionProtected(row.name)
+    # Queued before the cancel, so that the environment goes straight to destroy_queued, not by way of failed.
+    destroy = queue(session, row, Kind.DESTROY, owner)
+    for operation in _live_builds(session, row.id):
+        request_cancel(session, operation)
+    session.flush()
+    session.refresh(row)
+    return Outcome(wire.environment(row, destroy), destroy.id)
+
+
+def _first_answer(session: Session, owner: str, key: str, digest: str) -> Outcome | None:
+    known = session.get(IdempotencyRow, (owner, key))
+    if known is None:
+        return None
+    if known.request_digest != digest:
+        raise KeyReused
+    return Outcome(Environment.model_validate(known.response), None, replayed=True)
+
+
+def _check_owner(session: Session, owner: str, name: str, limit: int) -> None:
+    """Check name and quota; the caller holds the owner's lock."""
+    count, same_name = session.execute(
+        select(func.count(), func.count().filter(EnvironmentRow.name == name)).where(
+            EnvironmentRow.owner == owner, EnvironmentRow.status != EnvironmentStatus.DESTROYED
+        )
+    ).one()
+    if same_name:
+        raise NameTaken(name)
+    if count >= limit:
+        raise QuotaExceeded(limit)
+
+
+def _new_row(config: EnvironmentConfig, document: dict[str, object], owner: str) -> EnvironmentRow:
+    now = datetime.now(UTC)
+    return EnvironmentRow(
+        id=ids.new(),
+        owner=owner,
+        name=config.name,
+        provider=config.cloud.provider,
+        region=config.cloud.region,
+        account_id=config.cloud.account_id,
+        config=document,
+        deletion_protection=config.deletion_protection,
+        status=EnvironmentStatus.QUEUED,
+        outputs={},
+        last_event=0,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _live_builds(session: Session, environment_id: str) -> list[OperationRow]:
+    return list(
+        session.scalars(
+            select(OperationRow).where(
+                OperationRow.environment_id == environment_id,
+                OperationRow.kind != Kind.DESTROY,
+                OperationRow.status.not_in(FINAL),
+            )
+        )
+    )

@@ -1,0 +1,92 @@
+"""Refusals: each says what is wrong, in which field, and what is allowed. None of them knows HTTP."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with a request; `field` is a path such as `cloud.region`."""
+
+    field: str
+    message: str
+    allowed: tuple[str, ...] | None = None
+
+
+class Refused(Exception):
+    """A request was understood and refused; nothing was changed."""
+
+    def __init__(self, message: str, *faults: Fault) -> None:
+        super().__init__(message)
+        self.message = message
+        self.faults = faults
+
+
+class NotFound(Refused):
+    """There is no such environment, or it belongs to somebody else."""
+
+    def __init__(self, environment_id: str) -> None:
+        super().__init__(f"There is no environment {environment_id[:64]!r}.")
+
+
+class ConfigurationRefused(Refused):
+    """The configuration is well-formed, but this installation does not allow it."""
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__("This installation does not allow the configuration.", *faults)
+
+
+class NameTaken(Refused):
+    """Another live environment of the same owner has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"You have a live environment named {name!r} already.",
+            Fault("name", "choose another name, or delete that environment first"),
+        )
+
+
+class QuotaExceeded(Refused):
+    """The owner has as many live environments as this installation allows."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"You have {limit} live environments, which is MAX_ENVIRONMENTS_PER_USER. Delete one first."
+        )
+
+
+class KeyReused(Refused):
+    """An idempotency key came again with another configuration."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This idempotency key was used for another configuration.",
+            Fault("Idempotency-Key", "take a new key for every new environment"),
+        )
+
+
+class DeletionProtected(Refused):
+    """The environment's configuration forbids its deletion."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The environment {name!r} has deletion protection.",
+            Fault("deletion_protection", "must be false before the environment can be deleted"),
+        )
+
+
+class NoCluster(Refused):
+    """The environment has no cluster to connect to: not yet, or no longer."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__(
+            f"The environment has no cluster to connect to: it is {status}. Ask when it is ready."
+        )
+
+
+class BadCursor(Refused):
+    """A cursor did not come from a page of this list."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The cursor is not valid.", Fault("query.cursor", "pass next_cursor of a page as it was received")
+        )

@@ -1,0 +1,155 @@
+"""Questions about environments, answered in wire types. All functions take a session."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from beta9_provisioning.engine.aws.cluster_access import user_kubeconfig
+from beta9_provisioning.environments import cursors, ids, wire
+from beta9_provisioning.environments.errors import NoCluster, NotFound
+from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus
+from beta9_provisioning.operations import journal
+from beta9_provisioning.operations.model import EnvironmentRow, OperationRow
+from beta9_provisioning.schemas.configuration import EnvironmentConfig
+from beta9_provisioning.schemas.environment import Environment, EnvironmentPage, Event, EventPage
+
+_KUBECONFIG_OUTPUTS = ("cluster_name", "cluster_endpoint", "cluster_ca")
+
+
+def get(session: Session, environment_id: str, *, owner: str) -> Environment:
+    """Return an environment.
+
+    Raises:
+        NotFound: the owner has no such environment.
+    """
+    return wire.environment(*_find(session, environment_id, owner))
+
+
+def page(
+    session: Session,
+    *,
+    owner: str,
+    limit: int,
+    cursor: str | None = None,
+    statuses: Sequence[EnvironmentStatus] = (),
+    name: str | None = None,
+) -> EnvironmentPage:
+    """Return one page of the owner's environments, newest first; one query.
+
+    Raises:
+        BadCursor: the cursor is not one of ours.
+    """
+    place = EnvironmentRow.created_at, EnvironmentRow.id
+    query = (
+        select(EnvironmentRow)
+        .where(EnvironmentRow.owner == owner)
+        .order_by(*(column.desc() for column in place))
+        .limit(limit + 1)
+    )
+    if statuses:
+        query = query.where(EnvironmentRow.status.in_(statuses))
+    if name is not None:
+        query = query.where(EnvironmentRow.name == name)
+    if cursor is not None:
+        query = query.where(tuple_(*place) < tuple_(*cursors.decode(cursor)))
+    rows = session.scalars(query).all()
+    shown = rows[:limit]
+    more = len(rows) > limit
+    return EnvironmentPage(
+        items=[wire.summary(row) for row in shown],
+        next_cursor=cursors.encode(shown[-1].created_at, shown[-1].id) if more else None,
+    )
+
+
+def events(session: Session, environment_id: str, *, owner: str, after: int, limit: int) -> EventPage:
+    """Return a stretch of an environment's history, oldest first.
+
+    Raises:
+        NotFound: the owner has no such environment.
+    """
+    check_owner(session, environment_id, owner=owner)
+    rows = journal.read(session, environment_id, after=after, limit=limit + 1)
+    items = [wire.event(row) for row in rows[:limit]]
+    return EventPage(items=items, next_after=items[-1].id if len(rows) > limit else None)
+
+
+@dataclass(frozen=True)
+class News:
+    """What happened after an event, and whether more can come without a new request."""
+
+    events: list[Event]
+    is_over: bool
+
+
+def news(session: Session, environment_id: str, *, after: int, limit: int) -> News:
+    """Return the events after one, and whether they are the last: nothing is running, and all were read."""
+    # One statement, so that both belong together: the number that was last when the operation stood so.
+    last, status = session.execute(
+        select(EnvironmentRow.last_event, OperationRow.status)
+        .join(OperationRow, OperationRow.environment_id == EnvironmentRow.id)
+        .where(EnvironmentRow.id == environment_id)
+        .order_by(OperationRow.number.desc())
+        .limit(1)
+    ).one()
+    found: list[Event] = []
+    if last > after:
+        rows = journal.read(session, environment_id, after=after, limit=limit)
+        found = [wire.event(row) for row in rows]
+    read_to = found[-1].id if found else after
+    return News(found, is_over=status in FINAL and read_to >= last)
+
+
+def kubeconfig(session: Session, environment_id: str, *, owner: str) -> str:
+    """Return a kubeconfig (YAML) for the environment's cluster; it holds no secret.
+
+    Raises:
+        NotFound: the owner has no such environment.
+        NoCluster: it has no cluster, not yet or no longer.
+    """
+    row, _ = _find(session, environment_id, owner)
+    outputs = row.outputs
+    if row.status == EnvironmentStatus.DESTROYED or not all(outputs.get(key) for key in _KUBECONFIG_OUTPUTS):
+        raise NoCluster(row.status)
+    cloud = EnvironmentConfig.model_validate(row.config).cloud
+    assert cloud.role_arn is not None
+    return user_kubeconfig(
+        cluster_name=outputs["cluster_name"],
+        endpoint=outputs["cluster_endpoint"],
+        certificate_authority=outputs["cluster_ca"],
+        region=row.region,
+        role_arn=cloud.role_arn,
+        external_id=cloud.external_id,
+    )
+
+
+def check_owner(session: Session, environment_id: str, *, owner: str) -> None:
+    """Check that the environment exists and is the owner's.
+
+    Raises:
+        NotFound: it does not exist, or belongs to somebody else.
+    """
+    found = ids.is_id(environment_id) and session.scalar(
+        select(EnvironmentRow.id).where(EnvironmentRow.id == environment_id, EnvironmentRow.owner == owner)
+    )
+    if not found:
+        raise NotFound(environment_id)
+
+
+def _find(session: Session, environment_id: str, owner: str) -> tuple[EnvironmentRow, OperationRow]:
+    """Return the environment and its latest operation; one query."""
+    found = (
+        ids.is_id(environment_id)
+        and session.execute(
+            select(EnvironmentRow, OperationRow)
+            .join(OperationRow, OperationRow.environment_id == EnvironmentRow.id)
+            .where(EnvironmentRow.id == environment_id, EnvironmentRow.owner == owner)
+            .order_by(OperationRow.number.desc())
+            .limit(1)
+        ).one_or_none()
+    )
+    if not found:
+        raise NotFound(environment_id)
+    row, operation = found
+    return row, operation

@@ -1,0 +1,33 @@
+"""What this installation allows, beyond the shape of a configuration."""
+
+from beta9_provisioning.environments.errors import ConfigurationRefused, Fault
+from beta9_provisioning.schemas.configuration import EnvironmentConfig, Provider
+
+
+def check(config: EnvironmentConfig, allowed_regions: tuple[str, ...]) -> None:
+    """Check a configuration against this installation.
+
+    Raises:
+        ConfigurationRefused: with every fault that was found.
+    """
+    faults = [*_unavailable(config)]
+    if config.cloud.provider is Provider.AWS and config.cloud.region not in allowed_regions:
+        faults.append(
+            Fault("cloud.region", f"{config.cloud.region} is not allowed by ALLOWED_REGIONS", allowed_regions)
+        )
+    if faults:
+        raise ConfigurationRefused(*faults)
+
+
+def _unavailable(config: EnvironmentConfig) -> list[Fault]:
+    """Return what the configuration may say one day, but this version cannot do."""
+    faults = []
+    if config.cloud.provider is not Provider.AWS:
+        faults.append(
+            Fault("cloud.provider", f"{config.cloud.provider} is not available yet", (Provider.AWS.value,))
+        )
+    if config.cluster.use_existing:
+        faults.append(Fault("cluster.use_existing", "existing clusters are not available yet", ("false",)))
+    if config.beta9.workers.gpu_enabled:
+        faults.append(Fault("beta9.workers.gpu_enabled", "GPU workers are not available yet", ("false",)))
+    return faults

@@ -1,0 +1,68 @@
+"""From rows to wire types."""
+
+from beta9_provisioning.lifecycle import FINAL
+from beta9_provisioning.operations.model import EnvironmentRow, EventRow, OperationRow
+from beta9_provisioning.schemas.configuration import EnvironmentConfig
+from beta9_provisioning.schemas.environment import (
+    Environment,
+    EnvironmentSummary,
+    Event,
+    Operation,
+    OperationError,
+    Progress,
+)
+
+
+def summary(row: EnvironmentRow) -> EnvironmentSummary:
+    """Return an environment as a list shows it."""
+    return EnvironmentSummary(
+        environment_id=row.id,
+        name=row.name,
+        status=row.status,  # type: ignore[arg-type]  # pydantic makes the enum
+        provider=row.provider,  # type: ignore[arg-type]
+        region=row.region,
+        account_id=row.account_id,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def environment(row: EnvironmentRow, latest: OperationRow) -> Environment:
+    """Return an environment with its latest operation."""
+    progress = latest.progress if latest.status not in FINAL else None
+    return Environment(
+        **summary(row).model_dump(),
+        deletion_protection=row.deletion_protection,
+        config=EnvironmentConfig.model_validate(row.config),
+        outputs=row.outputs,
+        error=OperationError.model_validate(latest.error) if latest.error else None,
+        operation=operation(latest),
+        progress=Progress.model_validate(progress) if progress else None,
+    )
+
+
+def operation(row: OperationRow) -> Operation:
+    """Return an operation."""
+    return Operation(
+        id=row.id,
+        kind=row.kind,  # type: ignore[arg-type]
+        status=row.status,  # type: ignore[arg-type]
+        reason=row.reason,  # type: ignore[arg-type]
+        attempt=row.attempts,
+        cancel_requested=row.cancel_requested_at is not None,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def event(row: EventRow) -> Event:
+    """Return an entry of the journal."""
+    return Event(
+        id=row.id,
+        at=row.at,
+        operation_id=row.operation_id,
+        type=row.type,
+        message=row.message,
+        data=row.data,
+    )

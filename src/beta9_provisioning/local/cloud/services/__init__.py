@@ -1,0 +1,1 @@
+"""The AWS services that the API door answers itself, from the store."""

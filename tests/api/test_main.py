@@ -1,0 +1,82 @@
+"""The real process: it starts without a database, serves, and stops in order."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.support.lives import create
+
+from beta9_provisioning.kit.database import Sessions
+from beta9_provisioning.local.ports import free_port
+from beta9_provisioning.settings import Settings
+
+
+@contextmanager
+def process(settings: Settings, port: int, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {
+        **os.environ,
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "API_PORT": str(port),
+        "LOG_FORMAT": "json",
+    }
+    command = [sys.executable, "-m", "beta9_provisioning.api"]
+    with (tmp_path / "log").open("wb") as log:
+        child = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
+    try:
+        yield child
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+
+
+def wait_until_it_answers(port: int) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).raise_for_status()
+        except httpx.TransportError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        else:
+            return
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stops_in_order_with_a_stream_open(
+    settings: Settings, sessions: Sessions, tmp_path: Path, number: signal.Signals
+) -> None:
+    environment = create(sessions, settings)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/api/v1/environments/{environment.environment_id}/events"
+    with process(settings, port, tmp_path) as child:
+        wait_until_it_answers(port)
+        headers = {"Accept": "text/event-stream"}
+        with httpx.stream("GET", url, headers=headers, timeout=20, trust_env=False) as response:
+            lines = response.iter_lines()
+            assert next(line for line in lines if line.startswith("id:")) == "id: 1"
+            child.send_signal(number)
+            list(lines)  # the stream ends without an error
+        assert child.wait(10) == 0
+    log = (tmp_path / "log").read_text()
+    assert '"event": "request"' in log
+    assert "Traceback" not in log
+
+
+def test_a_taken_port_ends_it_with_a_message(settings: Settings, tmp_path: Path) -> None:
+    port = free_port()
+    with process(settings, port, tmp_path):
+        wait_until_it_answers(port)
+        other = tmp_path / "other"
+        other.mkdir()
+        with process(settings, port, other) as second:
+            assert second.wait(20) != 0
+        assert "address already in use" in (other / "log").read_text()

@@ -1,0 +1,227 @@
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from httpx_sse import ServerSentEvent, connect_sse
+from sqlalchemy import Engine, event
+from tests.support.lives import claim, create, delete, walk
+from tests.support.serving import Serving, serving
+
+from beta9_provisioning.api.app import create_app
+from beta9_provisioning.api.streams import StreamTimes
+from beta9_provisioning.kit.database import Sessions, transaction
+from beta9_provisioning.lifecycle import OperationStatus
+from beta9_provisioning.operations import store
+from beta9_provisioning.operations.journal import NewEvent
+from beta9_provisioning.schemas.environment import Environment, Event
+from beta9_provisioning.settings import Settings
+
+S = OperationStatus
+
+
+def url(environment: Environment) -> str:
+    return f"/api/v1/environments/{environment.environment_id}/events"
+
+
+@contextmanager
+def stream(
+    client: httpx.Client, environment: Environment, *, last: str | None = None, after: int | None = None
+) -> Iterator[Iterator[ServerSentEvent]]:
+    headers = {"Last-Event-ID": last} if last is not None else {}
+    params = {"after": after} if after is not None else {}
+    with connect_sse(client, "GET", url(environment), headers=headers, params=params) as source:
+        source.response.raise_for_status()
+        yield (message for message in source.iter_sse() if message.data)
+
+
+def finish(sessions: Sessions, environment: Environment) -> None:
+    walk(sessions, environment.operation.id, S.PLANNING, S.APPLYING, S.BOOTSTRAPPING, S.SUCCEEDED)
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 5) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
+
+
+class TestHistory:
+    def test_is_json_by_default(self, client: httpx.Client, sessions: Sessions, settings: Settings) -> None:
+        environment = create(sessions, settings)
+        page = client.get(url(environment), params={"limit": 1}).json()
+        assert [item["type"] for item in page["items"]] == ["operation.queued"]
+        rest = client.get(url(environment), params={"after": page["next_after"]}).json()
+        assert [item["type"] for item in rest["items"]] == ["environment.status"]
+        assert rest["next_after"] is None
+
+    @pytest.mark.parametrize(
+        ("query", "field"),
+        [
+            ("after=-1", "query.after"),
+            ("after=x", "query.after"),
+            (f"after={2**63}", "query.after"),
+            ("limit=0", "query.limit"),
+            ("limit=1001", "query.limit"),
+            ("since=1", "query.since"),
+        ],
+    )
+    def test_bad_parameters(
+        self, client: httpx.Client, sessions: Sessions, settings: Settings, query: str, field: str
+    ) -> None:
+        response = client.get(f"{url(create(sessions, settings))}?{query}")
+        assert response.status_code == 422
+        assert response.json()["errors"][0]["field"] == field
+
+
+class TestStream:
+    def test_tells_the_history_then_what_happens_and_ends(
+        self, client: httpx.Client, sessions: Sessions, settings: Settings
+    ) -> None:
+        environment = create(sessions, settings)
+        with stream(client, environment) as messages:
+            first = [next(messages), next(messages)]  # the stream is open, and the rest has not happened
+            finish(sessions, environment)
+            rest = list(messages)
+        events = [Event.model_validate_json(message.data) for message in first + rest]
+        assert [event.id for event in events] == list(range(1, len(events) + 1))
+        assert [(m.id, m.event) for m in first + rest] == [(str(e.id), e.type) for e in events]
+        entered = [event.data["to"] for event in events if event.type == "environment.status"]
+        assert entered == ["queued", "provisioning", "bootstrapping", "ready"]
+        history = client.get(url(environment)).json()["items"]
+        assert [event.model_dump(mode="json") for event in events] == history
+
+    def test_ends_at_once_when_nothing_runs(
+        self, client: httpx.Client, sessions: Sessions, settings: Settings
+    ) -> None:
+        environment = create(sessions, settings)
+        finish(sessions, environment)
+        with stream(client, environment) as messages:
+            total = len(list(messages))
+        with stream(client, environment, last=str(total)) as messages:
+            assert list(messages) == []
+
+    @pytest.mark.parametrize("by", ["header", "parameter", "both"])
+    def test_resumes(self, client: httpx.Client, sessions: Sessions, settings: Settings, by: str) -> None:
+        environment = create(sessions, settings)
+        finish(sessions, environment)
+        last = "3" if by != "parameter" else None
+        after = {"header": None, "parameter": 3, "both": 1}[by]
+        with stream(client, environment, last=last, after=after) as messages:
+            assert next(messages).id == "4"
+
+    def test_stays_open_while_a_destroy_waits_behind_a_create(
+        self, client: httpx.Client, sessions: Sessions, settings: Settings
+    ) -> None:
+        environment = create(sessions, settings)
+        destroy = delete(sessions, environment.environment_id)
+        with stream(client, environment) as messages:
+            assert next(messages).id == "1"
+            walk(sessions, destroy.operation.id, S.DESTROYING, S.SUCCEEDED)
+            assert Event.model_validate_json(list(messages)[-1].data).data["to"] == "destroyed"
+
+    def test_long_histories_come_whole_and_in_order(
+        self, client: httpx.Client, sessions: Sessions, settings: Settings
+    ) -> None:
+        environment = create(sessions, settings)
+        taken = walk(sessions, environment.operation.id, S.PLANNING, S.APPLYING)
+        with transaction(sessions) as session:
+            news = [NewEvent("terraform.resource", f"Resource {n}.") for n in range(1200)]
+            store.record(session, taken, news, None)
+        delete(sessions, environment.environment_id)
+        with stream(client, environment) as messages:
+            numbers = [int(next(messages).id) for _ in range(1200)]
+        assert numbers == list(range(1, 1201))
+
+    def test_several_writers_leave_no_gap(
+        self, client: httpx.Client, sessions: Sessions, settings: Settings
+    ) -> None:
+        environment = create(sessions, settings)
+        taken = claim(sessions, environment.operation.id)
+
+        def write(writer: int) -> None:
+            for number in range(10):
+                with transaction(sessions) as session:
+                    store.record(session, taken, [NewEvent("step.started", f"{writer} {number}")], None)
+
+        with stream(client, environment) as messages, ThreadPoolExecutor(4) as pool:
+            done = [pool.submit(write, writer) for writer in range(4)]
+            numbers = [int(next(messages).id) for _ in range(44)]
+            for future in done:
+                future.result()
+        assert numbers == list(range(1, 45))
+
+    @pytest.mark.parametrize("value", ["x", "-1", "1.5", "", "1" * 30, "٣"])
+    def test_a_bad_last_event_id_is_refused(
+        self, client: httpx.Client, sessions: Sessions, settings: Settings, value: str
+    ) -> None:
+        headers = {b"Accept": b"text/event-stream", b"Last-Event-ID": value.encode()}
+        response = client.get(url(create(sessions, settings)), headers=headers)
+        assert response.status_code == 400
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.json()["errors"][0]["field"] == "header.Last-Event-ID"
+
+    def test_unknown_environments_are_problems(self, client: httpx.Client) -> None:
+        response = client.get(
+            "/api/v1/environments/env_0123456789abcdef/events", headers={"Accept": "text/event-stream"}
+        )
+        assert response.status_code == 404
+        assert response.headers["content-type"] == "application/problem+json"
+
+    def test_pings_while_nothing_happens(
+        self, client: httpx.Client, sessions: Sessions, settings: Settings
+    ) -> None:
+        headers = {"Accept": "text/event-stream"}
+        with client.stream("GET", url(create(sessions, settings)), headers=headers) as response:
+            assert response.headers["content-type"].startswith("text/event-stream")
+            assert response.headers["cache-control"] == "no-store"
+            assert ": ping" in (line for line in response.iter_lines())
+
+
+class TestEnds:
+    def test_a_clients_leaving_ends_the_reading(
+        self, api: Serving, sessions: Sessions, settings: Settings
+    ) -> None:
+        # An application of its own, so that its database use can be watched.
+        app = create_app(settings, stream_times=StreamTimes(poll=0.01, ping=60, life=600))
+        engine: Engine = app.state.services.engine
+        looks = [0]
+
+        def look(*_: object) -> None:
+            looks[0] += 1
+
+        event.listen(engine, "before_cursor_execute", look)
+        environment = create(sessions, settings)
+        with serving(app) as server, httpx.Client(base_url=server.url, trust_env=False) as client:
+            with stream(client, environment) as messages:
+                next(messages)
+                before = looks[0]
+                assert eventually(lambda: looks[0] > before + 3)
+            quiet = threading.Event()
+            for _ in range(100):
+                seen = looks[0]
+                quiet.wait(0.1)  # ten looks' time
+                if looks[0] == seen:
+                    break
+            assert looks[0] == seen
+
+    def test_a_life_is_limited(self, sessions: Sessions, settings: Settings) -> None:
+        app = create_app(settings, stream_times=StreamTimes(poll=0.01, ping=60, life=0.2))
+        with serving(app) as server, httpx.Client(base_url=server.url, trust_env=False) as client:
+            began = time.monotonic()
+            with stream(client, create(sessions, settings)) as messages:
+                assert len(list(messages)) == 2
+            assert 0.2 <= time.monotonic() - began < 5
+
+    def test_the_services_stop_ends_streams(self, sessions: Sessions, settings: Settings) -> None:
+        app = create_app(settings, stream_times=StreamTimes(poll=5, ping=60, life=600))
+        with serving(app) as server, httpx.Client(base_url=server.url, trust_env=False) as client:
+            with stream(client, create(sessions, settings)) as messages:
+                next(messages)
+                began = time.monotonic()
+                server.stop()
+                assert len(list(messages)) == 1  # it ended in order: no error
+            assert time.monotonic() - began < 3

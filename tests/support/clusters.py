@@ -1,0 +1,151 @@
+"""A directory of simulated clusters that tests fill by hand, and the genuine clients pointed at a server."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import ssl
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from beta9_provisioning.local.cluster import ClusterServer, SimCluster, SimNode
+from beta9_provisioning.local.tools import Tools
+
+ROOT = Path(__file__).resolve().parents[2]
+ACCOUNT, REGION, TOKEN = "123456789012", "us-east-1", "let-me-in"
+
+
+def node(name: str, **labels: str) -> SimNode:
+    return SimNode(name, labels, [], "m5.large")
+
+
+class StaticDirectory:
+    """Clusters by name, all in one account and region; one token opens them all."""
+
+    def __init__(self) -> None:
+        self._clusters: dict[tuple[str, str, str], SimCluster] = {}
+        self._lock = threading.Lock()
+
+    def put(self, name: str, **fields: Any) -> SimCluster:
+        """Add a cluster, or change the one of that name."""
+        with self._lock:
+            key = (ACCOUNT, REGION, name)
+            nodes = (node("node-1"), node("node-2"))
+            fresh = SimCluster(name, ACCOUNT, REGION, "1.34", True, nodes, f"uid-{name}")
+            self._clusters[key] = replace(self._clusters.get(key, fresh), **fields)
+            return self._clusters[key]
+
+    def drop(self, name: str) -> None:
+        with self._lock:
+            del self._clusters[(ACCOUNT, REGION, name)]
+
+    def find(self, account: str, region: str, name: str) -> SimCluster | None:
+        with self._lock:
+            return self._clusters.get((account, region, name))
+
+    def authenticate(self, cluster: SimCluster, token: str) -> str | None:
+        return "tester" if token == TOKEN else None
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+@dataclass(frozen=True)
+class Kube:
+    """One cluster, and the clients that talk to it."""
+
+    server: ClusterServer
+    directory: StaticDirectory
+    tools: Tools
+    home: Path
+    name: str
+    token: str = TOKEN
+
+    @property
+    def endpoint(self) -> str:
+        return self.server.endpoint(ACCOUNT, REGION, self.name)
+
+    @property
+    def kubeconfig(self) -> Path:
+        cluster = {
+            "server": self.endpoint,
+            "certificate-authority-data": base64.b64encode(self.server.ca_pem.encode()).decode(),
+        }
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "test",
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+            "clusters": [{"name": "test", "cluster": cluster}],
+            "users": [{"name": "test", "user": {"token": self.token}}],
+        }
+        path = self.home / f"{self.name}-{abs(hash(self.token))}.kubeconfig"
+        path.write_text(json.dumps(config))
+        return path
+
+    def run(
+        self, program: Path, *arguments: str, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(program), *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd=self.home,
+            env={"KUBECONFIG": str(self.kubeconfig), "HOME": str(self.home), "PATH": os.environ["PATH"]},
+        )
+
+    def helm(self, *arguments: str) -> str:
+        done = self.run(self.tools.helm, *arguments)
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        done = self.run(self.tools.kubectl, *arguments, stdin=stdin)
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+    def http(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        """A plain HTTP request; ``body`` may be bytes, or anything that becomes JSON."""
+        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        sent = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        sent |= {key.replace("_", "-"): value for key, value in headers.items()}
+        request = urllib.request.Request(self.endpoint + path, data=data, method=method, headers=sent)
+        context = ssl.create_default_context(cadata=self.server.ca_pem)
+        try:
+            with urllib.request.urlopen(request, context=context, timeout=30) as response:
+                return Answer(response.status, dict(response.headers), response.read().decode())
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(error.code, dict(error.headers), error.read().decode())
+
+    def objects(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Objects of a kind in the cluster, by name."""
+        found = self.server.objects(ACCOUNT, REGION, self.name)
+        return {body["metadata"]["name"]: body for body in found if body["kind"] == kind}
+
+
+def eventually(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Wait until the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not become so in time"
+        time.sleep(0.02)

@@ -1,0 +1,91 @@
+"""Documents that are derived from the code. `python -m tests.support.documents` writes them anew.
+
+Tests compare the committed files with what is derived, so none of them can drift.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from beta9_provisioning.schemas.configuration import json_schema
+from beta9_provisioning.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+
+_SETTINGS_HEAD = """\
+# Settings
+
+Service and worker read these from the environment, or from a file `.env` in their working directory
+(`.env.example` holds them all with their defaults). The environment goes first; an empty value means the default.
+This page is derived from `src/beta9_provisioning/settings.py`.
+
+| Name | Default | Meaning |
+|---|---|---|
+"""
+_SETTINGS_TAIL = """
+The worker finds its cloud credentials the way every AWS SDK does (`AWS_PROFILE`, `AWS_ACCESS_KEY_ID`, a role of the
+machine or pod). The command line reads `BETA9_PROVISIONING_URL`, the address of the API.
+"""
+_ENV_HEAD = """\
+# Settings of service and worker with their defaults; docs/settings.md has them as a table.
+# Copy this file to .env and change what differs. Variables of the environment go before it.
+"""
+
+
+def settings_page() -> str:
+    """Return docs/settings.md."""
+    rows = [f"| `{name}` | {_code(value)} | {meaning} |\n" for name, value, meaning in _settings()]
+    return _SETTINGS_HEAD + "".join(rows) + _SETTINGS_TAIL
+
+
+def env_example() -> str:
+    """Return .env.example."""
+    lines = [f"\n# {meaning}\n{name}={value}\n" for name, value, meaning in _settings()]
+    return _ENV_HEAD + "".join(lines)
+
+
+def schema_file() -> str:
+    """Return docs/schema/environment.json."""
+    return json.dumps(json_schema(), indent=2) + "\n"
+
+
+DOCUMENTS = {
+    "docs/settings.md": settings_page,
+    ".env.example": env_example,
+    "docs/schema/environment.json": schema_file,
+}
+
+
+def _settings() -> Iterator[tuple[str, str, str]]:
+    for name, field in Settings.model_fields.items():
+        assert field.description, f"the setting {name} has no docstring"
+        yield name.upper(), _default(field), " ".join(field.description.split())
+
+
+def _default(field: FieldInfo) -> str:
+    value: Any = field.default
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return ",".join(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
+def _code(value: str) -> str:
+    return f"`{value}`" if value else ""
+
+
+def main() -> None:
+    """Write every document."""
+    for path, derive in DOCUMENTS.items():
+        (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / path).write_text(derive())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""The API behind a real HTTP server on a free port, in a thread of the test process."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fastapi import FastAPI
+
+from beta9_provisioning.api.__main__ import Server, make_server
+
+
+class Serving:
+    """A server that runs."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._server: Server = make_server(app, "127.0.0.1", 0)
+        self._thread = threading.Thread(target=self._server.run, name="api", daemon=True)
+        self._thread.start()
+        while not self._server.started:
+            assert self._thread.is_alive(), "the server did not start"
+            self._thread.join(0.005)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        assert isinstance(port, int)
+        return port
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        """Stop as SIGTERM does, and wait until it has stopped."""
+        self._server.should_exit = True
+        self._thread.join(30)
+        assert not self._thread.is_alive(), "the server did not stop"
+
+
+@contextmanager
+def serving(app: FastAPI) -> Iterator[Serving]:
+    """Serve an application meanwhile."""
+    server = Serving(app)
+    try:
+        yield server
+    finally:
+        server.stop()

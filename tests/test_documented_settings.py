@@ -1,0 +1,65 @@
+"""Rules: every setting is documented, and what is derived from the code has not drifted from it."""
+
+import pytest
+from tests.support.documents import DOCUMENTS, ROOT
+
+from beta9_provisioning.settings import Settings
+
+
+@pytest.mark.parametrize("path", DOCUMENTS)
+def test_derived_documents_are_up_to_date(path: str) -> None:
+    committed = (ROOT / path).read_text()
+    assert committed == DOCUMENTS[path](), "run: python -m tests.support.documents"
+
+
+@pytest.mark.parametrize("path", ["docs/settings.md", ".env.example"])
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_documented(path: str, name: str) -> None:
+    assert name.upper() in (ROOT / path).read_text()
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_says_what_it_means(name: str) -> None:
+    meaning = Settings.model_fields[name].description
+    assert meaning
+    assert len(meaning) > 10
+
+
+def test_the_example_file_holds_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    example = Settings(_env_file=ROOT / ".env.example")  # type: ignore[call-arg]
+    assert example == Settings(_env_file=None)  # type: ignore[call-arg]
+
+
+def test_the_guides_defaults_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    assert settings.database_url == "postgresql://postgres:postgres@localhost:5432/provisioning"
+    assert settings.redis_url == "redis://localhost:6379/0"
+    assert str(settings.workdir_base) == "/tmp/beta9-provisioning"
+    assert settings.max_environments_per_user == 10
+    assert settings.log_level == "INFO"
+    guide = {"us-east-1", "us-east-2", "us-west-2", "eu-west-1", "eu-central-1"}
+    assert guide <= set(settings.allowed_regions)
+
+
+def test_regions_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLOWED_REGIONS", "us-east-1, eu-west-1,")
+    assert Settings(_env_file=None).allowed_regions == ("us-east-1", "eu-west-1")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "mysql://x"),
+        ("MAX_ENVIRONMENTS_PER_USER", "0"),
+        ("LOG_LEVEL", "LOUD"),
+        ("API_PORT", "70000"),
+    ],
+)
+def test_bad_values_are_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=name.lower()):
+        Settings(_env_file=None)  # type: ignore[call-arg]
