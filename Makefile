@@ -4,13 +4,13 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
 PORT_OFFSET ?= 0
-TIME_SCALE ?= 0.01
 
 VENV := .venv
 BIN := $(VENV)/bin
 CLI := $(BIN)/beta9-provisioning
 STAMP := $(VENV)/.ready
-COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11
+SPEED := $(if $(TIME_SCALE),--time-scale $(TIME_SCALE))
+COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11
 
 # Terraform, Helm and kubectl that the set-up fetched; a Terraform of the user comes first.
 export PATH := $(PATH):$(CURDIR)/.tools/bin
@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml scripts/setup.sh scripts/get_terraform.py requirements-
 	@touch $@
 
 demo: $(STAMP) ## Create an environment in a simulated cloud, delete it, check that nothing is left.
-	@$(CLI) local demo --time-scale $(TIME_SCALE)
+	@$(CLI) local demo $(SPEED)
 
 test: lint ## Run all checks and tests.
 	@$(BIN)/pytest -n auto
@@ -39,7 +39,7 @@ lint: $(STAMP) ## Check style, types and imports.
 	@$(BIN)/lint-imports
 
 up: $(STAMP) ## Start the local stack at http://localhost:8000 (PORT_OFFSET=100 makes it 8100).
-	@$(CLI) local up --detach --port-offset $(PORT_OFFSET) --time-scale $(TIME_SCALE)
+	@$(CLI) local up --detach --port-offset $(PORT_OFFSET) $(SPEED)
 
 down: $(STAMP) ## Stop the local stack.
 	@$(CLI) local down
@@ -59,7 +59,7 @@ db-init: $(STAMP) ## Create or upgrade the tables in DATABASE_URL.
 dev-up: $(STAMP) ## Start PostgreSQL and Valkey alone, on ports 5432 and 6379 plus PORT_OFFSET.
 	@$(CLI) local dev-up --port-offset $(PORT_OFFSET)
 
-dev-down: $(STAMP) ## Stop them.
+dev-down: $(STAMP) ## Stop them; the database stays for the next dev-up.
 	@$(CLI) local dev-down
 
 lock: $(STAMP) ## Compile the requirements*.txt files anew.
@@ -69,6 +69,6 @@ lock: $(STAMP) ## Compile the requirements*.txt files anew.
 	$(COMPILE) --no-deps requirements-tools.in -o requirements-tools.txt
 
 clean: ## Stop what runs and remove all that was generated, .venv and .tools included.
-	@if [ -x $(CLI) ]; then $(CLI) local down; $(CLI) local dev-down; fi
+	@if [ -x $(CLI) ]; then $(CLI) local down; $(CLI) local dev-down --purge; fi
 	rm -rf $(VENV) .tools .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/results
 	find src tests api models scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,12 @@
 """Rules: every setting is documented, and what is derived from the code has not drifted from it."""
 
+import json
+from typing import Any
+
+import jsonschema_rs
 import pytest
+from ruamel.yaml import YAML
+from tests.support.configs import document
 from tests.support.documents import DOCUMENTS, ROOT
 
 from beta9_provisioning.settings import Settings
@@ -63,3 +69,22 @@ def test_bad_values_are_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: s
     monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=name.lower()):
         Settings(_env_file=None)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_valid"),
+    [
+        ({}, True),
+        ({"extra": 1}, False),
+        ({"cloud__account_id": 123456789012}, False),
+        ({"name": "No!"}, False),
+    ],
+)
+def test_the_published_schema_judges_as_the_service_does(changes: dict[str, Any], is_valid: bool) -> None:
+    schema = jsonschema_rs.validator_for(json.loads((ROOT / "docs/schema/environment.json").read_text()))
+    assert schema.is_valid(document(**changes)) is is_valid
+
+
+def test_the_published_schema_accepts_the_example() -> None:
+    schema = jsonschema_rs.validator_for(json.loads((ROOT / "docs/schema/environment.json").read_text()))
+    assert schema.is_valid(YAML(typ="safe", pure=True).load((ROOT / "example-config.yaml").read_text()))

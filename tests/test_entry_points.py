@@ -1,4 +1,4 @@
-"""The commands of the deployment guide, as typed: from the root, with nothing installed but requirements.txt."""
+"""The deployment guide's commands as typed: from the root, with nothing installed but requirements.txt."""
 
 import os
 import subprocess
@@ -57,7 +57,7 @@ def test_init_db_and_get_db(empty_database_url: str) -> None:
 
 
 def test_init_db_by_several_replicas_at_once(empty_database_url: str) -> None:
-    children = [start(INIT, empty_database_url) for _ in range(8)]
+    children = [start(INIT, empty_database_url) for _ in range(4)]
     for code, _, errors in [finish(child) for child in children]:
         assert code == 0, errors
     assert revision(empty_database_url) == [head()]

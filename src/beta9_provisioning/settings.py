@@ -1,10 +1,12 @@
 """Settings of the service and the worker, read from the environment or `.env` at entry points only."""
 
+import sys
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -70,6 +72,9 @@ class Settings(BaseSettings):
     bootstrap_timeout_minutes: Annotated[float, Field(gt=0)] = 30.0
     """Longest time the bootstrap of a cluster may take."""
 
+    leftover_grace_seconds: Annotated[float, Field(ge=0)] = 180.0
+    """How long a destroy waits for the cloud to forget what was deleted, before it calls it left over."""
+
     @field_validator("allowed_regions", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -85,7 +90,29 @@ class Settings(BaseSettings):
         return value
 
 
+class SettingsError(Exception):
+    """A setting has a value that cannot be used; the message names it."""
+
+
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """Return the settings of this process, read once."""
-    return Settings()
+    """Return the settings of this process, read once.
+
+    Raises:
+        SettingsError: with one line for each setting that is wrong. Values are not told: they may be secrets.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = [f"{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors()]
+        raise SettingsError("\n".join(["Settings could not be read.", *wrong])) from None
+
+
+def run_or_explain(main: Callable[[Settings], int]) -> int:
+    """Run a process's main function with the settings; tell on standard error when they are wrong."""
+    try:
+        settings = get_settings()
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    return main(settings)

@@ -204,6 +204,21 @@ class TestCreate:
         assert post(client, tags=tags).json()["config"]["tags"] == tags
 
 
+class TestCrossSite:
+    @pytest.mark.parametrize("site", ["cross-site", "same-site"])
+    def test_other_sites_pages_change_nothing(self, client: httpx.Client, site: str) -> None:
+        headers = {"Sec-Fetch-Site": site, "Content-Type": "text/plain"}
+        problem(client.post(URL, content=json.dumps(document()), headers=headers), 403, "cross-site")
+        assert total(client) == 0
+        environment = f"{URL}/{created(client)}"
+        problem(client.delete(environment, headers=headers), 403, "cross-site")
+        assert client.get(environment).json()["status"] == "queued"
+
+    @pytest.mark.parametrize("site", ["same-origin", "none"])
+    def test_own_pages_may(self, client: httpx.Client, site: str) -> None:
+        assert client.post(URL, json=document(), headers={"Sec-Fetch-Site": site}).status_code == 202
+
+
 class TestIdempotencyKey:
     def test_repeats_the_first_answer(self, client: httpx.Client) -> None:
         headers = {"Idempotency-Key": "abc-1"}
@@ -285,7 +300,16 @@ class TestList:
         assert list(fields(found)) == ["query.cursor"]
 
 
-UNKNOWN = [ids.new(), "env_x", "x" * 5000, "%00", "env_%00", "..%2f", "%F0%9F%98%80", "' OR 1=1 --"]
+UNKNOWN = [
+    "env_0123456789abcdef",
+    "env_x",
+    "x" * 5000,
+    "%00",
+    "env_%00",
+    "..%2f",
+    "%F0%9F%98%80",
+    "' OR 1=1 --",
+]
 
 
 class TestUnknownIds:

@@ -143,7 +143,7 @@ def test_death_of_the_parent_interrupts_once(
     tmp_path: Path, started: list[subprocess.Popen[bytes]], asked_before: bool
 ) -> None:
     log = tmp_path / "log"
-    parent, launched = worker(command("sh", "-c", COUNTER, "sh", str(log), grace=0.5))
+    parent, launched = worker(command("sh", "-c", COUNTER, "sh", str(log), grace=1.0))
     started.append(parent)
     eventually(log.exists)
     child = int(log.read_text())

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from tests.support.configs import config
 from tests.support.lives import create, delete, get, walk
 
-from beta9_provisioning.environments import commands, ids, queries
+from beta9_provisioning.environments import commands, queries
 from beta9_provisioning.environments.errors import (
     ConfigurationRefused,
     DeletionProtected,
@@ -228,7 +228,7 @@ class TestDelete:
             delete(sessions, environment_id)
         assert operations(sessions, environment_id) == [("provision", "queued")]
 
-    @pytest.mark.parametrize("environment_id", [ids.new(), "nonsense", "env_\x00", ""])
+    @pytest.mark.parametrize("environment_id", ["env_0123456789abcdef", "nonsense", "env_\x00", ""])
     def test_unknown_ids(self, sessions: Sessions, environment_id: str) -> None:
         with pytest.raises(NotFound):
             delete(sessions, environment_id)

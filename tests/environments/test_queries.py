@@ -6,7 +6,7 @@ from ruamel.yaml import YAML
 from sqlalchemy import Engine, event, update
 from tests.support.lives import create, delete, get, walk
 
-from beta9_provisioning.environments import ids, queries
+from beta9_provisioning.environments import queries
 from beta9_provisioning.environments.errors import BadCursor, NoCluster, NotFound
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import EnvironmentStatus, OperationStatus, Reason
@@ -74,7 +74,7 @@ class TestGet:
         assert found.progress == Progress(step="Applying", done=3, total=12)
         assert found.operation.started_at is not None
 
-    @pytest.mark.parametrize("environment_id", [ids.new(), "nonsense", "env_\x00", ""])
+    @pytest.mark.parametrize("environment_id", ["env_0123456789abcdef", "nonsense", "env_\x00", ""])
     def test_unknown_ids(self, sessions: Sessions, environment_id: str) -> None:
         with pytest.raises(NotFound):
             get(sessions, environment_id)

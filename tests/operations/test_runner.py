@@ -17,7 +17,7 @@ from beta9_provisioning.operations.model import AttemptRow, EnvironmentRow
 from beta9_provisioning.operations.runner import Runner, Step
 from beta9_provisioning.operations.stopping import Stop, StopReason
 from beta9_provisioning.operations.store import Claim
-from beta9_provisioning.operations.workflows import DESTROY, PROVISION
+from beta9_provisioning.operations.workflows import DESTROY, DESTROY_NOTHING, PROVISION, workflow_of
 from beta9_provisioning.settings import Settings
 
 S = OperationStatus
@@ -50,7 +50,7 @@ class Fixture:
             Step(name, f"Step {name}", status, Reason.TERRAFORM_FAILED, step(name))
             for name, status in zip(("one", "two", "three", "four"), STATUSES, strict=True)
         )
-        return Runner(self.sessions, self.settings, {Kind.PROVISION: steps}).run(self.claim, self.stop)
+        return Runner(self.sessions, self.settings, lambda _: steps).run(self.claim, self.stop)
 
     def types(self) -> list[str]:
         return [type_ for _, type_, _ in events(self.sessions, self.made.environment_id)]
@@ -176,7 +176,7 @@ def test_a_stored_configuration_of_another_version_is_a_typed_failure(
 ) -> None:
     made = make_environment(sessions, {"name": "x"})
     claim = take(sessions, made.operation_id)
-    runner = Runner(sessions, Settings(workdir_base=tmp_path), {Kind.PROVISION: PROVISION})
+    runner = Runner(sessions, Settings(workdir_base=tmp_path), workflow_of)
     assert runner.run(claim, Stop()) is S.FAILED
     row = operation(sessions, made.operation_id)
     assert row.reason == Reason.CONFIGURATION
@@ -199,9 +199,9 @@ def test_progress_is_kept_while_running_and_gone_at_the_end(fixture: Fixture) ->
     assert operation(fixture.sessions, fixture.made.operation_id).progress is None
 
 
-@pytest.mark.parametrize("steps", [PROVISION, DESTROY])
+@pytest.mark.parametrize("steps", [PROVISION, DESTROY, DESTROY_NOTHING])
 def test_workflows_follow_their_paths(steps: tuple[Step, ...]) -> None:
-    kind = Kind.DESTROY if steps is DESTROY else Kind.PROVISION
+    kind = Kind.PROVISION if steps is PROVISION else Kind.DESTROY
     walked = list(dict.fromkeys(step.status for step in steps))
     assert walked == list(PATHS[kind][1:-1])
     assert len({step.name for step in steps}) == len(steps)

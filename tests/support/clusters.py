@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from beta9_provisioning.local.cluster import ClusterServer, SimCluster, SimNode
+from beta9_provisioning.local.cluster.cluster import Cluster
 from beta9_provisioning.local.tools import Tools
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,9 +96,11 @@ class Kube:
             "clusters": [{"name": "test", "cluster": cluster}],
             "users": [{"name": "test", "user": {"token": self.token}}],
         }
-        path = self.home / f"{self.name}-{abs(hash(self.token))}.kubeconfig"
-        path.write_text(json.dumps(config))
-        return path
+        # Clients that run at the same time must never see half a file.
+        path = self.home / f"{self.name}-{self.token}.kubeconfig"
+        draft = path.with_suffix(f".{threading.get_ident()}")
+        draft.write_text(json.dumps(config))
+        return draft.replace(path)
 
     def run(
         self, program: Path, *arguments: str, stdin: str | None = None
@@ -136,6 +139,11 @@ class Kube:
         except urllib.error.HTTPError as error:
             with error:
                 return Answer(error.code, dict(error.headers), error.read().decode())
+
+    def inside(self, function: Callable[[Cluster], object]) -> None:
+        """Run a function on the cluster in the server's thread, where a thousand requests are too slow."""
+        server = self.server
+        server._call(lambda: function(server._hosting.reach((ACCOUNT, REGION, self.name)).cluster))
 
     def objects(self, kind: str) -> dict[str, dict[str, Any]]:
         """Objects of a kind in the cluster, by name."""

@@ -19,15 +19,15 @@ _SETTINGS_HEAD = """\
 # Settings
 
 Service and worker read these from the environment, or from a file `.env` in their working directory
-(`.env.example` holds them all with their defaults). The environment goes first; an empty value means the default.
-This page is derived from `src/beta9_provisioning/settings.py`.
+(`.env.example` holds them all with their defaults). The environment goes first; an empty value means the
+default. This page is derived from `src/beta9_provisioning/settings.py`.
 
 | Name | Default | Meaning |
 |---|---|---|
 """
 _SETTINGS_TAIL = """
-The worker finds its cloud credentials the way every AWS SDK does (`AWS_PROFILE`, `AWS_ACCESS_KEY_ID`, a role of the
-machine or pod). The command line reads `BETA9_PROVISIONING_URL`, the address of the API.
+The worker finds its cloud credentials the way every AWS SDK does (`AWS_PROFILE`, `AWS_ACCESS_KEY_ID`, a role
+of the machine or pod). The command line reads `BETA9_PROVISIONING_URL`, the address of the API.
 """
 _ENV_HEAD = """\
 # Settings of service and worker with their defaults; docs/settings.md has them as a table.

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from beta9_provisioning.api.app import create_app
 from beta9_provisioning.kit import logs
-from beta9_provisioning.settings import get_settings
+from beta9_provisioning.settings import Settings, run_or_explain
 
 _GRACE_SECONDS = 20
 
@@ -41,9 +41,8 @@ def make_server(app: FastAPI, host: str, port: int) -> Server:
     return Server(config)
 
 
-def main() -> int:
+def main(settings: Settings) -> int:
     """Serve with the settings of the environment."""
-    settings = get_settings()
     logs.configure(settings.log_level, settings.log_format)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it reports every look at the schema's revision
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -54,4 +53,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_or_explain(main))

@@ -24,6 +24,19 @@ def no_parameters(request: Request) -> None:
         )
 
 
+def not_cross_site(
+    sec_fetch_site: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> None:
+    """Refuse what another site's page sends through a visitor's browser.
+
+    Bodies of every Content-Type are taken, so the browser does not ask us first; it names the sender's site
+    in `Sec-Fetch-Site`, which pages cannot set (W3C Fetch Metadata).
+    """
+    if sec_fetch_site not in (None, "none", "same-origin"):
+        raise problems.CrossSite
+
+
+_CHANGES = [Depends(no_parameters), Depends(not_cross_site)]
 _PLAIN = [Depends(no_parameters)]
 router = APIRouter(prefix="/api/v1/environments", tags=["environments"])
 
@@ -82,9 +95,9 @@ LastEventId = Annotated[
 @router.post(
     "",
     status_code=202,
-    dependencies=_PLAIN,
+    dependencies=_CHANGES,
     response_model=Environment,
-    responses=problems.responses(400, 409, 413, 415, 422, 429),
+    responses=problems.responses(400, 403, 409, 413, 415, 422, 429),
     summary="Create an environment",
 )
 def create(
@@ -140,10 +153,10 @@ def get(services: ServicesDep, principal: PrincipalDep, environment_id: Environm
 @router.delete(
     "/{environment_id}",
     status_code=202,
-    dependencies=_PLAIN,
+    dependencies=_CHANGES,
     response_model=Environment,
     responses=problems.responses(
-        404, 409, 422, success={"model": Environment, "description": "It is destroyed."}
+        403, 404, 409, 422, success={"model": Environment, "description": "It is destroyed."}
     ),
     summary="Delete an environment",
 )

@@ -3,6 +3,7 @@
 A hint that is lost costs nothing but time, because the reconciler sends again for every queued operation.
 """
 
+import contextlib
 import queue
 import threading
 
@@ -23,6 +24,7 @@ class Hints:
     def __init__(self, target: Queue) -> None:
         self._target = target
         self._waiting: queue.Queue[str | None] = queue.Queue(_WAITING)
+        self._closed = threading.Event()
         self._thread = threading.Thread(target=self._send_all, name="hints", daemon=True)
 
     def start(self) -> None:
@@ -37,15 +39,14 @@ class Hints:
             log.warning("hint_dropped", operation_id=operation_id)
 
     def close(self) -> None:
-        """Send what waits, as far as that works within 3 s, and end the thread."""
-        try:
+        """Send what waits, as far as that works within 3 s, and end the thread after its current try."""
+        with contextlib.suppress(queue.Full):  # the queue is away, and the thread looks at `_closed`
             self._waiting.put_nowait(None)
-        except queue.Full:
-            return  # the queue is away; the thread ends with the process
-        self._thread.join(_CLOSE_SECONDS)
+            self._thread.join(_CLOSE_SECONDS)
+        self._closed.set()
 
     def _send_all(self) -> None:
-        while (operation_id := self._waiting.get()) is not None:
+        while (operation_id := self._waiting.get()) is not None and not self._closed.is_set():
             try:
                 self._target.send(ACTOR, operation_id)
             except QueueUnavailable as error:

@@ -45,6 +45,10 @@ class InvalidHeader(Exception):
         self.message = message
 
 
+class CrossSite(Exception):
+    """A page of another site made a browser send this request."""
+
+
 def problem(
     request: Request,
     status: int,
@@ -75,6 +79,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(InvalidConfiguration, _invalid_configuration)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(InvalidHeader, _invalid_header)
+    app.add_exception_handler(CrossSite, _cross_site)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(DBAPIError, _database)
     app.add_exception_handler(PoolTimeout, _database)
@@ -116,6 +121,10 @@ def _invalid_header(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, InvalidHeader)
     fields = [FieldProblem(field=f"header.{error.name}", message=error.message)]
     return problem(request, 400, "invalid-request", _summary("request", fields), fields=fields)
+
+
+def _cross_site(request: Request, _error: Exception) -> JSONResponse:
+    return problem(request, 403, "cross-site", "A page of another site may not change anything here.")
 
 
 def _summary(what: str, fields: Sequence[FieldProblem]) -> str:

@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 _EXAMPLE = "Example: beta9-provisioning local "
 _API_PORT = 8000
+# Ten minutes become six seconds.
+_TIME_SCALE = 0.01
 
 OffsetOption = Annotated[
     int, typer.Option(min=0, max=50000, help="Added to the fixed ports, for a second copy on this machine.")
@@ -35,7 +37,7 @@ TimeScaleOption = Annotated[
 @app.command(epilog=_EXAMPLE + "up --detach --port-offset 100")
 def up(
     port_offset: OffsetOption = 0,
-    time_scale: TimeScaleOption = 0.01,
+    time_scale: TimeScaleOption = _TIME_SCALE,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return when it is up, and leave it running.")
     ] = False,
@@ -89,7 +91,7 @@ def env() -> None:
 
 
 @app.command(epilog=_EXAMPLE + "demo --time-scale 0.1")
-def demo(time_scale: TimeScaleOption = 0.01) -> None:
+def demo(time_scale: TimeScaleOption = _TIME_SCALE) -> None:
     """Create the environment of example-config.yaml on a stack of its own, and delete it again.
 
     Then check that nothing is left in the simulated cloud. The exit code is 0 when all of it went well.
@@ -111,12 +113,12 @@ def dev_up(port_offset: OffsetOption = 0) -> None:
 
 
 @app.command("dev-down", epilog=_EXAMPLE + "dev-down")
-def dev_down() -> None:
-    """Stop them."""
+def dev_down(purge: Annotated[bool, typer.Option(help="Delete the database, too.")] = False) -> None:
+    """Stop what dev-up started; the database stays for the next time."""
     from beta9_provisioning.local import dev  # noqa: PLC0415
 
     with _explained():
-        if not dev.down(_report):
+        if not dev.down(_report, purge=purge):
             stderr().print("PostgreSQL and Valkey are not running.")
 
 

@@ -16,8 +16,15 @@ app = typer.Typer(
     epilog="Example: beta9-provisioning env create -f example-config.yaml --watch",
     help="""Create, watch and destroy complete Beta9 environments.
 
-    Exit codes: 0 done; 1 failure (the environment failed, too); 2 wrong usage; 3 not found; 4 refused by the
-    service; 5 the service cannot be reached; 130 interrupted.
+    \b
+    Exit codes:
+      0    done
+      1    failure, that of an environment included
+      2    wrong usage
+      3    not found
+      4    refused by the service
+      5    the service cannot be reached
+      130  interrupted
     """,
 )
 app.add_typer(environments.app, name="env")

@@ -174,7 +174,7 @@ def _config(
             "registries": {"s3": {"bucketName": bucket, "region": region, **no_keys}},
         },
         "gateway": {
-            "grpc": {"externalHost": f"grpc.{domain}", "externalPort": 443, "tls": True},
+            "grpc": {"externalHost": grpc_domain(domain), "externalPort": 443, "tls": True},
             "http": {"externalHost": domain, "externalPort": 443, "tls": True, "enablePrettyLogs": False},
             "stubLimits": {"maxReplicas": config.beta9.workers.max_workers},
         },
@@ -300,6 +300,11 @@ def _ingress(domain: str, ingress_class: str) -> dict[str, Any]:
     }
 
 
+def grpc_domain(domain: str) -> str:
+    """Return the name under which gRPC is reached: an ingress serves one protocol per host."""
+    return f"grpc.{domain}"
+
+
 def _grpc_service() -> dict[str, Any]:
     """Return a second Service of the gateway: Traefik learns per Service that a port speaks HTTP/2 (h2c)."""
     return {
@@ -321,7 +326,7 @@ def _grpc_service() -> dict[str, Any]:
 
 
 def _grpc_ingress(domain: str, ingress_class: str) -> dict[str, Any]:
-    host = f"grpc.{domain}"
+    host = grpc_domain(domain)
     backend = {"service": {"name": GRPC_SERVICE, "port": {"number": GRPC_PORT}}}
     return {
         "apiVersion": "networking.k8s.io/v1",

@@ -123,11 +123,12 @@ class Output:
 class Patience:
     """How long to try, and how long to wait before the next try: growing delays until a deadline.
 
-    `seconds` counts from now.
+    `seconds` counts from now. A try that would have less than `least` seconds is not begun.
     """
 
-    def __init__(self, seconds: float, stop: threading.Event) -> None:
+    def __init__(self, seconds: float, stop: threading.Event, least: float = 0.0) -> None:
         self._stop = stop
+        self._least = least
         self._start = time.monotonic()
         self._deadline = self._start + seconds
         self._delay = FIRST_DELAY
@@ -148,7 +149,7 @@ class Patience:
         Raises:
             Stopped: the stop event was set.
         """
-        if time.monotonic() + self._delay >= self._deadline:
+        if time.monotonic() + self._delay + self._least >= self._deadline:
             return False
         if self._stop.wait(self._delay):
             raise Stopped("The work on the cluster was stopped.")
@@ -157,7 +158,8 @@ class Patience:
 
     def wait_after(self, output: Output) -> bool:
         """Wait if the failure may pass; return False when it will not, or when there is no time left."""
-        passing = output.transient or (output.refused and self.waited < REFUSAL_SECONDS)
+        refusal_may_pass = output.refused and self.waited < REFUSAL_SECONDS
+        passing = output.transient or output.timed_out or refusal_may_pass
         return passing and self.wait()
 
 
@@ -218,9 +220,9 @@ class ClusterProcess:
             text = log.read_text(errors="replace") if whole_output else finished.output
             return Output(finished.returncode, text, finished.timed_out)
 
-    def patience(self, seconds: float) -> Patience:
+    def patience(self, seconds: float, least: float = 0.0) -> Patience:
         """Return patience for that many seconds, which ends at once when `stop` is set."""
-        return Patience(seconds, self.stop)
+        return Patience(seconds, self.stop, least)
 
     def _environment(self, kubeconfig: Path) -> dict[str, str]:
         home = self.directory / "home"

@@ -20,8 +20,8 @@ from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.releases import Release, chart_ref
 
 LIST_SECONDS = 60.0
-# Helm's own timeout comes a little before ours: its message says what is not ready.
-_MARGIN_SECONDS = 5.0
+# Helm's own timeout comes before ours: its message says what is not ready.
+_MARGIN_SECONDS = 15.0
 _PENDING = "another operation (install/upgrade/rollback) is in progress"
 _ABSENT = "release: not found"
 _NEVER_INSTALLED = frozenset({"pending-install", "uninstalling"})
@@ -47,7 +47,7 @@ class Installed:
 class Helm:
     """Helm against one cluster; `chart_source` is where charts come from (see `releases.chart_ref`).
 
-    Every line that Helm prints is given to `on_line`; none of them holds values.
+    Every line that Helm prints is given to `on_line`; it prints no values of its own accord.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Helm:
             HelmFailed: `release_pending`, `release_timeout`, or `helm_failed` with Helm's own words.
             Stopped: the stop event was set; Helm has noted the release as failed.
         """
-        patience = self._process.patience(release.timeout)
+        patience = self._process.patience(release.timeout, least=_MARGIN_SECONDS)
         may_clear = no_live_holder
         with private_file(self._process.directory, json.dumps(release.values), ".values.json") as values:
             while not (output := self._upgrade(release, values, patience)).ok:
@@ -86,7 +86,7 @@ class Helm:
                     may_clear = False
                     self._clear(release, patience)
                 elif not patience.wait_after(output):
-                    raise _failed(f"install {release.name}", release.namespace, output)
+                    raise _failed(f"install {release.name}", output, release.namespace)
 
     def uninstall(self, name: str, namespace: str, *, timeout: float = 300.0) -> bool:
         """Remove a release and wait until its objects are gone; return whether it was there.
@@ -95,12 +95,12 @@ class Helm:
             HelmFailed: Helm failed, or `timeout` (seconds) passed.
             Stopped: the stop event was set.
         """
-        patience = self._process.patience(timeout)
+        patience = self._process.patience(timeout, least=_MARGIN_SECONDS)
         while not (output := self._remove(name, namespace, patience)).ok:
             if output.says(_ABSENT):
                 return False
             if not patience.wait_after(output):
-                raise _failed(f"uninstall {name}", namespace, output)
+                raise _failed(f"uninstall {name}", output, namespace)
         return True
 
     def releases(self) -> list[Installed]:
@@ -110,7 +110,7 @@ class Helm:
             HelmFailed: Helm failed.
             Stopped: the stop event was set.
         """
-        listed = self._json("list", "--all-namespaces", "--max", "0")
+        listed = self._json("list releases", "list", "--all-namespaces", "--max=0")
         return [
             Installed(item["name"], item["namespace"], item["chart"], int(item["revision"]), item["status"])
             for item in listed
@@ -146,7 +146,8 @@ class Helm:
 
     def _clear(self, release: Release, patience: Patience) -> None:
         """Undo what a killed Helm left: back to the last revision that worked, or to nothing."""
-        history = self._json("history", release.name, f"--namespace={release.namespace}")
+        doing = f"read the history of {release.name}"
+        history = self._json(doing, "history", release.name, f"--namespace={release.namespace}")
         worked = [entry["revision"] for entry in history if entry["status"] in {"deployed", "superseded"}]
         if history[-1]["status"] in _NEVER_INSTALLED or not worked:
             self.uninstall(release.name, release.namespace, timeout=patience.left)
@@ -160,18 +161,18 @@ class Helm:
             on_line=self._on_line,
         )
         if not output.ok:
-            raise _failed(f"roll back {release.name}", release.namespace, output)
+            raise _failed(f"roll back {release.name}", output, release.namespace)
 
-    def _json(self, command: str, *arguments: str) -> list[dict[str, Any]]:
+    def _json(self, doing: str, *arguments: str) -> list[dict[str, Any]]:
         patience = self._process.patience(LIST_SECONDS)
-        while not (output := self._query(command, *arguments, timeout=patience.left)).ok:
+        while not (output := self._query(*arguments, timeout=patience.left)).ok:
             if not patience.wait_after(output):
-                raise _failed(command, "all namespaces", output)
+                raise _failed(doing, output)
         document: list[dict[str, Any]] = output.document()
         return document
 
-    def _query(self, command: str, *arguments: str, timeout: float) -> Output:
-        return self._process.call(command, *arguments, "--output=json", timeout=timeout, whole_output=True)
+    def _query(self, *arguments: str, timeout: float) -> Output:
+        return self._process.call(*arguments, "--output=json", timeout=timeout, whole_output=True)
 
 
 def _whole_seconds(seconds: float) -> int:
@@ -187,14 +188,13 @@ def _pending(release: Release, output: Output) -> HelmFailed:
     )
 
 
-def _failed(doing: str, namespace: str, output: Output) -> HelmFailed:
+def _failed(doing: str, output: Output, namespace: str | None = None) -> HelmFailed:
     late = output.timed_out or output.says("deadline exceeded", "timed out waiting")
+    where = f" in {namespace}" if namespace else ""
+    look = f"kubectl --namespace {namespace} get pods,events" if namespace else "kubectl get nodes"
     return HelmFailed(
-        f"Helm could not {doing} in {namespace}" + (" in time." if late else "."),
+        f"Helm could not {doing}{where}" + (" in time." if late else "."),
         detail=output.text.strip()[-4000:],
-        remedy=(
-            f"Look at what is not ready: kubectl --namespace {namespace} get pods,events. Then repeat the "
-            "operation."
-        ),
+        remedy=f"Look at what is not ready: {look}. Then repeat the operation.",
         code="release_timeout" if late else "helm_failed",
     )

@@ -13,6 +13,8 @@ from typing import Any
 from beta9_provisioning.engine.cluster_process import ClusterError, ClusterProcess, Output, Patience
 
 CALL_SECONDS = 60.0
+# A call that was begun gets this long, even past a deadline: its answer is what the error will say.
+LEAST_SECONDS = 10.0
 CLEANUP_SECONDS = 20.0
 
 
@@ -81,11 +83,14 @@ class Kubectl:
             "--filename=-",
             stdin=manifest,
         )
+        delete = ("delete", "secret", name, f"--namespace={namespace}", "--ignore-not-found")
         try:
             yield
-        finally:
-            arguments = ("delete", "secret", name, f"--namespace={namespace}", "--ignore-not-found")
-            self._process.call(*arguments, timeout=CLEANUP_SECONDS, stoppable=False)
+        except BaseException:
+            # The first error is the one to report, whether this one try succeeds or not.
+            self._process.call(*delete, timeout=CLEANUP_SECONDS, stoppable=False)
+            raise
+        self._must(*delete)
 
     def load_balancer_host(self, namespace: str, service: str, *, timeout: float = 300.0) -> str:
         """Wait for the host name (or address) of a Service's load balancer and return it.
@@ -170,9 +175,8 @@ class Kubectl:
         return output
 
     def _call(self, *arguments: str, patience: Patience, stdin: str | None = None) -> Output:
-        return self._process.call(
-            *arguments, timeout=min(CALL_SECONDS, patience.left), stdin=stdin, whole_output=True
-        )
+        timeout = min(CALL_SECONDS, max(LEAST_SECONDS, patience.left))
+        return self._process.call(*arguments, timeout=timeout, stdin=stdin, whole_output=True)
 
 
 def _trouble(node: dict[str, Any]) -> str | None:

@@ -20,6 +20,11 @@ OWNERSHIP_TAGS = (ENVIRONMENT_ID_TAG, ENVIRONMENT_NAME_TAG, MANAGED_BY_TAG)
 KUBERNETES_VERSION = "1.34"
 POSTGRES_VERSION = "17"
 
+ACCESS_ADDRESSES = frozenset(
+    {"aws_eks_access_entry.provisioner", "aws_eks_access_policy_association.provisioner"}
+)
+"""Terraform addresses of what lets the worker into the cluster."""
+
 _ENVIRONMENT_ID = re.compile(r"env_[0-9a-z]{16}")
 _STEM_CHARACTERS = 12
 # Newer accounts have no ap-northeast-1b.
@@ -156,15 +161,7 @@ def cluster_ready_addresses(config: EnvironmentConfig) -> frozenset[str]:
     Raises `NotSupported` as `check_supported` does.
     """
     check_supported(config)
-    return frozenset(
-        {
-            "aws_eks_cluster.main",
-            "aws_eks_node_group.main",
-            "aws_eks_access_entry.provisioner",
-            "aws_eks_access_policy_association.provisioner",
-            "aws_eks_addon.vpc_cni",
-        }
-    )
+    return ACCESS_ADDRESSES | {"aws_eks_cluster.main", "aws_eks_node_group.main", "aws_eks_addon.vpc_cni"}
 
 
 def check_supported(config: EnvironmentConfig) -> None:

@@ -54,7 +54,7 @@ class Queue:
         )
         try:
             self._broker.enqueue(message)
-        except (redis.RedisError, dramatiq.errors.ConnectionError) as error:
+        except (redis.RedisError, dramatiq.errors.BrokerConnectionError) as error:
             raise self._unavailable(error) from error
 
     def backlog(self) -> int:

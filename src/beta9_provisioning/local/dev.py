@@ -1,5 +1,6 @@
 """Only PostgreSQL and Valkey, at the addresses that are the settings' defaults."""
 
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -56,8 +57,8 @@ def up(report: Callable[[str], None], port_offset: int) -> dict[str, str]:
         return state.environment
 
 
-def down(report: Callable[[str], None]) -> bool:
-    """Stop both; return whether they were running.
+def down(report: Callable[[str], None], *, purge: bool) -> bool:
+    """Stop both; return whether they were running. With `purge`, delete the database, too.
 
     Raises:
         StackBusy: another command is at it.
@@ -66,6 +67,8 @@ def down(report: Callable[[str], None]) -> bool:
     with exclusive(directory):
         state = State.load(directory)
         _stop(state, report, directory)
+        if purge and data_directory(directory).exists():
+            shutil.rmtree(data_directory(directory))
         return state is not None
 
 

@@ -1,6 +1,7 @@
 """TCP ports of 127.0.0.1: find a free one, and say who holds a taken one."""
 
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -47,12 +48,19 @@ def holder(port: int) -> str | None:
     inodes = _listening_inodes(port)
     for process in Path("/proc").glob("[0-9]*") if inodes else ():
         try:
-            links = {str(entry.readlink()) for entry in (process / "fd").iterdir()}
-            if links & inodes:
+            if _open_files(process) & inodes:
                 return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
         except OSError:  # another user's process, or one that has just ended
             continue
     return None
+
+
+def _open_files(process: Path) -> set[str]:
+    found = set()
+    for entry in (process / "fd").iterdir():
+        with suppress(OSError):  # closed since it was listed
+            found.add(str(entry.readlink()))
+    return found
 
 
 def _listening_inodes(port: int) -> set[str]:

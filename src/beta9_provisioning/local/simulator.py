@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--account", required=True, help="the customer's account")
     parser.add_argument("--external-id", required=True, help="what the role's trust policy demands")
-    parser.add_argument("--time-scale", type=float, default=0.01, help="1 is real time, 0 is no waiting")
+    parser.add_argument("--time-scale", type=float, required=True, help="1 is real time, 0 no waiting")
     arguments = parser.parse_args()
     run(
         arguments.directory.resolve(),

@@ -21,10 +21,6 @@ from beta9_provisioning.local.state import Member, State, exclusive, forget
 from beta9_provisioning.local.tools import ensure_tools, find_terraform
 from beta9_provisioning.local.valkey import EmbeddedValkey
 
-API_PORT = 8000
-TIME_SCALE = 0.01
-"""Real creation times are multiplied by this: ten minutes become six seconds."""
-
 _DATA = ("cloud", "valkey", "work")
 _SERVER_GRACE = 20.0
 # Terraform is given 90 s to stop and save its state, and the worker some more to write that down.
@@ -73,7 +69,7 @@ class Stack:
         self._tied = tied
         self._state = State()
 
-    def up(self, *, api_port: int = API_PORT, time_scale: float = TIME_SCALE) -> State:
+    def up(self, *, api_port: int, time_scale: float) -> State:
         """Start everything and wait until all of it is ready; if one part fails, stop the others.
 
         Args:
@@ -110,7 +106,7 @@ class Stack:
         """
         with exclusive(self.directory):
             state = State.load(self.directory)
-            self._end(state or self._state)
+            self._end(state or State())
             return state is not None
 
     def state(self) -> State | None:
@@ -135,7 +131,8 @@ class Stack:
             raise AlreadyUp(state)
         if state is not None:
             self._report("Cleaning up after a stack that did not end in order")
-        self._end(state or self._state)
+        self._end(state or State())
+        self._state = State()
         self.logs.mkdir(exist_ok=True)
 
     def _start(self, api_port: int, time_scale: float) -> None:

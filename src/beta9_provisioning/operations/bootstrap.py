@@ -1,6 +1,7 @@
 """The steps that concern the cluster: charts, Beta9, what users get to know, and the way back."""
 
 from beta9_provisioning.engine.aws.session import AwsError
+from beta9_provisioning.engine.beta9_values import grpc_domain
 from beta9_provisioning.engine.releases import (
     ADMIN_SECRET,
     BETA9_NAMESPACE,
@@ -8,9 +9,11 @@ from beta9_provisioning.engine.releases import (
     ingress_service,
     kept_secrets,
 )
+from beta9_provisioning.engine.spec import ACCESS_ADDRESSES
 from beta9_provisioning.operations.cloud import cloud_of
 from beta9_provisioning.operations.cluster import Cluster
 from beta9_provisioning.operations.context import Context
+from beta9_provisioning.operations.steps import built
 
 _PUBLIC = (
     "region",
@@ -64,21 +67,26 @@ def collect_outputs(context: Context) -> None:
         "cluster_ca": cluster.access.certificate_authority,
         "load_balancer_host": host,
         "gateway_url": f"https://{domain}",
-        "dns_record": f"{domain} CNAME {host}",
+        "grpc_host": grpc_domain(domain),
+        "dns_records": [f"{name} CNAME {host}" for name in (domain, grpc_domain(domain))],
     }
 
 
 def drain(context: Context) -> None:
     """Remove what the cluster made outside Terraform: load balancers and volumes would block the network.
 
-    A cluster that is not there, or never came up, has made nothing.
+    Nothing was ever installed where the worker never had access: what the state does not know of the
+    access entry, nobody has used.
     """
+    if not built(context) >= ACCESS_ADDRESSES:
+        context.recorder.emit("cluster.absent", "There was no cluster to drain: access was never set up.")
+        return
     try:
         cluster = Cluster(context)
     except AwsError as error:
-        if error.code not in ("cluster_missing", "cluster_not_ready"):
+        if error.code != "cluster_missing":
             raise
-        context.recorder.emit("cluster.absent", "There was no cluster to drain.", code=error.code)
+        context.recorder.emit("cluster.absent", "There was no cluster to drain: it is gone.")
         return
     cluster.uninstall_all()
     cluster.kubectl.remove_cloud_objects()

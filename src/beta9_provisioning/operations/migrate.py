@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from beta9_provisioning.kit.database import DatabaseUnavailable, check, connect
-from beta9_provisioning.settings import get_settings
+from beta9_provisioning.settings import Settings, run_or_explain
 
 # One key for all replicas: pg_advisory_lock makes the second wait until the first has committed.
 _LOCK_KEY = 0x62657461_39  # "beta9"
@@ -53,10 +53,10 @@ def init_db(database_url: str) -> None:
         engine.dispose()
 
 
-def main() -> int:
+def main(settings: Settings) -> int:
     """Run `init_db` with the settings; for `beta9-provisioning db init`."""
     try:
-        init_db(get_settings().database_url)
+        init_db(settings.database_url)
     except DatabaseUnavailable as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1
@@ -65,4 +65,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_or_explain(main))

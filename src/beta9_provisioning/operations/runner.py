@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from beta9_provisioning.engine.errors import EngineError, Stopped
 from beta9_provisioning.kit.database import Sessions, transaction
-from beta9_provisioning.lifecycle import Kind, OperationStatus, Reason
+from beta9_provisioning.lifecycle import OperationStatus, Reason
 from beta9_provisioning.operations.context import Context
 from beta9_provisioning.operations.recorder import Recorder
 from beta9_provisioning.operations.stopping import Stop, StopReason
@@ -45,7 +45,7 @@ class Step:
     run: Callable[[Context], None]
 
 
-Workflows = dict[Kind, tuple[Step, ...]]
+Workflows = Callable[[Claim], tuple[Step, ...]]
 
 
 class Runner:
@@ -77,9 +77,10 @@ class Runner:
             try:
                 with ExitStack() as resources:
                     context = self._context(claim, stop, recorder, resources)
-                    self._walk(context, self._workflows[claim.kind])
-                    outputs = context.public_outputs
-                before = self._workflows[claim.kind][-1].status
+                    steps = self._workflows(claim)
+                    self._walk(context, steps)
+                outputs = context.public_outputs
+                before = steps[-1].status
                 self._conclude(recorder, stop, lambda session: succeed(session, claim, before, outputs))
             except _StepFailed as failed:
                 failure = failed.failure
@@ -116,6 +117,8 @@ class Runner:
         emit = context.recorder.emit
         emit("step.started", f"{step.title}: started.", step=step.name, title=step.title)
         context.recorder.progress(step.title)
+        # Written before the work begins: what the journal does not know has not been started.
+        self._conclude(context.recorder, context.stop)
         began = time.monotonic()
         try:
             _run_unless_stopped(step, context)
@@ -129,7 +132,9 @@ class Runner:
         seconds = round(time.monotonic() - began, 3)
         emit("step.finished", f"{step.title}: done.", step=step.name, title=step.title, seconds=seconds)
 
-    def _conclude(self, recorder: Recorder, stop: Stop, write: Callable[[Session], None]) -> None:
+    def _conclude(
+        self, recorder: Recorder, stop: Stop, write: Callable[[Session], None] = lambda _: None
+    ) -> None:
         """Write events, then the change; wait for a database that is away as long as the lease lasts."""
         while True:
             if stop.reason is StopReason.LEASE_LOST:

@@ -1,11 +1,11 @@
 """The steps that concern the cloud: access, state, synthesis, Terraform, and what is left at the end."""
 
 import shutil
+import time
 from collections.abc import Callable
-from typing import Any
 
 from beta9_provisioning.engine.aws.inventory import Leftover
-from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.engine.errors import EngineError, Stopped
 from beta9_provisioning.engine.progress import Progress
 from beta9_provisioning.engine.synthesis import synthesize_in_child
 from beta9_provisioning.engine.terraform import Terraform
@@ -16,6 +16,7 @@ from beta9_provisioning.operations.overlap import BaseCharts
 
 # How many leftovers an error message names; the event names them all.
 _NAMED_LEFTOVERS = 10
+_LEFTOVER_POLL_SECONDS = 2.0
 
 
 class LeftoversFound(EngineError):
@@ -48,9 +49,12 @@ def synthesize(context: Context) -> None:
 
 
 def initialize(context: Context) -> None:
-    """Prepare Terraform's working directory."""
+    """Prepare Terraform's working directory; save a state that an earlier attempt could not save."""
     terraform, _ = _terraform(context, "Preparing Terraform")
     terraform.init()
+    if terraform.errored_state is not None:
+        terraform.recover_state()
+        context.recorder.emit("terraform.state_recovered", "Saved the state that was left behind.")
 
 
 def apply(context: Context) -> None:
@@ -61,6 +65,12 @@ def apply(context: Context) -> None:
     context.outputs = narrator.outputs if narrator.outputs is not None else terraform.outputs()
 
 
+def built(context: Context) -> frozenset[str]:
+    """Return the addresses of what the state knows."""
+    terraform, _ = _terraform(context, "Reading the state")
+    return frozenset(terraform.resources())
+
+
 def destroy(context: Context) -> None:
     """Delete the infrastructure."""
     terraform, _ = _terraform(context, "Deleting infrastructure")
@@ -68,21 +78,26 @@ def destroy(context: Context) -> None:
 
 
 def check_nothing_left(context: Context) -> None:
-    """Ask the cloud what still belongs to the environment."""
-    left = cloud_of(context).leftovers()
-    if not left:
-        context.recorder.emit("inventory.empty", "Found nothing left of the environment.")
-        return
-    context.recorder.emit(
-        "inventory.leftovers",
-        f"Found {len(left)} resources left.",
-        resources=[_describe(one) for one in left],
-    )
-    names = ", ".join(f"{one.kind} {one.id}" for one in left[:_NAMED_LEFTOVERS])
-    more = f" and {len(left) - _NAMED_LEFTOVERS} more" if len(left) > _NAMED_LEFTOVERS else ""
-    raise LeftoversFound(
+    """Ask the cloud what still belongs to the environment; AWS may need a while to forget."""
+    deadline = time.monotonic() + context.settings.leftover_grace_seconds
+    while left := cloud_of(context).leftovers():
+        if time.monotonic() >= deadline:
+            raise _leftovers_found(context, left)
+        if context.stop.event.wait(_LEFTOVER_POLL_SECONDS):
+            raise Stopped("The search for leftovers was stopped.")
+    context.recorder.emit("inventory.empty", "Found nothing left of the environment.")
+
+
+def _leftovers_found(context: Context, left: list[Leftover]) -> LeftoversFound:
+    described = [
+        {"kind": one.kind, "id": one.id, "status": one.status, "blocked_by": list(one.blocked_by)}
+        for one in left
+    ]
+    context.recorder.emit("inventory.leftovers", f"Found {len(left)} resources left.", resources=described)
+    more = f"; and {len(left) - _NAMED_LEFTOVERS} more" if len(left) > _NAMED_LEFTOVERS else ""
+    return LeftoversFound(
         f"{len(left)} resources of the environment are still there.",
-        detail=f"{names}{more}.",
+        detail="; ".join(str(one) for one in left[:_NAMED_LEFTOVERS]) + more,
         remedy="Remove what blocks them, then delete the environment again.",
     )
 
@@ -90,6 +105,11 @@ def check_nothing_left(context: Context) -> None:
 def purge_state(context: Context) -> None:
     """Remove the state and the working directory: the last things that belong to the environment."""
     cloud_of(context).purge_state()
+    forget(context)
+
+
+def forget(context: Context) -> None:
+    """Remove the working directory."""
     shutil.rmtree(context.workdir, ignore_errors=True)
     context.public_outputs = {}
 
@@ -107,7 +127,3 @@ def _terraform(
         on_event=narrator.take,
     )
     return terraform, narrator
-
-
-def _describe(one: Leftover) -> dict[str, Any]:
-    return {"kind": one.kind, "id": one.id, "status": one.status, "blocked_by": list(one.blocked_by)}

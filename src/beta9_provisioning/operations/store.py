@@ -26,7 +26,10 @@ from beta9_provisioning.lifecycle import (
     moves,
 )
 from beta9_provisioning.operations.journal import NewEvent, append
-from beta9_provisioning.operations.model import AttemptRow, EnvironmentRow, OperationRow
+from beta9_provisioning.operations.model import AttemptRow, EnvironmentRow, EventRow, OperationRow
+
+FIRST_TOUCH = "state"
+"""Name of the first step that changes anything in the customer's account."""
 
 
 class LeaseLost(Exception):
@@ -35,7 +38,11 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True)
 class Claim:
-    """An operation that a worker holds, and all it needs to know to run it."""
+    """An operation that a worker holds, and all it needs to know to run it.
+
+    Attributes:
+        touched_cloud: whether any operation of the environment may have changed the customer's account.
+    """
 
     operation_id: str
     environment_id: str
@@ -45,6 +52,7 @@ class Claim:
     attempt: int
     lease_token: UUID
     queued_at: datetime
+    touched_cloud: bool
 
 
 @dataclass(frozen=True)
@@ -156,6 +164,7 @@ def claim(
         attempt=operation.attempts,
         lease_token=token,
         queued_at=operation.created_at,
+        touched_cloud=_has_touched_cloud(session, environment.id),
     )
 
 
@@ -273,6 +282,16 @@ def unclaimed(session: Session, *, older_than: float, limit: int = 100) -> list[
             .limit(limit)
         )
     )
+
+
+def _has_touched_cloud(session: Session, environment_id: str) -> bool:
+    """Return whether history knows of a first touch: steps are journaled before they begin."""
+    touched = exists().where(
+        EventRow.environment_id == environment_id,
+        EventRow.type == "step.started",
+        EventRow.data["step"].astext == FIRST_TOUCH,
+    )
+    return bool(session.scalar(select(touched)))
 
 
 def _is_running(session: Session, environment_id: str) -> bool:

@@ -2,7 +2,8 @@
 
 from beta9_provisioning.lifecycle import Kind, OperationStatus, Reason
 from beta9_provisioning.operations import bootstrap, steps
-from beta9_provisioning.operations.runner import Step, Workflows
+from beta9_provisioning.operations.runner import Step
+from beta9_provisioning.operations.store import FIRST_TOUCH, Claim
 
 _PLANNING = OperationStatus.PLANNING
 _APPLYING = OperationStatus.APPLYING
@@ -11,7 +12,7 @@ _DESTROYING = OperationStatus.DESTROYING
 
 PROVISION = (
     Step("access", "Checking access", _PLANNING, Reason.ACCESS_REFUSED, steps.check_access),
-    Step("state", "Preparing the state bucket", _PLANNING, Reason.ACCESS_REFUSED, steps.prepare_state),
+    Step(FIRST_TOUCH, "Preparing the state bucket", _PLANNING, Reason.ACCESS_REFUSED, steps.prepare_state),
     Step("synthesis", "Synthesizing", _PLANNING, Reason.CONFIGURATION, steps.synthesize),
     Step("init", "Preparing Terraform", _PLANNING, Reason.TERRAFORM_FAILED, steps.initialize),
     Step("apply", "Creating infrastructure", _APPLYING, Reason.TERRAFORM_FAILED, steps.apply),
@@ -23,13 +24,21 @@ PROVISION = (
 # Runs from every state, with anything missing: what is not there needs no deletion.
 DESTROY = (
     Step("access", "Checking access", _DESTROYING, Reason.ACCESS_REFUSED, steps.check_access),
-    Step("state", "Preparing the state bucket", _DESTROYING, Reason.ACCESS_REFUSED, steps.prepare_state),
-    Step("drain", "Removing Beta9 from the cluster", _DESTROYING, Reason.BOOTSTRAP_FAILED, bootstrap.drain),
+    Step(FIRST_TOUCH, "Preparing the state bucket", _DESTROYING, Reason.ACCESS_REFUSED, steps.prepare_state),
     Step("synthesis", "Synthesizing", _DESTROYING, Reason.CONFIGURATION, steps.synthesize),
     Step("init", "Preparing Terraform", _DESTROYING, Reason.TERRAFORM_FAILED, steps.initialize),
+    Step("drain", "Removing Beta9 from the cluster", _DESTROYING, Reason.BOOTSTRAP_FAILED, bootstrap.drain),
     Step("destroy", "Deleting infrastructure", _DESTROYING, Reason.TERRAFORM_FAILED, steps.destroy),
     Step("inventory", "Looking for leftovers", _DESTROYING, Reason.LEFTOVERS, steps.check_nothing_left),
     Step("purge", "Removing the state", _DESTROYING, Reason.LEFTOVERS, steps.purge_state),
 )
 
-WORKFLOWS: Workflows = {Kind.PROVISION: PROVISION, Kind.DESTROY: DESTROY}
+# The account was never touched: nothing can be left in it, even if it refuses us now.
+DESTROY_NOTHING = (Step("nothing", "Nothing was ever built", _DESTROYING, Reason.INTERNAL, steps.forget),)
+
+
+def workflow_of(claim: Claim) -> tuple[Step, ...]:
+    """Return the steps of a claimed operation."""
+    if claim.kind is Kind.DESTROY:
+        return DESTROY if claim.touched_cloud else DESTROY_NOTHING
+    return PROVISION

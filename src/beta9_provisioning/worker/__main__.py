@@ -16,8 +16,8 @@ from beta9_provisioning.kit.database import DatabaseUnavailable, check
 from beta9_provisioning.kit.queue import Queue, make_broker
 from beta9_provisioning.operations.database import get_engine, get_sessions
 from beta9_provisioning.operations.runner import Runner
-from beta9_provisioning.operations.workflows import WORKFLOWS
-from beta9_provisioning.settings import Settings, get_settings
+from beta9_provisioning.operations.workflows import workflow_of
+from beta9_provisioning.settings import Settings, run_or_explain
 from beta9_provisioning.worker.actors import ACTOR, register
 from beta9_provisioning.worker.metrics import Metrics
 from beta9_provisioning.worker.reconciler import Reconciler
@@ -31,9 +31,8 @@ _IDLE_MS = 40
 _SHUTDOWN_MS = 120_000
 
 
-def main() -> int:
+def main(settings: Settings) -> int:
     """Run the worker; returns its exit code."""
-    settings = get_settings()
     logs.configure(settings.log_level, settings.log_format)
     problem = _problem(settings)
     if problem is not None:
@@ -68,7 +67,7 @@ def _serve(settings: Settings) -> None:
         get_engine(),
         factory,
         queue,
-        Runner(factory, settings, WORKFLOWS),
+        Runner(factory, settings, workflow_of),
         metrics,
         actor=ACTOR,
         lease_seconds=settings.lease_seconds,
@@ -108,4 +107,4 @@ def _serve(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_or_explain(main))

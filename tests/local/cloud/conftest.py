@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -17,7 +18,7 @@ from beta9_provisioning.local.cloud.mirror import cli_config, install_mirror
 from beta9_provisioning.local.cloud.seeding import Seeded, seed
 from beta9_provisioning.local.cloud.store import Store
 
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 120
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Terraform:
     rc: Path
     seeded: Seeded
     store: Store
+    initialised: Path
     extra: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -63,11 +65,9 @@ class Terraform:
         if backend:
             terraform["backend"] = {"s3": backend}
         provider = {"region": "us-east-1", "assume_role": [role], **(provider or {})}
-        document: dict[str, Any] = {
-            "terraform": terraform,
-            "provider": {"aws": [provider]},
-            "resource": resources,
-        }
+        document: dict[str, Any] = {"terraform": terraform, "provider": {"aws": [provider]}}
+        if resources:
+            document["resource"] = resources
         if outputs:
             document["output"] = {name: {"value": value} for name, value in outputs.items()}
         if imports:
@@ -102,7 +102,11 @@ class Terraform:
         )
 
     def init(self) -> None:
-        self.run("init", "-no-color", "-input=false")
+        """Initialise the directory; without a backend that is the same everywhere, and copied."""
+        if '"backend"' in (self.directory / "main.tf.json").read_text():
+            self.run("init", "-no-color", "-input=false")
+            return
+        shutil.copytree(self.initialised, self.directory, symlinks=True, dirs_exist_ok=True)
 
     def apply(self, *, fails: bool = False) -> str:
         return self.run("apply", "-auto-approve", "-no-color", "-input=false", fails=fails)
@@ -131,6 +135,18 @@ def terraform_rc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return cli_config(directory)
 
 
+@pytest.fixture(scope="session")
+def initialised(tmp_path_factory: pytest.TempPathFactory, terraform_rc: Path) -> Path:
+    """What `terraform init` leaves in a directory: the provider's place and its lock file."""
+    directory = tmp_path_factory.mktemp("initialised")
+    store = Store(tmp_path_factory.mktemp("store") / "cloud.db")
+    terraform = Terraform(directory, terraform_rc, seed(store), store, directory)
+    terraform.write({})
+    terraform.run("init", "-no-color", "-input=false")
+    (directory / "main.tf.json").unlink()
+    return directory
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "cloud.db")
@@ -142,10 +158,12 @@ def seeded(store: Store) -> Seeded:
 
 
 @pytest.fixture
-def terraform(tmp_path: Path, terraform_rc: Path, store: Store, seeded: Seeded) -> Terraform:
+def terraform(
+    tmp_path: Path, terraform_rc: Path, store: Store, seeded: Seeded, initialised: Path
+) -> Terraform:
     directory = tmp_path / "work"
     directory.mkdir()
-    return Terraform(directory, terraform_rc, seeded, store)
+    return Terraform(directory, terraform_rc, seeded, store, initialised)
 
 
 @pytest.fixture
@@ -168,7 +186,7 @@ def stop_group() -> Iterator[list["subprocess.Popen[str]"]]:
             process.stdout.close()
 
 
-def wait_until(condition: Any, seconds: float = 15) -> Any:
+def wait_until(condition: Any, seconds: float = 60) -> Any:
     """Poll until a condition returns something true, and return that."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

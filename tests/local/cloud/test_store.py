@@ -73,7 +73,9 @@ def test_faults_are_used_up(store: Store) -> None:
     store.inject_fault("aws_vpc", "create", "Limit", "too many", count=2)
     store.inject_fault("*", "delete", "Down")
     assert store.take_fault("aws_subnet", "create") is None
-    assert [fault.summary for _ in range(2) if (fault := store.take_fault("aws_vpc", "create"))] == ["Limit"] * 2
+    assert [fault.summary for _ in range(2) if (fault := store.take_fault("aws_vpc", "create"))] == [
+        "Limit"
+    ] * 2
     assert store.take_fault("aws_vpc", "create") is None
     assert store.take_fault("aws_eip", "delete") is not None
     assert store.take_fault("aws_eip", "delete") is None

@@ -50,7 +50,7 @@ def test_a_chained_role_lasts_an_hour_at_most(store: Store, user: Principal) -> 
     ],
 )
 def test_bad_requests_are_refused(
-    store: Store, seeded: Seeded, user: Principal, arn: str, session: str, seconds: int, message: str
+    store: Store, seeded: Seeded, user: Principal, *, arn: str, session: str, seconds: int, message: str
 ) -> None:
     with pytest.raises(CloudError, match=message):
         assume_role(store, user, arn, session, external_id=seeded.external_id, seconds=seconds)
@@ -59,5 +59,8 @@ def test_bad_requests_are_refused(
 def test_seeding_again_keeps_the_control_plane_s_key(store: Store, seeded: Seeded) -> None:
     other = seed(store, account="222222222222", external_id="chosen")
     assert (other.access_key, other.secret_key) == (seeded.access_key, seeded.secret_key)
-    assert (other.external_id, other.role_arn) == ("chosen", "arn:aws:iam::222222222222:role/Beta9Provisioner")
+    assert (other.external_id, other.role_arn) == (
+        "chosen",
+        "arn:aws:iam::222222222222:role/Beta9Provisioner",
+    )
     assert len(store.find("aws_iam_role")) == 2

@@ -66,6 +66,16 @@ def create(cluster: Cluster, plural: str, body: dict[str, Any]) -> dict[str, Any
         ),
         ("pods", {"metadata": {"name": "a"}, "spec": {"containers": []}}, "spec.containers"),
         (
+            "poddisruptionbudgets",
+            {"metadata": {"name": "a"}, "spec": {"minAvailable": "x"}},
+            "spec.minAvailable",
+        ),
+        (
+            "statefulsets",
+            {"metadata": {"name": "a"}, "spec": {**DEPLOYMENT, "volumeClaimTemplates": [{"spec": {}}]}},
+            "spec.volumeClaimTemplates[0].metadata.name",
+        ),
+        (
             "pods",
             {"metadata": {"name": "a"}, "spec": {"containers": [{"name": "c"}]}},
             "spec.containers[0].image",
@@ -138,6 +148,45 @@ def test_bodies_of_the_wrong_shape_are_refused_and_not_tripped_over(cluster: Clu
     with pytest.raises(ApiError) as refused:
         create(cluster, "deployments", body)
     assert refused.value.code in (400, 422)
+
+
+@pytest.mark.parametrize(
+    ("plural", "fields", "culprit"),
+    [
+        ("configmaps", {"data": []}, "data must be a map"),
+        ("nodes", {"spec": {"taints": {}}}, "spec.taints must be a list of maps"),
+        ("nodes", {"spec": {}, "status": {"conditions": [{"type": "Ready"}]}}, "status.conditions must be"),
+        ("nodes", {"status": "up"}, "status must be a map"),
+        ("deployments", {"spec": {**DEPLOYMENT, "replicas": "2"}}, "spec.replicas must be a whole number"),
+        ("deployments", {"spec": {**DEPLOYMENT, "replicas": -1}}, "spec.replicas must be a whole number"),
+        (
+            "pods",
+            {"spec": {"containers": [{"name": "a", "image": "b", "env": ["x"]}]}},
+            r"spec.containers\[0\].env must be a list of maps",
+        ),
+        (
+            "persistentvolumeclaims",
+            {"spec": {"accessModes": "RWO"}},
+            "spec.accessModes must be a list of texts",
+        ),
+        ("ingresses", {"spec": {"ingressClassName": 1}}, "spec.ingressClassName must be a text"),
+    ],
+)
+def test_fields_of_the_wrong_type_are_named(
+    cluster: Cluster, plural: str, fields: dict[str, Any], culprit: str
+) -> None:
+    with pytest.raises(ApiError, match=culprit) as refused:
+        cluster.insert(BUILTIN[plural], "ns", {"metadata": {"name": "a"}, **fields}, status=True)
+    assert refused.value.code == 400
+
+
+def test_names_that_only_built_in_kinds_use_are_free_in_custom_kinds(cluster: Cluster) -> None:
+    cluster.resources.add_custom({"spec": CRD})
+    thing = cluster.resources.get("g.io/v1", "things")
+    assert thing
+    cluster.insert(thing, "", {"metadata": {"name": "a"}, "spec": {"replicas": "two", "ports": {"a": 1}}})
+    with pytest.raises(ApiError, match=r"metadata\.labels must be a map"):
+        cluster.insert(thing, "", {"metadata": {"name": "b", "labels": []}})
 
 
 @pytest.mark.parametrize(

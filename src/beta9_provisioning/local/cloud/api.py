@@ -25,6 +25,7 @@ from beta9_provisioning.local.cloud.services.request import Handler, Request
 from beta9_provisioning.local.cloud.store import API_URL, Store
 
 HOST = "127.0.0.1"
+_STOP_POLL_SECONDS = 0.1
 _HANDLERS: dict[str, dict[str, Handler]] = {
     "sts": sts.HANDLERS,
     "eks": eks.HANDLERS,
@@ -52,7 +53,9 @@ class AwsApi:
         self._server = make_server(HOST, port, self._door, threaded=True, request_handler=_QuietHandler)
         self.url = f"http://{HOST}:{self._server.port}"
         self._door.store.set_setting(API_URL, self.url)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="aws-api", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_STOP_POLL_SECONDS,), name="aws-api", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:

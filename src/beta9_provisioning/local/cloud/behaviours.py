@@ -18,7 +18,6 @@ from beta9_provisioning.local.cloud.templates import random_text
 
 _ENGINE_VERSIONS = {"postgres": "17.6", "mysql": "8.4.6", "redis": "7.1", "valkey": "8.1"}
 _ENGINE_PORTS = {"postgres": 5432, "mysql": 3306}
-_CACHE_PORT = 6379
 
 
 @dataclass(frozen=True)

@@ -20,3 +20,9 @@ def current(target: StoredObject) -> dict[str, Any]:
         for key in entry.late:
             state[key] = [] if isinstance(state.get(key), list) else None
     return state
+
+
+def read_back(target: StoredObject, known: dict[str, Any]) -> dict[str, Any]:
+    """Return what a read makes of an object: what the cloud never returns keeps its ``known`` value."""
+    kept = (*catalog()[target.type].unread, "timeouts")
+    return {**current(target), **{key: known[key] for key in kept if key in known}}

@@ -3,6 +3,7 @@
 Run these checks inside the transaction of the write they guard (``Store.create`` and ``Store.delete`` do).
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,8 +11,8 @@ from beta9_provisioning.local.cloud.catalog import Link, Need, Unique, catalog
 from beta9_provisioning.local.cloud.store import GLOBAL, NewObject, Store, StoredObject
 from beta9_provisioning.local.cloud.templates import Context, render
 
-_MADE_BY_AWS = ("default", "arn:aws:iam::aws:")
-"""How the names of things begin that exist in every account without having been created."""
+_MADE_BY_AWS = re.compile(r"default([.:].*)?|local|arn:aws:iam::aws:.*")
+"""Names of what exists in every account without having been created."""
 
 _MESSAGES = {
     "DependencyViolation": "resource $id has a dependent object",
@@ -42,7 +43,7 @@ def check_create(store: Store, new: NewObject) -> None:
     entry = catalog()[new.type]
     for path, need in entry.needs.items():
         for value in values_at(new.state, path):
-            if not str(value).startswith(_MADE_BY_AWS):
+            if not _MADE_BY_AWS.fullmatch(str(value)):
                 _check_need(store, new, need, value, active=path in entry.needs_active)
     for unique in entry.unique:
         _check_unique(store, new, unique)

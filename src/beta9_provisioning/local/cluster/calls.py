@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from io import StringIO
 from typing import Any
 
@@ -16,7 +17,7 @@ from beta9_provisioning.local.cluster.cluster import Cluster
 from beta9_provisioning.local.cluster.errors import ApiError, no_such_resource
 from beta9_provisioning.local.cluster.ownership import Shape, Writer
 from beta9_provisioning.local.cluster.resources import Resource, ResourceTable
-from beta9_provisioning.local.cluster.selectors import matches_fields, matches_labels
+from beta9_provisioning.local.cluster.selectors import Predicate, matches_fields, matches_labels
 from beta9_provisioning.local.cluster.store import Object
 from beta9_provisioning.local.cluster.tables import present
 
@@ -81,14 +82,22 @@ class Call:
             raise ApiError(400, f"{name}={text!r} must be a number")
         return int(text) if text else None
 
-    def selects(self, body: Object) -> bool:
-        """Whether an object is in the namespace, and matches the selectors, of the request."""
-        metadata, query = body["metadata"], self.request.query
-        return (
-            self.target.namespace in ("", metadata.get("namespace"))
-            and matches_labels(query.get("labelSelector", ""))(metadata.get("labels") or {})
-            and matches_fields(query.get("fieldSelector", ""))(body)
-        )
+    @cached_property
+    def selects(self) -> Predicate:
+        """A test whether an object is in the namespace, and matches the selectors, of the request.
+
+        Raises:
+            ApiError: 400, a selector cannot be parsed.
+        """
+        labels_match = matches_labels(self.request.query.get("labelSelector", ""))
+        fields_match = matches_fields(self.request.query.get("fieldSelector", ""))
+
+        def test(body: Object) -> bool:
+            metadata = body["metadata"]
+            here = self.target.namespace in ("", metadata.get("namespace"))
+            return here and labels_match(metadata.get("labels") or {}) and fields_match(body)
+
+        return test
 
     def answer(self, body: Object, status: int = 200) -> web.Response:
         """One object, in the form that the client wants."""

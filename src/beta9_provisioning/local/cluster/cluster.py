@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import uuid
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -12,6 +11,7 @@ from beta9_provisioning.local.cluster import errors
 from beta9_provisioning.local.cluster.defaults import apply_defaults
 from beta9_provisioning.local.cluster.errors import ApiError, refusing_wrong_types
 from beta9_provisioning.local.cluster.resources import BUILTIN, Resource, ResourceTable
+from beta9_provisioning.local.cluster.shapes import check_types
 from beta9_provisioning.local.cluster.store import Object, ObjectStore, name_of
 from beta9_provisioning.local.cluster.validation import check_change, check_object, check_shape
 
@@ -220,6 +220,7 @@ class Cluster:
 
     def _admit(self, resource: Resource, body: Object, before: Object | None) -> None:
         """Fill in defaults and check the rules, whatever shape the client sent."""
+        check_types(resource, body)
         with refusing_wrong_types(resource.kind):
             apply_defaults(resource, body)
             self._assign_address(resource, body, before)
@@ -241,10 +242,6 @@ class Cluster:
     def _tell_changed(self, resource: Resource, body: Object, previous: Object | None) -> None:
         for observer in self.observers:
             observer.changed(resource, body, previous)
-
-
-Later = Callable[[float, Callable[[], None]], None]
-"""Runs a function after some seconds, never at once."""
 
 
 def _content(body: Object) -> Object:

@@ -9,7 +9,7 @@ from functools import partial
 
 from beta9_provisioning.local.cluster import statuses
 from beta9_provisioning.local.cluster.behaviour import Behaviour
-from beta9_provisioning.local.cluster.cluster import NAMESPACES, Cluster, Later
+from beta9_provisioning.local.cluster.cluster import NAMESPACES, Cluster
 from beta9_provisioning.local.cluster.errors import ApiError
 from beta9_provisioning.local.cluster.resources import BUILTIN, Resource
 from beta9_provisioning.local.cluster.scheduling import is_ready
@@ -42,6 +42,8 @@ _SCALED = {"Deployment": "deployments", "StatefulSet": "statefulsets", "ReplicaS
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 _DEFAULT_INGRESS_CLASS = "ingressclass.kubernetes.io/is-default-class"
 
+Later = Callable[[float, Callable[[], None]], None]
+"""Runs a function after some seconds, never at once."""
 Handler = Callable[[Object, bool], None]
 
 

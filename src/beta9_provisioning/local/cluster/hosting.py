@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from beta9_provisioning.local.cluster.behaviour import Behaviour
-from beta9_provisioning.local.cluster.cluster import NAMESPACES, Cluster, Later
-from beta9_provisioning.local.cluster.controllers import Controllers
+from beta9_provisioning.local.cluster.cluster import NAMESPACES, Cluster
+from beta9_provisioning.local.cluster.controllers import Controllers, Later
 from beta9_provisioning.local.cluster.directory import ClusterDirectory, SimCluster
 from beta9_provisioning.local.cluster.errors import ApiError
 from beta9_provisioning.local.cluster.nodes import sync_nodes

@@ -98,7 +98,10 @@ def decode(body: bytes) -> dict[str, Any]:
     kind = _as_text(type_meta.get(2, b""))
     if kind not in _MESSAGES:
         known = ", ".join(sorted(_MESSAGES))
-        raise ApiError(415, f"protobuf bodies of kind {kind!r} are not supported here, only {known}")
+        raise ApiError(
+            415,
+            f"protobuf bodies of kind {kind!r} are not supported here, only {known}; apply a manifest",
+        )
     content = _message(_as_bytes(envelope.get(2, b"")), _MESSAGES[kind])
     return {"apiVersion": _as_text(type_meta.get(1, b"")), "kind": kind, **content}
 

@@ -61,7 +61,6 @@ async def watch(call: Call) -> web.StreamResponse:
     """A stream of changes until the client leaves, ``timeoutSeconds`` are over or the cluster has gone."""
     seconds = call.number("timeoutSeconds") or _LONGEST_WATCH_SECONDS
     since = call.number("resourceVersion") or 0
-    call.selects({"metadata": {}})  # refuse bad selectors before the stream begins
     stream = _Stream(call)
     try:
         with call.cluster.store.watching() as changed:
@@ -77,6 +76,7 @@ class _Stream:
 
     def __init__(self, call: Call) -> None:
         self._call = call
+        self._selects = call.selects  # bad selectors are refused here, before the stream begins
         self._sent = 0
         self._table = is_table(call.accept)
         self._bookmarks = call.request.query.get("allowWatchBookmarks") == "true" and not self._table
@@ -95,7 +95,7 @@ class _Stream:
             return
         self._sent = store.revision
         for body in store.select(target.resource, target.namespace):
-            if self._call.selects(body):
+            if self._selects(body):
                 await self._send("ADDED", self._shown(body))
         if initial and self._bookmarks:
             await self._bookmark({"k8s.io/initial-events-end": "true"})
@@ -126,8 +126,8 @@ class _Stream:
         """An object that begins or ceases to match the selectors appears or disappears for this client."""
         if change.key != self._call.target.resource.key:
             return
-        matched = change.previous is not None and self._call.selects(change.previous)
-        matches = self._call.selects(change.body)
+        matched = change.previous is not None and self._selects(change.previous)
+        matches = self._selects(change.body)
         kind: str | None = change.type
         if change.type == "MODIFIED" and not matched:
             kind = "ADDED" if matches else None

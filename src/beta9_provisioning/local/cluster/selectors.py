@@ -8,7 +8,7 @@ from typing import Any
 
 from beta9_provisioning.local.cluster.errors import ApiError
 
-Predicate = Callable[[Mapping[str, Any]], bool]
+Predicate = Callable[[dict[str, Any]], bool]
 
 _SET_BASED = re.compile(r"(\S+)\s+(in|notin)\s+\(([^)]*)\)")
 _TERMS = re.compile(r"(?:[^,()]|\([^)]*\))+")

@@ -207,4 +207,4 @@ def _share(value: int | str, whole: int) -> int:
     """A number, or a percentage of the whole, rounded up as Kubernetes does."""
     if isinstance(value, int):
         return value
-    return -(-whole * int(value.rstrip("%")) // 100) if value.endswith("%") else int(value)
+    return -(-whole * int(value.removesuffix("%")) // 100)

@@ -29,7 +29,7 @@ _IMMUTABLE = {
     "DaemonSet": ("spec.selector",),
     "StatefulSet": ("spec.selector", "spec.serviceName", "spec.volumeClaimTemplates"),
     "Job": ("spec.selector", "spec.template", "spec.completions"),
-    "PersistentVolumeClaim": ("spec.storageClassName", "spec.accessModes"),
+    "PersistentVolumeClaim": ("spec.storageClassName", "spec.accessModes", "spec.volumeName"),
     "StorageClass": ("provisioner", "parameters", "reclaimPolicy", "volumeBindingMode"),
     "RoleBinding": ("roleRef",),
     "ClusterRoleBinding": ("roleRef",),
@@ -145,6 +145,10 @@ def _check_template(resource: Resource, name: str, body: Object) -> None:
         why = "Invalid value: `selector` does not match template `labels`"
         raise invalid(resource, name, "spec.template.metadata.labels", why)
     _check_pod_spec(resource, name, "spec.template.spec", template.get("spec"))
+    for index, claim in enumerate(body["spec"].get("volumeClaimTemplates") or []):
+        for path in ("metadata.name", *_REQUIRED["PersistentVolumeClaim"]):
+            if not dig(claim, path):
+                raise invalid(resource, name, f"spec.volumeClaimTemplates[{index}].{path}", "Required value")
 
 
 def _check_job(resource: Resource, name: str, body: Object) -> None:
@@ -215,6 +219,15 @@ def _check_definition(resource: Resource, name: str, body: Object) -> None:
         raise invalid(resource, name, "spec.scope", "Invalid value: must be Namespaced or Cluster")
 
 
+def _check_budget(resource: Resource, name: str, body: Object) -> None:
+    for field in ("minAvailable", "maxUnavailable"):
+        value = body["spec"].get(field, 0)
+        if not isinstance(value, int) and not re.fullmatch(r"\d+%", str(value)):
+            raise invalid(
+                resource, name, f"spec.{field}", f"Invalid value: {value!r}: a number or percentage"
+            )
+
+
 _CHECKS: dict[str, Callable[[Resource, str, Object], None]] = {
     "Deployment": _check_template,
     "DaemonSet": _check_template,
@@ -222,6 +235,7 @@ _CHECKS: dict[str, Callable[[Resource, str, Object], None]] = {
     "Job": _check_job,
     "Pod": _check_pod,
     "Service": _check_service,
+    "PodDisruptionBudget": _check_budget,
     "Secret": _check_secret,
     "ConfigMap": _check_config_map,
     "CustomResourceDefinition": _check_definition,

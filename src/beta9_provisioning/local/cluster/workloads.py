@@ -208,7 +208,8 @@ class Workloads:
         template = copy.deepcopy(owner["spec"]["template"])
         metadata = template.get("metadata") or {}
         form = _form(owner["spec"]["template"])
-        for claim in owner["spec"].get("volumeClaimTemplates") or []:
+        claims = owner["spec"].get("volumeClaimTemplates") if resource == _STATEFUL_SETS else None
+        for claim in claims or []:
             volume = {"claimName": _claim_name(claim, name)}
             template["spec"].setdefault("volumes", []).append(
                 {"name": claim["metadata"]["name"], "persistentVolumeClaim": volume}

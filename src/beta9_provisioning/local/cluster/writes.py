@@ -68,8 +68,8 @@ def patch(call: Call) -> web.Response:
         raise ApiError(415, f"{target.resource.label} cannot be patched with {content_type}; known: {known}")
     current = call.cluster.require(target.resource, target.namespace, target.name)
     with refusing_wrong_types(target.resource.kind):
-        body = function(current, call.body)
-    check_shape(target.resource, {**body, "apiVersion": target.resource.group_version})
+        body = {**function(current, call.body), "apiVersion": target.resource.group_version}
+    check_shape(target.resource, body)
     return call.answer(_write(call, current, body))
 
 

@@ -10,6 +10,7 @@ import pytest
 from beta9_provisioning.local.cloud.inventory import inventory
 from beta9_provisioning.local.cloud.principals import find_principal
 from beta9_provisioning.local.cloud.seeding import seed
+from beta9_provisioning.local.cloud.store import Store
 
 TRUST = '{"Version":"2012-10-17","Statement":[]}'
 VPC = {"it": {"cidr_block": "10.0.0.0/16"}}
@@ -43,6 +44,11 @@ DATABASE = {
 }
 
 
+def end_waiting(store: Store) -> None:
+    """Let the time be over that objects need to become available, or to vanish."""
+    store.execute("update objects set busy_until=0")
+
+
 def role(name: str = "it") -> dict[str, Any]:
     return {"aws_iam_role": {"it": {"name": name, "assume_role_policy": TRUST}}}
 
@@ -65,6 +71,13 @@ def test_a_role_that_may_not_be_assumed_stops_the_plan(
     printed = terraform.run("plan", "-no-color", fails=True)
     assert "Cannot assume IAM Role" in printed
     assert message in printed
+
+
+def test_another_account_than_allowed_stops_the_plan(terraform: Any) -> None:
+    terraform.write(role(), provider={"allowed_account_ids": ["222222222222"]})
+    terraform.init()
+    printed = terraform.run("plan", "-no-color", fails=True)
+    assert "AWS account ID not allowed: 123456789012" in printed
 
 
 def test_an_unknown_access_key_stops_the_plan(terraform: Any) -> None:
@@ -92,18 +105,18 @@ def test_a_created_object_shows_at_once_and_an_interrupt_leaves_it_tainted(
     store = terraform.store
     terraform.write(NAT)
     terraform.init()
-    store.set_setting("time_scale", "0.05")  # 4.5 s for the NAT gateway
+    store.set_setting("time_scale", "1")
     applying = terraform.start("apply", "-auto-approve", "-no-color", "-input=false")
     stop_group.append(applying)
     (gateway,) = until(lambda: store.find("aws_nat_gateway"))
     assert gateway.status == "creating"
     os.kill(applying.pid, signal.SIGINT)
-    assert "context canceled" in applying.communicate(timeout=30)[0]
+    assert "context canceled" in applying.communicate(timeout=60)[0]
     assert applying.returncode == 1
     state = json.loads((terraform.directory / "terraform.tfstate").read_text())
     tainted = [each["type"] for each in state["resources"] if each["instances"][0].get("status") == "tainted"]
     assert tainted == ["aws_nat_gateway"]
-    until(lambda: store.find("aws_nat_gateway")[0].status == "available")
+    end_waiting(store)
     terraform.run("untaint", "aws_nat_gateway.it")
     assert terraform.plan_changes() == []
 
@@ -114,15 +127,16 @@ def test_an_object_becomes_available_though_its_creator_was_killed(
     store = terraform.store
     terraform.write(CLUSTER)
     terraform.init()
-    store.set_setting("time_scale", "0.004")  # 2.4 s for the cluster
+    store.set_setting("time_scale", "1")
     applying = terraform.start("apply", "-auto-approve", "-no-color", "-input=false")
     stop_group.append(applying)
     (cluster,) = until(lambda: store.find("aws_eks_cluster"))
     os.killpg(applying.pid, signal.SIGKILL)
     applying.wait(timeout=10)
     assert store.find("aws_eks_cluster")[0].status == "creating"
-    until(lambda: store.find("aws_eks_cluster")[0].status == "available")
-    assert store.find("aws_eks_cluster")[0].uid == cluster.uid
+    end_waiting(store)
+    (survivor,) = store.find("aws_eks_cluster")
+    assert (survivor.uid, survivor.status) == (cluster.uid, "available")
     assert "aws_eks_cluster.it" not in (terraform.directory / "terraform.tfstate").read_text()
 
 
@@ -133,11 +147,13 @@ def test_what_is_deleted_is_there_until_its_time_has_come(
     terraform.write(NAT)
     terraform.init()
     terraform.apply()
-    store.set_setting("time_scale", "0.02")  # 1.2 s for the NAT gateway
+    store.set_setting("time_scale", "1")
     destroying = terraform.start("destroy", "-auto-approve", "-no-color", "-input=false")
     stop_group.append(destroying)
     until(lambda: store.find("aws_nat_gateway")[0].status == "deleting")
-    printed, _ = destroying.communicate(timeout=30)
+    store.set_setting("time_scale", "0")
+    end_waiting(store)
+    printed, _ = destroying.communicate(timeout=60)
     assert destroying.returncode == 0, printed
     assert inventory(store) == []
 

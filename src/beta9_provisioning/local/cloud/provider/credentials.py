@@ -36,8 +36,8 @@ def resolve(store: Store, config: dict[str, Any]) -> Principal:
     """Return the principal that a provider configuration works as.
 
     The access key comes from the configuration, else from the environment like the genuine provider's. Raises
-    ``ConfigurationError`` with the genuine provider's words when a key is unknown or a role may not be
-    assumed.
+    ``ConfigurationError`` with the genuine provider's words when a key is unknown, a role may not be
+    assumed, or the account is not among those allowed.
     """
     key = config.get("access_key") or os.environ.get("AWS_ACCESS_KEY_ID", "")
     token = config.get("token") or os.environ.get("AWS_SESSION_TOKEN", "")
@@ -58,6 +58,11 @@ def resolve(store: Store, config: dict[str, Any]) -> Principal:
     for role in config.get("assume_role") or []:
         if role and role.get("role_arn"):
             principal = _assume(store, principal, role)
+    allowed = config.get("allowed_account_ids")
+    if allowed and principal.account not in allowed:
+        raise ConfigurationError(
+            "AWS account ID not allowed", f"AWS account ID not allowed: {principal.account}"
+        )
     return principal
 
 

@@ -15,7 +15,7 @@ from beta9_provisioning.local.cloud.provider.operations import Operations, Stopp
 from beta9_provisioning.local.cloud.provider.planning import ProviderDefaults, plan
 from beta9_provisioning.local.cloud.provider.schema import schema_message
 from beta9_provisioning.local.cloud.provider.values import conform, decode, encode
-from beta9_provisioning.local.cloud.reading import current
+from beta9_provisioning.local.cloud.reading import read_back
 from beta9_provisioning.local.cloud.rules import CloudError
 from beta9_provisioning.local.cloud.store import Store
 
@@ -140,8 +140,11 @@ class AwsProvider(rpc.ProviderServicer):  # type: ignore[misc]
             summary = f"{verb} {_noun(type)} ({stopped.target.name or stopped.target.id})"
             diagnostic = _error(f"waiting for {summary}: context canceled", "")
             # An object whose creation was not waited for exists: Terraform keeps it as tainted.
-            left = encode(conform(block, {**planned, **current(stopped.target)})) if prior is None else None
-            return _applied(left or request.prior_state, request, diagnostic)
+            # What it was created with, such as skip_final_snapshot, stays known: deleting it needs that.
+            if prior is not None:
+                return _applied(request.prior_state, request, diagnostic)
+            left = conform(block, {**planned, **read_back(stopped.target, planned)})
+            return _applied(encode(left), request, diagnostic)
         return _applied(encode(state), request)
 
     def ReadResource(self, request: Any, _context: Any) -> Any:

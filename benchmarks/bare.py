@@ -1,0 +1,159 @@
+"""The baseline of `overhead`: the shell script `bare.sh` with everything that it needs, and the way back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from beta9_provisioning.engine.aws.cloud import AwsCloud, AwsTarget
+from beta9_provisioning.engine.aws.cluster_access import ClusterAccess, sign_token
+from beta9_provisioning.engine.aws.session import AwsSession
+from beta9_provisioning.engine.helm import Helm
+from beta9_provisioning.engine.kubectl import Kubectl
+from beta9_provisioning.engine.releases import GeneratedSecrets, Release, base_releases, beta9_release
+from beta9_provisioning.engine.spec import names
+from beta9_provisioning.engine.synthesis import synthesize_in_child
+from beta9_provisioning.engine.terraform import Terraform
+from beta9_provisioning.local import environment
+from beta9_provisioning.local import stack as local_stack
+from beta9_provisioning.local.simulator import Simulator
+from beta9_provisioning.local.tools import ensure_tools, find_terraform
+from beta9_provisioning.schemas.configuration import EnvironmentConfig
+
+from benchmarks.processes import run
+from benchmarks.stacks import ROOT
+
+_SCRIPT = Path(__file__).with_name("bare.sh")
+_CHARTS = Path(local_stack.__file__).with_name("charts")
+_DESTROY_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What an earlier environment of the same configuration tells about the next one.
+
+    Attributes:
+        environment_id: that environment.
+        outputs: its outputs; names in them contain its own.
+    """
+
+    environment_id: str
+    outputs: Mapping[str, Any]
+
+    def outputs_of(self, environment_id: str) -> dict[str, Any]:
+        """Return what the outputs of another environment will be; host names differ in a random part."""
+        own, other = (names(one).stem.removeprefix("beta9-") for one in (self.environment_id, environment_id))
+        document: dict[str, Any] = json.loads(json.dumps(dict(self.outputs)).replace(own, other))
+        return document
+
+
+class Bare:
+    """One environment that the script makes; `prepare` and `clean_up` are no part of what is measured."""
+
+    def __init__(
+        self,
+        environment_id: str,
+        config: EnvironmentConfig,
+        simulator: Simulator,
+        rehearsal: Rehearsal,
+        directory: Path,
+    ) -> None:
+        self._id = environment_id
+        self._config = config
+        self._directory = directory
+        self._stop = threading.Event()
+        self._outputs = rehearsal.outputs_of(environment_id)
+        tools = ensure_tools(ROOT)
+        search_path = os.pathsep.join([os.environ["PATH"], str(tools.helm.parent)])
+        self._programs = environment.Programs(find_terraform(search_path), tools.helm, tools.kubectl)
+        self._env = {
+            **environment.base(self._programs),
+            **environment.cloud(simulator),
+            "TF_CLI_CONFIG_FILE": simulator.terraform_cli_config,
+            "CHECKPOINT_DISABLE": "1",
+        }
+        cloud = config.cloud
+        role, external_id = cloud.role_arn or "", cloud.external_id
+        target = AwsTarget(
+            environment_id, cloud.account_id or "", cloud.region, role, external_id, s3_path_style=True
+        )
+        self._cloud = AwsCloud(target, self._stop)
+        session = AwsSession(
+            region=cloud.region, role_arn=role, external_id=external_id, session_name="benchmark"
+        )
+        cluster = names(environment_id).cluster
+        self._access = ClusterAccess(
+            cluster,
+            self._outputs["cluster_endpoint"],
+            self._outputs["cluster_ca"],
+            lambda: sign_token(session, cluster),
+        )
+
+    @property
+    def _releases(self) -> tuple[Release, ...]:
+        generated = GeneratedSecrets.generate()
+        return (*base_releases(self._config), beta9_release(self._config, self._outputs, generated))
+
+    def prepare(self) -> None:
+        """Make the state bucket, the stack, the values and the kubeconfig."""
+        inputs = self._directory / "inputs"
+        inputs.mkdir(parents=True)
+        backend = self._cloud.ensure_state_backend()
+        self._stack = synthesize_in_child(
+            self._config, self._id, backend, self._directory / "cdktf.out", self._stop
+        )
+        lines = []
+        for release in self._releases:
+            (inputs / f"{release.name}.values.json").write_text(json.dumps(release.values))
+            lines.append(f"{release.name} {release.namespace} {release.timeout:.0f}s\n")
+        (inputs / "releases").write_text("".join(lines))
+        (self._directory / "kubeconfig").write_text(self._access.kubeconfig())
+
+    def run(self) -> dict[str, float]:
+        """Run the script and return the seconds of each command, by its name.
+
+        Raises:
+            BenchmarkFailed: a command failed.
+        """
+        marks = self._directory / "marks"
+        env = {
+            **self._env,
+            "TERRAFORM": str(self._programs.terraform),
+            "HELM": str(self._programs.helm),
+            "KUBECONFIG": str(self._directory / "kubeconfig"),
+            "HOME": str(self._directory),
+        }
+        arguments = [self._stack, _CHARTS, self._directory / "inputs", marks]
+        run(["bash", str(_SCRIPT), *map(str, arguments)], cwd=self._directory, env=env)
+        times = [(line.split()[0], float(line.split()[1])) for line in marks.read_text().splitlines()]
+        pairs = zip(times, times[1:], strict=False)
+        return {name: ended - began for (_, began), (name, ended) in pairs}
+
+    def clean_up(self) -> None:
+        """Delete everything that `prepare` and `run` have made."""
+        common: dict[str, Any] = {
+            "directory": self._directory,
+            "kubeconfig": self._access.kubeconfig,
+            "env": self._env,
+            "stop": self._stop,
+        }
+        helm = Helm(binary=self._programs.helm, chart_source=str(_CHARTS), **common)
+        for release in reversed(self._releases):
+            helm.uninstall(release.name, release.namespace)
+        Kubectl(binary=self._programs.kubectl, **common).remove_cloud_objects()
+        terraform = Terraform(
+            binary=self._programs.terraform,
+            directory=self._stack,
+            env=self._env,
+            stop=self._stop,
+            on_event=lambda _: None,
+        )
+        terraform.destroy(_DESTROY_SECONDS)
+        self._cloud.purge_state()
+        shutil.rmtree(self._directory)

@@ -1,0 +1,41 @@
+"""The engine's synthesis, several times in one process.
+
+    python -m benchmarks.engine_stack CONFIG OUTDIR TIMES
+
+CONFIG is an environment's configuration in JSON. Prints `{"seconds": [...], "cdk_tf_json": PATH}`. The first time
+includes importing CDK Terrain.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from beta9_provisioning.engine.synthesis import Backend, synthesize
+from beta9_provisioning.schemas.configuration import EnvironmentConfig
+
+ENVIRONMENT_ID = "env_b0b1b2b3b4b5b6b7"
+
+
+def backend(config: EnvironmentConfig) -> Backend:
+    """Return a backend for a synthesis whose result is not applied."""
+    role = config.cloud.role_arn or ""
+    return Backend("bucket", "key", config.cloud.region, role, config.cloud.external_id, path_style=True)
+
+
+def main() -> None:
+    """Run it from the command line."""
+    config = EnvironmentConfig.model_validate_json(Path(sys.argv[1]).read_text())
+    outdir, times = Path(sys.argv[2]), int(sys.argv[3])
+    seconds = []
+    for _ in range(times):
+        began = time.monotonic()
+        directory = synthesize(config, ENVIRONMENT_ID, backend(config), outdir)
+        seconds.append(time.monotonic() - began)
+    print(json.dumps({"seconds": seconds, "cdk_tf_json": str(directory / "cdk.tf.json")}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""The product as its users run it: separate API and worker processes, HTTP, curl, kubectl, signals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.support.simulated import ROOT, World
+
+from beta9_provisioning.local.processes import ProcessRef, wait_until
+from beta9_provisioning.local.stack import Stack
+from beta9_provisioning.local.state import Member
+
+FINAL = {"ready", "failed", "destroyed"}
+
+
+class Product:
+    """A running stack, spoken to over HTTP."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        state = stack.state()
+        assert state is not None
+        self.url = state.api_url
+        self.members: dict[str, Member] = {member.name: member for member in state.members}
+        self.environment = state.environment
+        self.http = httpx.Client(base_url=self.url, timeout=10)
+        self.world = World(stack.simulator())
+        environ = Path(f"/proc/{self.members['worker'].pid}/environ").read_text()
+        self.worker_environment = dict(item.split("=", 1) for item in environ.split("\0") if item)
+
+    @contextmanager
+    def another_worker(self, directory: Path) -> Iterator[None]:
+        """Run one more worker, set up as the stack's own."""
+        log = directory / "another-worker.log"
+        with log.open("wb") as output:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "beta9_provisioning.worker"],
+                env={**self.worker_environment, "WORKER_METRICS_PORT": "0"},
+                cwd=directory,
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            yield
+            assert child.poll() is None, log.read_text()
+        finally:
+            child.terminate()
+            child.wait(60)
+
+    def curl_create(self) -> str:
+        """Create the example environment as the deployment guide types it."""
+        command = [
+            *("curl", "-sS", "-X", "POST", f"{self.url}/api/v1/environments"),
+            *("-H", "Content-Type: application/json", "-d", "@example-config.yaml"),
+            *("-w", "\n%{http_code}"),
+        ]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
+        body, code = done.stdout.rsplit("\n", 1)
+        answer = json.loads(body)
+        assert code == "202", answer
+        assert answer["status"] == "queued"
+        return str(answer["environment_id"])
+
+    def get(self, environment_id: str) -> dict[str, Any]:
+        answer = self.http.get(f"/api/v1/environments/{environment_id}")
+        assert answer.status_code == 200, answer.text
+        document: dict[str, Any] = answer.json()
+        return document
+
+    def delete(self, environment_id: str) -> httpx.Response:
+        return self.http.delete(f"/api/v1/environments/{environment_id}")
+
+    def wait(self, environment_id: str, *statuses: str, seconds: float = 120) -> dict[str, Any]:
+        """Wait for one of the statuses; any other final one fails the test at once."""
+        ends = FINAL | set(statuses)
+        assert wait_until(lambda: self.get(environment_id)["status"] in ends, seconds, 0.1), self.get(
+            environment_id
+        )
+        found = self.get(environment_id)
+        assert found["status"] in statuses, found["error"]
+        return found
+
+    def wait_for_event(self, environment_id: str, type_: str, seconds: float = 60, **data: object) -> None:
+        """Wait until history holds an event of this type with this data."""
+
+        def is_there() -> bool:
+            return any(
+                event["type"] == type_ and data.items() <= event["data"].items()
+                for event in self.events(environment_id)
+            )
+
+        assert wait_until(is_there, seconds, 0.1), [event["message"] for event in self.events(environment_id)]
+
+    def events(self, environment_id: str) -> list[dict[str, Any]]:
+        answer = self.http.get(f"/api/v1/environments/{environment_id}/events", params={"limit": 1000})
+        items: list[dict[str, Any]] = answer.json()["items"]
+        return items
+
+
+@pytest.fixture
+def product(
+    tmp_path: Path, database_url: str, clean_database: None, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Product]:
+    """A stack of its own on the session's PostgreSQL and Valkey; nothing may be left in its cloud."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    stack = Stack(tmp_path / "stack", lambda _: None, tied=True)
+    stack.up(api_port=0, time_scale=0)
+    try:
+        product = Product(stack)
+        yield product
+        assert product.world.leftovers() == []
+    finally:
+        stack.down()
+
+
+def test_from_curl_to_ready_to_destroyed(product: Product, tmp_path: Path) -> None:
+    environment_id = product.curl_create()
+    ready = product.wait(environment_id, "ready")
+    assert ready["outputs"]["gateway_url"] == "https://beta9.example.com"
+    assert ready["error"] is None
+    assert "password" not in json.dumps(ready["outputs"])
+
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(product.http.get(f"/api/v1/environments/{environment_id}/kubeconfig").text)
+    command = [
+        "kubectl",
+        "--kubeconfig",
+        str(kubeconfig),
+        "get",
+        "deployments",
+        "--all-namespaces",
+        "-o",
+        "name",
+    ]
+    shell = {**product.environment, "HOME": str(tmp_path)}
+    found = subprocess.run(command, env=shell, capture_output=True, text=True, timeout=60, check=False)
+    assert "deployment.apps/beta9-gateway" in found.stdout, found.stderr
+
+    assert product.delete(environment_id).status_code == 202
+    assert product.wait(environment_id, "destroyed")["outputs"] == {}
+    assert product.delete(environment_id).status_code == 200
+    numbers = [event["id"] for event in product.events(environment_id)]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_a_killed_worker_ends_in_a_truthful_failure_within_a_minute(product: Product, tmp_path: Path) -> None:
+    product.world.be_slow(0.02)
+    environment_id = product.curl_create()
+    product.wait_for_event(environment_id, "terraform.resource", address="aws_vpc.main", phase="complete")
+    worker = product.members["worker"]
+    os.kill(worker.pid, signal.SIGKILL)
+    with product.another_worker(tmp_path):
+        found = product.wait(environment_id, "failed", seconds=60)
+        assert found["error"]["code"] == "worker_lost"
+        assert str(worker.pid) in found["error"]["detail"]
+        # Terraform was stopped gracefully: what it created is in its state, and the lock is free.
+        product.world.be_slow(0)
+        assert product.delete(environment_id).status_code == 202
+        product.wait(environment_id, "destroyed", seconds=90)
+
+
+def test_a_delete_during_the_create_stops_it_and_leaves_nothing(product: Product) -> None:
+    product.world.be_slow(0.02)
+    environment_id = product.curl_create()
+    product.wait_for_event(environment_id, "terraform.resource", address="aws_vpc.main", phase="complete")
+    first, second = product.delete(environment_id), product.delete(environment_id)
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.json()["operation"]["id"] == second.json()["operation"]["id"]
+    assert first.json()["status"] == "destroy_queued"
+    product.world.be_slow(0)
+    product.wait(environment_id, "destroyed", seconds=90)
+    told = [
+        event["data"]["to"]
+        for event in product.events(environment_id)
+        if event["type"] == "environment.status"
+    ]
+    assert told == ["queued", "provisioning", "destroy_queued", "destroying", "destroyed"]
+
+
+def test_a_worker_that_is_told_to_stop_saves_the_state_first(product: Product, tmp_path: Path) -> None:
+    product.world.be_slow(0.02)
+    environment_id = product.curl_create()
+    product.wait_for_event(environment_id, "terraform.resource", address="aws_vpc.main", phase="complete")
+    worker = product.members["worker"]
+    os.kill(worker.pid, signal.SIGTERM)
+    found = product.wait(environment_id, "failed", seconds=60)
+    assert found["operation"]["reason"] == "worker_stopped"
+    assert wait_until(lambda: not ProcessRef(worker.pid, worker.started).is_running(), 30)
+    with product.another_worker(tmp_path):
+        product.world.be_slow(0)
+        product.delete(environment_id)
+        product.wait(environment_id, "destroyed", seconds=90)

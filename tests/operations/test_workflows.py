@@ -1,0 +1,233 @@
+"""The workflows in one process, with genuine Terraform, Helm and kubectl on the simulated cloud."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+from tests.operations.rows import Made, add_destroy, events, make_environment, operation, status, take
+from tests.support.simulated import ROOT, World, simulated_world
+
+from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.kit.database import Sessions
+from beta9_provisioning.lifecycle import OperationStatus, Reason
+from beta9_provisioning.local.cloud.store import NewObject
+from beta9_provisioning.operations.context import Context
+from beta9_provisioning.operations.runner import Runner, Step, Workflows
+from beta9_provisioning.operations.stopping import Stop, StopReason
+from beta9_provisioning.operations.workflows import PROVISION, workflow_of
+from beta9_provisioning.settings import Settings
+
+S = OperationStatus
+CONFIG: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "example-config.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with simulated_world(tmp_path_factory.mktemp("world")) as world:
+        yield world
+
+
+class Bench:
+    """Runs operations of one environment in this process."""
+
+    def __init__(self, sessions: Sessions, world: World, settings: Settings) -> None:
+        self.sessions = sessions
+        self.world = world
+        self.settings = settings
+
+    def make(self, **changes: Any) -> Made:
+        return make_environment(self.sessions, CONFIG | changes)
+
+    def run(
+        self, operation_id: str, workflows: Workflows = workflow_of, stop: Stop | None = None
+    ) -> OperationStatus | None:
+        claim = take(self.sessions, operation_id)
+        return Runner(self.sessions, self.settings, workflows).run(claim, stop or Stop())
+
+    def must_destroy(self, made: Made) -> None:
+        destroy = add_destroy(self.sessions, made.environment_id)
+        ended = self.run(destroy)
+        assert ended is S.SUCCEEDED, self.error(destroy)
+
+    def error(self, operation_id: str) -> dict[str, Any]:
+        found = operation(self.sessions, operation_id).error
+        assert found is not None
+        return found
+
+    def history(self, made: Made, type_: str) -> list[dict[str, Any]]:
+        return [data for _, kind, data in events(self.sessions, made.environment_id) if kind == type_]
+
+
+@pytest.fixture
+def bench(
+    sessions: Sessions, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Bench]:
+    world.be_slow(0)
+    world.delay("aws_db_instance", None)
+    yield Bench(sessions, world, world.settings(tmp_path, monkeypatch, leftover_grace_seconds=0))
+    assert world.leftovers() == [], "a test must leave the cloud empty"
+
+
+def test_every_step_can_be_run_twice_and_a_destroy_leaves_nothing(bench: Bench) -> None:
+    made = bench.make()
+    twice = tuple(step for step in PROVISION for _ in range(2))
+    assert bench.run(made.operation_id, lambda _: twice) is S.SUCCEEDED, bench.error(made.operation_id)
+    assert status(bench.sessions, made.environment_id) == "ready"
+    planned = bench.history(made, "terraform.planned")
+    assert planned[0]["add"] > 40
+    assert planned[1] == {"total": 0, "add": 0, "change": 0, "remove": 0}
+    assert len(bench.world.leftovers()) > 40
+    bench.must_destroy(made)
+    assert status(bench.sessions, made.environment_id) == "destroyed"
+    assert not (bench.settings.workdir_base / made.environment_id).exists()
+
+
+@pytest.mark.parametrize("failing", [step.name for step in PROVISION])
+def test_after_a_failure_in_any_step_a_destroy_leaves_nothing(bench: Bench, failing: str) -> None:
+    def breaking(step: Step) -> Step:
+        def run(context: Context) -> None:
+            step.run(context)
+            raise EngineError("It broke at the end of the step.", code="broken")
+
+        return Step(step.name, step.title, step.status, step.reason, run)
+
+    made = bench.make()
+    steps = tuple(breaking(step) if step.name == failing else step for step in PROVISION)
+    assert bench.run(made.operation_id, lambda _: steps) is S.FAILED
+    assert bench.error(made.operation_id)["code"] == "broken"
+    bench.must_destroy(made)
+    assert status(bench.sessions, made.environment_id) == "destroyed"
+
+
+def test_what_terraform_says_of_a_failure_reaches_the_user(bench: Bench) -> None:
+    bench.world.store.inject_fault("aws_db_instance", "create", "InstanceQuotaExceeded", "no more instances")
+    made = bench.make()
+    assert bench.run(made.operation_id) is S.FAILED
+    row = operation(bench.sessions, made.operation_id)
+    assert row.reason == Reason.TERRAFORM_FAILED
+    assert "aws_db_instance.main" in str(row.error)
+    assert "InstanceQuotaExceeded" in str(row.error)
+    assert status(bench.sessions, made.environment_id) == "failed"
+    bench.must_destroy(made)
+
+
+def test_a_wrong_external_id_is_refused_and_can_still_be_deleted(bench: Bench) -> None:
+    made = bench.make(cloud=CONFIG["cloud"] | {"external_id": "somebody-elses"})
+    assert bench.run(made.operation_id) is S.FAILED
+    assert operation(bench.sessions, made.operation_id).reason == Reason.ACCESS_REFUSED
+    assert bench.error(made.operation_id)["code"] == "role_refused"
+    # Nothing was ever built, so the account need not be asked.
+    bench.must_destroy(made)
+    assert status(bench.sessions, made.environment_id) == "destroyed"
+
+
+def test_base_charts_are_installed_while_the_database_is_being_created(bench: Bench) -> None:
+    bench.world.delay("aws_db_instance", 8)
+    made = bench.make()
+    assert bench.run(made.operation_id) is S.SUCCEEDED
+    types = [
+        (kind, data.get("release") or data.get("address"), data.get("phase"))
+        for _, kind, data in events(bench.sessions, made.environment_id)
+    ]
+    database = types.index(("terraform.resource", "aws_db_instance.main", "complete"))
+    charts = [types.index(("helm.release", name, "start")) for name in ("traefik", "cert-manager")]
+    assert max(charts) < database
+    bench.must_destroy(made)
+
+
+def test_a_chart_that_fails_beside_the_apply_is_tried_again(bench: Bench, tmp_path: Path) -> None:
+    """The helm of this test fails at its first install and is the genuine one after that."""
+    helm = tmp_path / "helm"
+    once = f'[ "$1" = upgrade ] && [ "$2" = traefik ] && mkdir {tmp_path}/failed 2>/dev/null && exit 1'
+    helm.write_text(f'#!/bin/sh\n{once}\nexec {bench.settings.helm_binary} "$@"\n')
+    helm.chmod(0o755)
+    bench.settings = bench.settings.model_copy(update={"helm_binary": str(helm)})
+    made = bench.make()
+    assert bench.run(made.operation_id) is S.SUCCEEDED
+    assert [data["code"] for data in bench.history(made, "overlap.failed")] == ["helm_failed"]
+    traefik = [data["phase"] for data in bench.history(made, "helm.release") if data["release"] == "traefik"]
+    assert traefik == ["start", "errored", "start", "complete"]
+    bench.must_destroy(made)
+
+
+def cancel_when(bench: Bench, made: Made, condition: Callable[[], bool]) -> OperationStatus | None:
+    """Run a provision and cancel it as soon as the condition holds."""
+    stop = Stop()
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.05):
+            if condition():
+                stop.request(StopReason.CANCELLED)
+                return
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        return bench.run(made.operation_id, stop=stop)
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def test_a_cancel_stops_terraform_and_helm_and_loses_nothing(bench: Bench) -> None:
+    bench.world.delay("aws_db_instance", 60)
+    made = bench.make()
+
+    def charts_have_started() -> bool:
+        return bool(bench.history(made, "helm.release"))
+
+    assert cancel_when(bench, made, charts_have_started) is S.CANCELLED
+    complete = [
+        data["address"] for data in bench.history(made, "terraform.resource") if data["phase"] == "complete"
+    ]
+    assert "aws_db_instance.main" not in complete, "the cancel came too late to show anything"
+    bench.world.delay("aws_db_instance", None)
+    bench.must_destroy(made)
+
+
+def test_a_failed_apply_stops_the_charts_too(bench: Bench, tmp_path: Path) -> None:
+    """The helm of this test installs nothing until it is stopped, and writes down that it was."""
+    helm = tmp_path / "helm"
+    helm.write_text(f"""#!/bin/sh
+[ "$1" = upgrade ] || exec {bench.settings.helm_binary} "$@"
+trap 'touch {tmp_path}/stopped-$2; exit 1' TERM
+touch {tmp_path}/started-$2
+while :; do sleep 0.1; done
+""")
+    helm.chmod(0o755)
+    genuine = bench.settings
+    bench.settings = genuine.model_copy(update={"helm_binary": str(helm), "apply_timeout_minutes": 20 / 60})
+    bench.world.delay("aws_db_instance", 60)
+    made = bench.make()
+    assert bench.run(made.operation_id) is S.FAILED
+    assert operation(bench.sessions, made.operation_id).reason == Reason.TIMEOUT
+    started, stopped = (
+        sorted(path.name[8:] for path in tmp_path.glob(f"{word}-*")) for word in ("started", "stopped")
+    )
+    assert started == stopped == ["cert-manager", "metrics-server", "traefik"]
+    bench.settings = genuine
+    bench.world.delay("aws_db_instance", None)
+    bench.must_destroy(made)
+
+
+def test_what_is_left_in_the_account_fails_the_destroy_and_is_named(bench: Bench) -> None:
+    made = bench.make()
+    assert bench.run(made.operation_id) is S.SUCCEEDED
+    id_ = "sg-0123456789abcdef0"
+    tags = {"beta9:environment-id": made.environment_id}
+    account = CONFIG["cloud"]["account_id"]
+    sample = bench.world.store.find("aws_security_group")[0]
+    state = sample.state | {"id": id_, "name": "left", "vpc_id": "vpc-0", "tags": tags, "tags_all": tags}
+    left = NewObject(account, "us-east-1", "aws_security_group", id_, "left", state, "somebody", "api")
+    bench.world.store.create(left, 0, lambda: None)
+    destroy = add_destroy(bench.sessions, made.environment_id)
+    assert bench.run(destroy) is S.FAILED
+    assert operation(bench.sessions, destroy).reason == Reason.LEFTOVERS
+    assert id_ in bench.error(destroy)["detail"]
+    [found] = bench.world.store.find("aws_security_group", id=id_)
+    bench.world.store.delete(found, 0)
+    bench.must_destroy(made)

@@ -1,0 +1,85 @@
+"""A simulated cloud with its clusters in a process of its own, and settings that lead the engine there."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from beta9_provisioning.local import environment
+from beta9_provisioning.local.cloud.store import Store
+from beta9_provisioning.local.processes import wait_until
+from beta9_provisioning.local.simulator import Simulator
+from beta9_provisioning.local.tools import ensure_tools, find_terraform
+from beta9_provisioning.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+CHARTS = ROOT / "src/beta9_provisioning/local/charts"
+ACCOUNT = "123456789012"
+EXTERNAL_ID = "b9-3f1c7a52e0d84f6b"
+
+
+class World:
+    """The simulated world outside: its doors, its store, and what is left in it."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self.simulator = simulator
+        self.store = Store(Path(simulator.store))
+
+    def be_slow(self, time_scale: float) -> None:
+        """Multiply real creation times by this from now on."""
+        self.store.set_setting("time_scale", str(time_scale))
+
+    def delay(self, type_: str, seconds: float | None) -> None:
+        """Let the creation of this type take so many seconds whatever the time scale; None ends that."""
+        self.store.set_setting(f"create_seconds:{type_}", "" if seconds is None else str(seconds))
+
+    def leftovers(self) -> list[str]:
+        """Return everything that is left, in the cloud and in clusters."""
+        with urllib.request.urlopen(f"{self.simulator.control_url}/leftovers") as answer:
+            found = json.load(answer)
+        return [*found["cloud"], *found["clusters"]]
+
+    def settings(self, workdir: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) -> Settings:
+        """Return a worker's settings, and set this process's environment as a worker's."""
+        for name in [name for name in os.environ if name.startswith(("AWS_", "TF_"))]:
+            monkeypatch.delenv(name)
+        for name, value in environment.cloud(self.simulator).items():
+            monkeypatch.setenv(name, value)
+        tools = ensure_tools(ROOT)
+        values: dict[str, object] = {
+            "workdir_base": workdir,
+            "terraform_binary": str(find_terraform()),
+            "terraform_cli_config": Path(self.simulator.terraform_cli_config),
+            "helm_binary": str(tools.helm),
+            "kubectl_binary": str(tools.kubectl),
+            "chart_source": str(CHARTS),
+            "s3_path_style": True,
+        }
+        return Settings(**(values | changes))  # type: ignore[arg-type]
+
+
+@contextmanager
+def simulated_world(directory: Path) -> Iterator[World]:
+    """Run a simulator that takes no time, with the account of example-config.yaml."""
+    arguments = [str(directory), "--account", ACCOUNT, "--external-id", EXTERNAL_ID, "--time-scale", "0"]
+    log = directory / "simulator.log"
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "beta9_provisioning.local.simulator", *arguments],
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        assert wait_until(lambda: Simulator.load(directory) is not None or child.poll() is not None, 60)
+        simulator = Simulator.load(directory)
+        assert simulator is not None, log.read_text()
+        yield World(simulator)
+    finally:
+        child.terminate()
+        child.wait(20)

@@ -1,0 +1,101 @@
+"""A TCP proxy before a genuine server, which a test can cut or freeze as a network does."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit, urlunsplit
+
+
+class Proxy:
+    """Forwards connections to the server that a URL names."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        self._target = (parts.hostname, parts.port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        credentials = parts.netloc.rpartition("@")[0]
+        netloc = f"{credentials}@{address}" if credentials else address
+        self.url = urlunsplit(parts._replace(netloc=netloc))
+        """The server's URL through this proxy."""
+        self._lock = threading.Lock()
+        self._refusing = False
+        self.refused = 0
+        """How many connections were refused because of `cut`."""
+        self._flowing = threading.Event()
+        self._flowing.set()
+        self._open: set[socket.socket] = set()
+        self._threads = [threading.Thread(target=self._accept, name="proxy")]
+        self._threads[0].start()
+
+    def cut(self) -> None:
+        """Break all connections and every new one: the server is down."""
+        with self._lock:
+            self._refusing = True
+            for end in self._open:
+                _shut(end)
+
+    def freeze(self) -> None:
+        """Pass nothing on and break nothing: packets are dropped."""
+        self._flowing.clear()
+
+    def heal(self) -> None:
+        """Forward again."""
+        with self._lock:
+            self._refusing = False
+        self._flowing.set()
+
+    def close(self) -> None:
+        """Break everything and end the threads."""
+        self.cut()
+        self._flowing.set()
+        _shut(self._listener)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return  # closed
+            with self._lock:
+                if self._refusing:
+                    self.refused += 1
+                    client.close()
+                    continue
+                server = socket.create_connection(self._target)
+                self._open |= {client, server}
+                for source, sink in ((client, server), (server, client)):
+                    thread = threading.Thread(target=self._pump, args=(source, sink), name="proxy")
+                    self._threads.append(thread)
+                    thread.start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                self._flowing.wait()
+                sink.sendall(data)
+        with self._lock:
+            self._open.discard(source)
+            _shut(sink)
+            source.close()
+
+
+def _shut(end: socket.socket) -> None:
+    with suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def proxy_to(url: str) -> Iterator[Proxy]:
+    """Run a proxy meanwhile."""
+    proxy = Proxy(url)
+    try:
+        yield proxy
+    finally:
+        proxy.close()

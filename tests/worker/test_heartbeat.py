@@ -1,0 +1,272 @@
+"""The heartbeat on genuine PostgreSQL: renewal, cancel, lost leases, absent databases, the liveness lock."""
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import Engine, create_engine, text, update
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+from tests.operations.rows import make_environment, operation, take
+from tests.worker.proxy import Proxy, proxy_to
+from tests.worker.rig import attempt, lock_holder, until
+
+from beta9_provisioning.kit.database import Sessions, connect, transaction
+from beta9_provisioning.kit.database import sessions as session_factory
+from beta9_provisioning.operations.leases import hold_liveness
+from beta9_provisioning.operations.model import AttemptRow
+from beta9_provisioning.operations.stopping import Stop, StopReason
+from beta9_provisioning.operations.store import Claim, request_cancel
+from beta9_provisioning.worker.heartbeat import Heartbeat
+
+# Beats every 0.4 s; an operation that could not be renewed is stopped after 1.2 s.
+LEASE = 2.4
+
+Start = Callable[[Engine, Sessions], Heartbeat]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start heartbeats; they are stopped after the test."""
+    with ExitStack() as stack:
+
+        def begin(engine: Engine, factory: Sessions) -> Heartbeat:
+            heartbeat = Heartbeat(engine, factory, LEASE)
+            heartbeat.start()
+            stack.callback(heartbeat.stop)
+            return heartbeat
+
+        yield begin
+
+
+@pytest.fixture
+def proxy(database_url: str) -> Iterator[Proxy]:
+    """A way to the database that can be cut; healed before the heartbeats stop."""
+    with proxy_to(database_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def through(proxy: Proxy) -> Iterator[Engine]:
+    engine = connect(proxy.url)
+    yield engine
+    engine.dispose()
+
+
+def engine_with_one_connection(url: str) -> Engine:
+    parsed = make_url(url).set(drivername="postgresql+psycopg")
+    return create_engine(parsed, pool_size=1, max_overflow=0, pool_timeout=0.05)
+
+
+def claimed(factory: Sessions) -> Claim:
+    return take(factory, make_environment(factory).operation_id, lease=LEASE)
+
+
+def wait_for_renewal(factory: Sessions, claim: Claim) -> None:
+    before = attempt(factory, claim).heartbeat_at
+    until(lambda: attempt(factory, claim).heartbeat_at > before, "the lease is renewed")
+
+
+def end_attempt(factory: Sessions, claim: Claim) -> None:
+    """Do what another worker does that takes over."""
+    with transaction(factory) as session:
+        session.execute(
+            update(AttemptRow)
+            .where(AttemptRow.lease_token == claim.lease_token)
+            .values(ended_at=datetime.now(UTC))
+        )
+
+
+def test_a_held_lease_is_renewed_and_a_released_one_no_more(
+    engine: Engine, sessions: Sessions, start: Start
+) -> None:
+    released, kept = claimed(sessions), claimed(sessions)
+    heartbeat = start(engine, sessions)
+    stops = {claim.lease_token: Stop() for claim in (released, kept)}
+    for token, stop in stops.items():
+        heartbeat.hold(token, stop)
+    wait_for_renewal(sessions, released)
+    renewed = attempt(sessions, released)
+    assert (renewed.lease_expires_at - renewed.heartbeat_at).total_seconds() == pytest.approx(LEASE, abs=0.1)
+
+    heartbeat.release(released.lease_token)
+    wait_for_renewal(sessions, kept)  # a renewal that was under way has ended
+    last = attempt(sessions, released).heartbeat_at
+    wait_for_renewal(sessions, kept)
+    wait_for_renewal(sessions, kept)
+    assert attempt(sessions, released).heartbeat_at == last
+    assert [stop.reason for stop in stops.values()] == [None, None]
+
+
+def test_a_cancel_reaches_its_operation_and_no_other(
+    engine: Engine, sessions: Sessions, start: Start
+) -> None:
+    cancelled, other = claimed(sessions), claimed(sessions)
+    heartbeat = start(engine, sessions)
+    stop, other_stop = Stop(), Stop()
+    heartbeat.hold(cancelled.lease_token, stop)
+    heartbeat.hold(other.lease_token, other_stop)
+    with transaction(sessions) as session:
+        request_cancel(session, session.merge(operation(sessions, cancelled.operation_id)))
+    assert stop.event.wait(10), "the cancel was not passed on"
+    assert stop.reason is StopReason.CANCELLED
+    # Its worker still has to write the end: the lease is renewed until it is released.
+    wait_for_renewal(sessions, cancelled)
+    assert other_stop.reason is None
+
+
+def test_a_lease_that_was_taken_stops_its_operation_and_no_other(
+    engine: Engine, sessions: Sessions, start: Start
+) -> None:
+    taken, other = claimed(sessions), claimed(sessions)
+    heartbeat = start(engine, sessions)
+    stop, other_stop = Stop(), Stop()
+    heartbeat.hold(taken.lease_token, stop)
+    heartbeat.hold(other.lease_token, other_stop)
+    end_attempt(sessions, taken)
+    assert stop.event.wait(10), "the loss was not noticed"
+    assert stop.reason is StopReason.LEASE_LOST
+    wait_for_renewal(sessions, other)
+    assert other_stop.reason is None
+
+
+def test_stop_all_stops_every_operation(engine: Engine, sessions: Sessions) -> None:
+    heartbeat = Heartbeat(engine, sessions, LEASE)
+    stops = [Stop(), Stop()]
+    for stop in stops:
+        heartbeat.hold(claimed(sessions).lease_token, stop)
+    heartbeat.stop_all(StopReason.WORKER_STOPPED)
+    assert [stop.reason for stop in stops] == [StopReason.WORKER_STOPPED] * 2
+
+
+def test_a_database_that_is_down_stops_operations_before_their_leases_end(
+    sessions: Sessions, through: Engine, proxy: Proxy, start: Start
+) -> None:
+    claim, stop = claimed(sessions), Stop()
+    heartbeat = start(through, session_factory(through))
+    heartbeat.hold(claim.lease_token, stop)
+    wait_for_renewal(sessions, claim)
+    proxy.cut()
+    assert stop.event.wait(10), "nobody stopped the operation"
+    assert stop.reason is StopReason.LEASE_LOST
+    assert datetime.now(UTC) < attempt(sessions, claim).lease_expires_at
+
+    proxy.heal()
+    later, later_stop = claimed(sessions), Stop()
+    heartbeat.hold(later.lease_token, later_stop)
+    wait_for_renewal(sessions, later)
+    until(lambda: lock_holder(sessions, heartbeat.liveness_key) is not None, "the liveness lock is back")
+
+
+def test_a_short_absence_of_the_database_stops_nothing(
+    sessions: Sessions, through: Engine, proxy: Proxy, start: Start
+) -> None:
+    claim, stop = claimed(sessions), Stop()
+    heartbeat = start(through, session_factory(through))
+    heartbeat.hold(claim.lease_token, stop)
+    wait_for_renewal(sessions, claim)
+    proxy.cut()
+    proxy.heal()
+    wait_for_renewal(sessions, claim)
+    assert stop.reason is None
+
+
+def test_a_database_that_does_not_answer_stops_operations_before_their_leases_end(
+    sessions: Sessions, through: Engine, proxy: Proxy, start: Start
+) -> None:
+    claim, stop = claimed(sessions), Stop()
+    heartbeat = start(through, session_factory(through))
+    heartbeat.hold(claim.lease_token, stop)
+    wait_for_renewal(sessions, claim)
+    proxy.freeze()
+    try:
+        stopped = stop.event.wait(3 * LEASE)
+    finally:
+        proxy.heal()
+    assert stopped, "a silent connection held the heartbeat up, and nobody stopped the operation"
+    assert stop.reason is StopReason.LEASE_LOST
+
+
+def test_an_exhausted_pool_does_not_end_the_heartbeat(
+    engine: Engine, sessions: Sessions, database_url: str, start: Start
+) -> None:
+    claim = claimed(sessions)
+    small = engine_with_one_connection(database_url)
+    heartbeat = start(engine, session_factory(small))
+    heartbeat.hold(claim.lease_token, Stop())
+    wait_for_renewal(sessions, claim)
+    with small.connect():
+        last = attempt(sessions, claim).heartbeat_at
+        time.sleep(LEASE / 2)  # several beats find no connection
+        assert attempt(sessions, claim).heartbeat_at == last
+    wait_for_renewal(sessions, claim)
+    small.dispose()
+
+
+def test_the_liveness_lock_lives_from_start_to_stop(engine: Engine, sessions: Sessions) -> None:
+    heartbeat = Heartbeat(engine, sessions, LEASE)
+    assert lock_holder(sessions, heartbeat.liveness_key) is None
+    heartbeat.start()
+    try:
+        assert lock_holder(sessions, heartbeat.liveness_key) is not None
+    finally:
+        heartbeat.stop()
+    until(lambda: lock_holder(sessions, heartbeat.liveness_key) is None, "the lock is given back", 5)
+
+
+def test_start_says_that_the_database_is_away(proxy: Proxy, through: Engine) -> None:
+    proxy.cut()
+    with pytest.raises(DBAPIError):
+        Heartbeat(through, session_factory(through), LEASE).start()
+
+
+def test_the_liveness_lock_is_taken_again_when_its_connection_breaks(
+    engine: Engine, sessions: Sessions, start: Start
+) -> None:
+    heartbeat = start(engine, sessions)
+    first = lock_holder(sessions, heartbeat.liveness_key)
+    with transaction(sessions) as session:
+        assert session.scalar(text("SELECT pg_terminate_backend(:pid)"), {"pid": first})
+    until(
+        lambda: lock_holder(sessions, heartbeat.liveness_key) not in (None, first),
+        "the liveness lock is taken again",
+    )
+
+
+def test_a_renewal_that_fails_costs_no_liveness_lock(
+    engine: Engine, sessions: Sessions, through: Engine, proxy: Proxy, start: Start
+) -> None:
+    claim = claimed(sessions)
+    heartbeat = start(engine, session_factory(through))
+    heartbeat.hold(claim.lease_token, Stop())
+    wait_for_renewal(sessions, claim)
+    proxy.cut()
+    time.sleep(LEASE / 2)  # several beats fail
+    proxy.heal()
+    wait_for_renewal(sessions, claim)
+    wait_for_renewal(sessions, claim)
+    gc.collect()  # a session that was dropped unclosed takes its lock with it
+    assert lock_holder(sessions, heartbeat.liveness_key) is not None
+
+
+def test_a_liveness_lock_that_an_old_connection_still_holds_is_taken_later(
+    engine: Engine, sessions: Sessions
+) -> None:
+    heartbeat = Heartbeat(engine, sessions, LEASE)
+    with sessions() as old:
+        assert hold_liveness(old, heartbeat.liveness_key)
+        pid = lock_holder(sessions, heartbeat.liveness_key)
+        heartbeat.start()
+        try:
+            assert lock_holder(sessions, heartbeat.liveness_key) == pid
+            old.connection().invalidate()
+            until(
+                lambda: lock_holder(sessions, heartbeat.liveness_key) not in (None, pid),
+                "the heartbeat takes the lock that has become free",
+                5,
+            )
+        finally:
+            heartbeat.stop()

@@ -1,0 +1,92 @@
+"""The worker's own process: what it leaves in the queue, and how it ends when it is told to."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.operations.rows import make_environment, operation
+from tests.worker.rig import hints, row_waiters, until
+
+from beta9_provisioning.kit.database import Sessions, transaction
+from beta9_provisioning.kit.queue import Queue
+from beta9_provisioning.operations.store import lock_environment
+from beta9_provisioning.settings import Settings
+from beta9_provisioning.worker.actors import ACTOR
+
+THREADS = 2
+
+
+class Process:
+    """A worker process and what it has logged."""
+
+    def __init__(self, settings: Settings, directory: Path) -> None:
+        self._log = directory / "worker.log"
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "DATABASE_URL": settings.database_url,
+            "REDIS_URL": settings.redis_url,
+            "WORKDIR_BASE": str(directory),
+            "CHART_SOURCE": str(directory),
+            "WORKER_THREADS": str(THREADS),
+            "WORKER_METRICS_PORT": "0",
+            # Nothing here comes far enough to run them; they only have to be there.
+            **dict.fromkeys(("TERRAFORM_BINARY", "HELM_BINARY", "KUBECTL_BINARY"), sys.executable),
+        }
+        with self._log.open("wb") as log:
+            self.child = subprocess.Popen(
+                [sys.executable, "-m", "beta9_provisioning.worker"],
+                cwd=directory,
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
+
+    def logged(self, event: str) -> bool:
+        """Whether it has logged this event; fails when it has ended without."""
+        lines = self._log.read_text().splitlines()
+        documents: list[dict[str, Any]] = [json.loads(line) for line in lines if line.startswith("{")]
+        if any(document.get("event") == event for document in documents):
+            return True
+        assert self.child.poll() is None, "\n".join(lines)
+        return False
+
+
+@pytest.fixture
+def process(settings: Settings, tmp_path: Path) -> Iterator[Process]:
+    process = Process(settings, tmp_path)
+    yield process
+    process.child.kill()
+    process.child.wait()
+
+
+def test_a_busy_worker_leaves_the_rest_in_the_queue_and_stops_when_told(
+    sessions: Sessions, queue: Queue, settings: Settings, process: Process
+) -> None:
+    made = [make_environment(sessions) for _ in range(THREADS + 3)]
+    ids = [one.operation_id for one in made]
+    until(lambda: process.logged("worker_started"), "the worker has started")
+    with transaction(sessions) as session:
+        for one in made:
+            lock_environment(session, one.environment_id)  # its claim waits, and keeps a thread busy
+        for operation_id in ids:
+            queue.send(ACTOR, operation_id)
+        until(lambda: row_waiters(sessions) == THREADS, "all threads are busy")
+        # Long enough for a consumer that hoards messages to take more.
+        deadline = time.monotonic() + 0.3
+        while time.monotonic() < deadline:
+            assert queue.backlog() == 3
+            time.sleep(0.02)
+        process.child.send_signal(signal.SIGTERM)
+        until(lambda: process.logged("shutting_down"), "the worker has heard it")
+    assert process.child.wait(20) == 0
+    reasons = [operation(sessions, one).reason for one in ids]
+    assert reasons == ["worker_stopped"] * THREADS + [None] * 3
+    assert hints(settings.redis_url) == ids[THREADS:]

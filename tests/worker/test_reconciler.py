@@ -1,0 +1,243 @@
+"""The reconciler on genuine PostgreSQL and Valkey: lost hints, backlogs, lost workers, absent servers."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from tests.operations.rows import add_destroy, events, make_environment, operation, status, take
+from tests.worker.proxy import Proxy, proxy_to
+from tests.worker.rig import attempt, hints, lose_redis, lose_worker, until, wait_long_ago
+
+from beta9_provisioning.kit.database import Sessions, connect
+from beta9_provisioning.kit.database import sessions as session_factory
+from beta9_provisioning.kit.queue import Queue, QueueUnavailable
+from beta9_provisioning.worker.actors import ACTOR
+from beta9_provisioning.worker.reconciler import Reconciler
+
+# The test server has been up for longer than this (seconds).
+SHORT = 0.001
+
+
+def make(factory: Sessions, queue: Queue, *, interval: float = 0.05) -> Reconciler:
+    return Reconciler(factory, queue, ACTOR, interval=interval, lease_seconds=SHORT)
+
+
+@pytest.fixture
+def reconciler(sessions: Sessions, queue: Queue) -> Reconciler:
+    """One whose rounds the test does itself."""
+    return make(sessions, queue)
+
+
+@pytest.fixture
+def redis_proxy(redis_url: str) -> Iterator[Proxy]:
+    with proxy_to(redis_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def distant_queue(redis_proxy: Proxy) -> Iterator[Queue]:
+    """The queue behind a proxy."""
+    queue = Queue(redis_proxy.url)
+    yield queue
+    queue.close()
+
+
+def finishes(factory: Sessions, environment_id: str) -> list[str]:
+    return [
+        data["reason"] for _, type_, data in events(factory, environment_id) if type_ == "operation.finished"
+    ]
+
+
+def test_losing_redis_loses_no_operation(
+    sessions: Sessions, queue: Queue, redis_url: str, reconciler: Reconciler
+) -> None:
+    ids = [make_environment(sessions).operation_id for _ in range(3)]
+    for one in ids:
+        queue.send(ACTOR, one)
+    lose_redis(redis_url)
+    assert hints(redis_url) == []
+    wait_long_ago(sessions, *ids)
+    reconciler.round()
+    assert sorted(hints(redis_url)) == sorted(ids)
+
+
+def test_the_oldest_is_sent_first(sessions: Sessions, redis_url: str, reconciler: Reconciler) -> None:
+    first, second, third = (make_environment(sessions).operation_id for _ in range(3))
+    wait_long_ago(sessions, second, seconds=300)
+    wait_long_ago(sessions, third, seconds=200)
+    wait_long_ago(sessions, first, seconds=100)
+    reconciler.round()
+    assert hints(redis_url) == [second, third, first]
+
+
+def test_a_backlog_is_not_sent_again(
+    sessions: Sessions, queue: Queue, redis_url: str, reconciler: Reconciler
+) -> None:
+    ids = [make_environment(sessions).operation_id for _ in range(3)]
+    for one in ids:
+        queue.send(ACTOR, one)
+    wait_long_ago(sessions, *ids)
+    for _ in range(3):
+        reconciler.round()
+    assert hints(redis_url) == ids
+
+
+def test_hints_that_were_lost_in_part_are_sent_again_once(
+    sessions: Sessions, queue: Queue, redis_url: str, reconciler: Reconciler
+) -> None:
+    kept, lost = (make_environment(sessions).operation_id for _ in range(2))
+    queue.send(ACTOR, kept)
+    wait_long_ago(sessions, kept, lost)
+    for _ in range(3):
+        reconciler.round()
+    waiting = hints(redis_url)
+    assert lost in waiting
+    assert len(waiting) == 3  # the one that was not lost comes twice, which does no harm
+
+
+def test_a_young_operation_is_not_sent_again(
+    sessions: Sessions, redis_url: str, reconciler: Reconciler
+) -> None:
+    made = make_environment(sessions)
+    wait_long_ago(sessions, made.operation_id, seconds=1)
+    reconciler.round()
+    assert hints(redis_url) == []
+
+
+def test_what_runs_or_waits_behind_it_is_not_sent(
+    sessions: Sessions, redis_url: str, reconciler: Reconciler
+) -> None:
+    made = make_environment(sessions)
+    take(sessions, made.operation_id)
+    behind = add_destroy(sessions, made.environment_id)
+    wait_long_ago(sessions, made.operation_id, behind)
+    reconciler.round()
+    assert hints(redis_url) == []
+    assert operation(sessions, made.operation_id).status == "planning"
+
+
+def test_a_lost_workers_operation_ends_in_the_truth(
+    sessions: Sessions, redis_url: str, reconciler: Reconciler
+) -> None:
+    claim = lose_worker(sessions)
+    reconciler.round()
+    row = operation(sessions, claim.operation_id)
+    assert (row.status, row.reason) == ("failed", "worker_lost")
+    assert status(sessions, claim.environment_id) == "failed"
+    assert attempt(sessions, claim).outcome == "worker_lost"
+    assert hints(redis_url) == []
+
+
+def test_the_destroy_behind_a_lost_worker_is_woken(
+    sessions: Sessions, redis_url: str, reconciler: Reconciler
+) -> None:
+    claim = lose_worker(sessions)
+    behind = add_destroy(sessions, claim.environment_id)
+    reconciler.round()
+    assert hints(redis_url) == [behind]
+    assert status(sessions, claim.environment_id) == "destroy_queued"
+
+
+def test_a_live_worker_keeps_its_operation_beside_a_lost_one(
+    sessions: Sessions, reconciler: Reconciler
+) -> None:
+    lost = lose_worker(sessions)
+    live = take(sessions, make_environment(sessions).operation_id)
+    reconciler.round()
+    assert operation(sessions, lost.operation_id).status == "failed"
+    assert operation(sessions, live.operation_id).status == "planning"
+    assert attempt(sessions, live).ended_at is None
+
+
+def test_several_reconcilers_end_a_lost_attempt_once(
+    sessions: Sessions, queue: Queue, redis_url: str
+) -> None:
+    claims = [lose_worker(sessions) for _ in range(6)]
+    several = [make(sessions, queue) for _ in range(4)]
+    ready = threading.Barrier(len(several))
+    problems: list[Exception] = []
+
+    def work(one: Reconciler) -> None:
+        ready.wait()
+        try:
+            one.round()
+        except Exception as error:  # noqa: BLE001  shown below: a thread's exception fails no test
+            problems.append(error)
+
+    threads = [threading.Thread(target=work, args=(one,)) for one in several]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    for claim in claims:
+        assert finishes(sessions, claim.environment_id) == ["worker_lost"]
+        assert attempt(sessions, claim).outcome == "worker_lost"
+    assert hints(redis_url) == []
+
+
+def test_without_redis_lost_operations_end_and_the_destroy_is_woken_later(
+    sessions: Sessions, redis_url: str, redis_proxy: Proxy, distant_queue: Queue
+) -> None:
+    claim = lose_worker(sessions)
+    behind = add_destroy(sessions, claim.environment_id)
+    reconciler = make(sessions, distant_queue)
+    redis_proxy.cut()
+    with pytest.raises(QueueUnavailable):
+        reconciler.round()
+    assert operation(sessions, claim.operation_id).reason == "worker_lost"
+    redis_proxy.heal()
+    wait_long_ago(sessions, behind)
+    reconciler.round()
+    assert hints(redis_url) == [behind]
+
+
+def test_without_redis_all_lost_operations_end_in_one_round(
+    sessions: Sessions, redis_proxy: Proxy, distant_queue: Queue
+) -> None:
+    claims = [lose_worker(sessions) for _ in range(3)]
+    for claim in claims:
+        add_destroy(sessions, claim.environment_id)
+    redis_proxy.cut()
+    with pytest.raises(QueueUnavailable):
+        make(sessions, distant_queue).round()
+    assert [operation(sessions, claim.operation_id).reason for claim in claims] == ["worker_lost"] * 3
+
+
+def test_it_outlives_an_absent_redis(
+    sessions: Sessions, redis_url: str, redis_proxy: Proxy, distant_queue: Queue
+) -> None:
+    made = make_environment(sessions)
+    wait_long_ago(sessions, made.operation_id)
+    lost = lose_worker(sessions)
+    redis_proxy.cut()
+    reconciler = make(sessions, distant_queue)
+    reconciler.start()
+    try:
+        until(lambda: operation(sessions, lost.operation_id).status == "failed", "a round without Redis")
+        redis_proxy.heal()
+        until(lambda: hints(redis_url) == [made.operation_id], "the hint is sent when Redis is back")
+    finally:
+        reconciler.stop()
+
+
+def test_it_outlives_an_absent_database(
+    sessions: Sessions, queue: Queue, redis_url: str, database_url: str
+) -> None:
+    made = make_environment(sessions)
+    wait_long_ago(sessions, made.operation_id)
+    with proxy_to(database_url) as proxy:
+        engine = connect(proxy.url)
+        proxy.cut()
+        reconciler = make(session_factory(engine), queue)
+        reconciler.start()
+        try:
+            until(lambda: proxy.refused >= 2, "two rounds without a database")
+            assert hints(redis_url) == []
+            proxy.heal()
+            until(
+                lambda: hints(redis_url) == [made.operation_id], "the hint is sent when the database is back"
+            )
+        finally:
+            reconciler.stop()
+            engine.dispose()
