@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.processes import run
+from benchmarks.stacks import ROOT
 from beta9_provisioning.engine.aws.cloud import AwsCloud, AwsTarget
 from beta9_provisioning.engine.aws.cluster_access import ClusterAccess, sign_token
 from beta9_provisioning.engine.aws.session import AwsSession
+from beta9_provisioning.engine.generated_secrets import SECRET_NAME, GeneratedSecrets
 from beta9_provisioning.engine.helm import Helm
 from beta9_provisioning.engine.kubectl import Kubectl
-from beta9_provisioning.engine.releases import GeneratedSecrets, Release, base_releases, beta9_release
+from beta9_provisioning.engine.releases import (
+    ADMIN_SECRET,
+    BETA9_NAMESPACE,
+    Release,
+    base_releases,
+    beta9_release,
+)
 from beta9_provisioning.engine.spec import names
 from beta9_provisioning.engine.synthesis import synthesize_in_child
 from beta9_provisioning.engine.terraform import Terraform
@@ -25,9 +35,6 @@ from beta9_provisioning.local import stack as local_stack
 from beta9_provisioning.local.simulator import Simulator
 from beta9_provisioning.local.tools import ensure_tools, find_terraform
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
-
-from benchmarks.processes import run
-from benchmarks.stacks import ROOT
 
 _SCRIPT = Path(__file__).with_name("bare.sh")
 _CHARTS = Path(local_stack.__file__).with_name("charts")
@@ -109,6 +116,7 @@ class Bare:
             self._config, self._id, backend, self._directory / "cdktf.out", self._stop
         )
         lines = []
+        (inputs / "secrets.json").write_text(json.dumps(_secrets()))
         for release in self._releases:
             (inputs / f"{release.name}.values.json").write_text(json.dumps(release.values))
             lines.append(f"{release.name} {release.namespace} {release.timeout:.0f}s\n")
@@ -126,13 +134,14 @@ class Bare:
             **self._env,
             "TERRAFORM": str(self._programs.terraform),
             "HELM": str(self._programs.helm),
+            "KUBECTL": str(self._programs.kubectl),
             "KUBECONFIG": str(self._directory / "kubeconfig"),
             "HOME": str(self._directory),
         }
         arguments = [self._stack, _CHARTS, self._directory / "inputs", marks]
         run(["bash", str(_SCRIPT), *map(str, arguments)], cwd=self._directory, env=env)
         times = [(line.split()[0], float(line.split()[1])) for line in marks.read_text().splitlines()]
-        pairs = zip(times, times[1:], strict=False)
+        pairs = itertools.pairwise(times)
         return {name: ended - began for (_, began), (name, ended) in pairs}
 
     def clean_up(self) -> None:
@@ -157,3 +166,20 @@ class Bare:
         terraform.destroy(_DESTROY_SECONDS)
         self._cloud.purge_state()
         shutil.rmtree(self._directory)
+
+
+def _secrets() -> dict[str, Any]:
+    """Return Beta9's namespace, and the Secrets that the Job for its database user reads."""
+    contents = {ADMIN_SECRET: {"username": "beta9", "password": "beta9"}}
+    contents[SECRET_NAME] = asdict(GeneratedSecrets.generate())
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": BETA9_NAMESPACE}}
+    secrets = [
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": BETA9_NAMESPACE},
+            "stringData": data,
+        }
+        for name, data in contents.items()
+    ]
+    return {"apiVersion": "v1", "kind": "List", "items": [namespace, *secrets]}

@@ -23,7 +23,7 @@ def measure(report: Callable[[str], None], *, quick: bool) -> list[Row]:
     """
     program = str(Path(sys.executable).with_name("beta9-provisioning"))
     seconds, peaks = [], []
-    for number in range(1 if quick else 3):
+    for number in range(1 if quick else 2):
         report(f"run {number + 1}")
         with PeakMemory(_SAMPLE_SECONDS) as memory:
             done = run([program, "local", "demo", "--time-scale", TIME_SCALE], cwd=ROOT)

@@ -11,11 +11,10 @@ import random
 import time
 from collections.abc import Callable
 
-from beta9_provisioning.client.client import Client
-
 from benchmarks.figures import Figure, Row
 from benchmarks.processes import BenchmarkFailed
 from benchmarks.stacks import example, running_stack, wait_until_over
+from beta9_provisioning.client.client import Client
 
 _SAMPLES, _QUICK_SAMPLES = 120, 20
 _AIM_MS = 100.0

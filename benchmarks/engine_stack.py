@@ -2,8 +2,8 @@
 
     python -m benchmarks.engine_stack CONFIG OUTDIR TIMES
 
-CONFIG is an environment's configuration in JSON. Prints `{"seconds": [...], "cdk_tf_json": PATH}`. The first time
-includes importing CDK Terrain.
+CONFIG is an environment's configuration in JSON. Prints `{"seconds": [...], "cdk_tf_json": PATH}`; the first
+time includes importing CDK Terrain.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python -m benchmarks.prebuilt_stack DOCUMENT OUTDIR TIMES
 
-Reads a Terraform document that the engine has synthesized, makes the same resources from the prebuilt
-classes, synthesizes TIMES times in this process, and prints `{"seconds": [...], "cdk_tf_json": PATH}`. The first
-time includes importing the bindings.
+Takes what the engine has synthesized (DOCUMENT, see `synthesis.for_bindings`), makes the same resources from
+the prebuilt classes, synthesizes TIMES times in this process, and prints
+`{"seconds": [...], "cdk_tf_json": PATH}`; the first time includes importing the bindings.
 """
 
 from __future__ import annotations

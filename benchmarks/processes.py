@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 SAMPLE_SECONDS = 0.05
+_GRACE_SECONDS = 60.0
+_SHOWN = 4000
 
 
 class BenchmarkFailed(Exception):
@@ -37,24 +42,41 @@ def run(
         BenchmarkFailed: it failed, or took longer than `timeout` seconds.
     """
     began = time.monotonic()
-    try:
-        done = subprocess.run(
+    with tempfile.TemporaryFile("w+") as log:
+        # A group of its own, because a child that takes too long may have children, too.
+        child = subprocess.Popen(
             command,
             cwd=cwd,
             env=env,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=log,
             stderr=subprocess.STDOUT,
-            text=True,
-            timeout=timeout,
-            check=False,
+            start_new_session=True,
         )
-    except subprocess.TimeoutExpired as error:
-        raise BenchmarkFailed(f"{command[0]} did not end within {timeout:g} s") from error
-    seconds = time.monotonic() - began
-    if done.returncode != 0:
-        raise BenchmarkFailed(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-4000:]}")
-    return Finished(seconds, done.stdout)
+        try:
+            code = child.wait(timeout)
+            seconds = time.monotonic() - began
+            problem = f"ended with exit code {code}" if code else ""
+        except subprocess.TimeoutExpired:
+            problem = f"did not end within {timeout:g} s"
+        finally:
+            _end_group(child)
+        log.seek(0)
+        output = log.read()
+    if problem:
+        raise BenchmarkFailed(f"`{' '.join(command)}` {problem}:\n{output[-_SHOWN:]}")
+    return Finished(seconds, output)
+
+
+def _end_group(child: subprocess.Popen[bytes]) -> None:
+    """Interrupt a child and its children, give it time to end, and kill what is left of them."""
+    if child.poll() is None:
+        os.killpg(child.pid, signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_GRACE_SECONDS)
+    with suppress(ProcessLookupError):  # there is nothing left
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 class PeakMemory:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from benchmarks.processes import BenchmarkFailed
 from beta9_provisioning.client.client import Client
 from beta9_provisioning.lifecycle import FINAL, OperationStatus
 from beta9_provisioning.local import environment
@@ -21,8 +22,6 @@ from beta9_provisioning.local.simulator import Simulator
 from beta9_provisioning.local.stack import Stack
 from beta9_provisioning.schemas.environment import Environment
 from beta9_provisioning.settings import Settings
-
-from benchmarks.processes import BenchmarkFailed
 
 ROOT = Path(__file__).resolve().parents[1]
 _POLL_SECONDS = 0.25
@@ -106,5 +105,3 @@ def require_success(found: Environment) -> None:
     if found.operation.status is not OperationStatus.SUCCEEDED:
         why = f"{found.error.message} {found.error.detail}" if found.error else "no error was given"
         raise BenchmarkFailed(f"the {found.operation.kind} {found.operation.status}: {why}")
-
-

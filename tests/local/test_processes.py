@@ -82,7 +82,8 @@ def test_a_tied_process_ends_with_its_parent() -> None:
 
 def test_a_process_with_a_strange_name_is_read() -> None:
     name = "b'a) R 1 (b'"
-    code = f"import ctypes; ctypes.CDLL(None).prctl(15, {name}, 0, 0, 0); print('ready', flush=True); input()"
+    rename = f"import ctypes; ctypes.CDLL(None).prctl(15, {name}, 0, 0, 0)"
+    code = f"{rename}; import time; print('ready', flush=True); time.sleep(60)"
     with _child(code) as child:
         assert ProcessRef.of(child.pid).is_running()
 

@@ -45,7 +45,10 @@ def moto_server() -> Iterator[str]:
 
 @contextmanager
 def unpacked_mirror(root: Path) -> Iterator[Path]:
-    """Unpack the provider (177 MB) into a filesystem mirror meanwhile; give the CLI configuration naming it."""
+    """Unpack the provider (177 MB) into a filesystem mirror meanwhile.
+
+    Gives the path of a CLI configuration that names the mirror and nothing else.
+    """
     target = root / "registry.terraform.io/hashicorp/aws" / VERSION / "linux_amd64"
     package = files("cloudrail") / "terraform_plugins" / f"terraform-provider-aws_{VERSION}_linux_amd64.zip"
     with as_file(package) as path, zipfile.ZipFile(path) as archive:
@@ -139,7 +142,7 @@ class Stack:
         """Destroy, and return how it went."""
         return self._run(lambda: self.terraform.destroy(120))
 
-    def client(self, service: str) -> Any:
+    def client(self, service: Any) -> Any:
         """Return a boto3 client of the same cloud."""
         return cloud_client(self.aws, service)
 
@@ -190,7 +193,7 @@ def sts_that_knows_nobody() -> Iterator[str]:
             thread.join()
 
 
-def cloud_client(aws: str, service: str) -> Any:
+def cloud_client(aws: str, service: Any) -> Any:
     """Return a boto3 client of the cloud at `aws`."""
     return boto3.client(
         service,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import and_, func, or_, select, text, update
+from sqlalchemy import Connection, and_, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from beta9_provisioning.lifecycle import Reason
@@ -57,7 +57,7 @@ def renew(session: Session, tokens: Iterable[UUID], lease_seconds: float) -> Seq
     return [Renewed(token, cancelled is not None) for token, cancelled in rows]
 
 
-def hold_liveness(session: Session, liveness_key: int) -> bool:
+def hold_liveness(session: Session | Connection, liveness_key: int) -> bool:
     """Take (or keep) the session-level lock that proves this process alive; False if another has it."""
     return bool(session.scalar(select(func.pg_try_advisory_lock(liveness_key))))
 

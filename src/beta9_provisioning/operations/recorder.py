@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.operations.journal import NewEvent
@@ -62,7 +62,7 @@ class Recorder:
 
         Raises:
             LeaseLost: when this attempt no longer holds its operation.
-            DBAPIError: when the database is away; what was taken is kept.
+            SQLAlchemyError: when the database is away; what was taken is kept.
         """
         with self._writing:
             while self._flush_batch():
@@ -88,5 +88,5 @@ class Recorder:
             except LeaseLost:
                 self._stop.request(StopReason.LEASE_LOST)
                 return
-            except DBAPIError as error:
-                log.warning("journal_delayed", operation_id=self._claim.operation_id, error=str(error.orig))
+            except SQLAlchemyError as error:
+                log.warning("journal_delayed", operation_id=self._claim.operation_id, error=str(error))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import structlog
 from pydantic import ValidationError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from beta9_provisioning.engine.errors import EngineError, Stopped
@@ -143,8 +143,8 @@ class Runner:
                 recorder.flush()
                 with transaction(self._factory) as session:
                     write(session)
-            except DBAPIError as error:
-                log.warning("database_away", error=str(error.orig), at=datetime.now(UTC).isoformat())
+            except SQLAlchemyError as error:
+                log.warning("database_away", error=str(error), at=datetime.now(UTC).isoformat())
                 time.sleep(_RETRY_SECONDS)
             else:
                 return

@@ -4,12 +4,11 @@ import shutil
 import signal
 import sys
 import threading
-from types import FrameType
 
 import dramatiq
 import structlog
 from prometheus_client import start_http_server
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.kit import logs
 from beta9_provisioning.kit.database import DatabaseUnavailable, check
@@ -41,7 +40,7 @@ def main(settings: Settings) -> int:
     try:
         check(get_engine())
         _serve(settings)
-    except (DatabaseUnavailable, DBAPIError) as error:
+    except (DatabaseUnavailable, SQLAlchemyError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
@@ -83,12 +82,8 @@ def _serve(settings: Settings) -> None:
 
     told = threading.Event()
 
-    def tell(number: int, _frame: FrameType | None) -> None:
-        log.info("shutting_down", signal=signal.Signals(number).name)
-        told.set()
-
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, tell)
+        signal.signal(number, lambda *_: told.set())
     worker.heartbeat.start()
     reconciler.start()
     consumer.start()
@@ -98,6 +93,8 @@ def _serve(settings: Settings) -> None:
         )
     log.info("worker_started", worker=worker.name, threads=settings.worker_threads)
     told.wait()
+    log.info("shutting_down")
+    # A message that is taken from now on is dropped: another worker's reconciler sends its hint again.
     worker.shut_down()
     reconciler.stop()
     consumer.stop(timeout=_SHUTDOWN_MS)

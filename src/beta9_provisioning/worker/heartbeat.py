@@ -6,12 +6,11 @@ import time
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.kit.database import Sessions, transaction
-from beta9_provisioning.operations.leases import hold_liveness, renew
+from beta9_provisioning.operations.leases import Renewed, hold_liveness, renew
 from beta9_provisioning.operations.stopping import Stop, StopReason
 
 log = structlog.get_logger(__name__)
@@ -21,7 +20,8 @@ class Heartbeat:
     """Renews the leases of all operations of this process in one statement.
 
     A process that could not renew for half a lease stops its operations by itself, so that their
-    children have ended before somebody else may take over.
+    children have ended before somebody else may take over. A thread of its own sees to that: the one that
+    renews may hang on a connection that has gone silent.
     """
 
     def __init__(self, engine: Engine, factory: Sessions, lease_seconds: float) -> None:
@@ -33,24 +33,28 @@ class Heartbeat:
         self._held: dict[UUID, tuple[Stop, float]] = {}
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._liveness: Session | None = None
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._liveness: Connection | None = None
+        self._threads = [
+            threading.Thread(target=self._run, name="heartbeat", daemon=True),
+            threading.Thread(target=self._watch, name="lease-watch", daemon=True),
+        ]
 
     def start(self) -> None:
         """Take the liveness lock, then beat in the background.
 
         Raises:
-            DBAPIError: when the database is away.
+            SQLAlchemyError: when the database is away.
         """
         self._keep_liveness()
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """End the heartbeat and give the liveness lock back."""
         self._ended.set()
-        self._thread.join()
-        if self._liveness is not None:
-            self._liveness.close()
+        for thread in self._threads:
+            thread.join()
+        self._drop_liveness()
 
     def hold(self, token: UUID, stop: Stop) -> None:
         """Renew this lease from now on."""
@@ -72,23 +76,39 @@ class Heartbeat:
         while not self._ended.wait(self._interval):
             try:
                 self._keep_liveness()
+            except SQLAlchemyError as error:
+                log.warning("liveness_connection_lost", error=str(error))
+                self._drop_liveness()
+            try:
                 self._renew()
-            except DBAPIError as error:
-                log.warning("heartbeat_failed", error=str(error.orig))
-                self._liveness = None
-            self._stop_unrenewed()
+            except SQLAlchemyError as error:
+                log.warning("renewal_failed", error=str(error))
+
+    def _watch(self) -> None:
+        while not self._ended.wait(self._interval / 2):
+            deadline = time.monotonic() - self._lease_seconds / 2
+            with self._lock:
+                for stop, renewed_at in self._held.values():
+                    if renewed_at < deadline:
+                        stop.request(StopReason.LEASE_LOST)
 
     def _keep_liveness(self) -> None:
+        """Hold the lock on a connection that is no pool's, in no transaction, for the life of the process.
+
+        The lock counts how often it was taken, and all of it ends with the connection, so taking it at
+        every beat also shows that the connection lives, and takes a lock that was not to be had before.
+        """
         if self._liveness is None:
-            # AUTOCOMMIT: the session stays open for the life of the process, but in no transaction.
-            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            connection.detach()
-            self._liveness = Session(connection)
-            if not hold_liveness(self._liveness, self.liveness_key):
-                log.warning("liveness_lock_taken")
-        else:
-            # A no-op query keeps the connection honest; a broken one raises here.
-            self._liveness.connection().exec_driver_sql("SELECT 1")
+            self._liveness = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._liveness.detach()
+        if not hold_liveness(self._liveness, self.liveness_key):
+            log.warning("liveness_lock_taken")
+
+    def _drop_liveness(self) -> None:
+        if self._liveness is not None:
+            self._liveness.invalidate()
+            self._liveness.close()
+            self._liveness = None
 
     def _renew(self) -> None:
         with self._lock:
@@ -100,20 +120,14 @@ class Heartbeat:
             renewed = {row.lease_token: row for row in renew(session, tokens, self._lease_seconds)}
         with self._lock:
             for token in tokens:
-                held = self._held.get(token)
-                if held is None:
-                    continue
-                row = renewed.get(token)
-                if row is None:
-                    held[0].request(StopReason.LEASE_LOST)
-                    continue
-                self._held[token] = (held[0], began)
-                if row.cancel_requested:
-                    held[0].request(StopReason.CANCELLED)
+                if token in self._held:
+                    self._note(token, renewed.get(token), began)
 
-    def _stop_unrenewed(self) -> None:
-        deadline = time.monotonic() - self._lease_seconds / 2
-        with self._lock:
-            for stop, renewed_at in self._held.values():
-                if renewed_at < deadline:
-                    stop.request(StopReason.LEASE_LOST)
+    def _note(self, token: UUID, renewed: Renewed | None, at: float) -> None:
+        stop, _ = self._held[token]
+        if renewed is None:
+            stop.request(StopReason.LEASE_LOST)
+            return
+        self._held[token] = (stop, at)
+        if renewed.cancel_requested:
+            stop.request(StopReason.CANCELLED)

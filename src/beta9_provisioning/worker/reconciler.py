@@ -1,9 +1,10 @@
 """The reconciler: re-sends hints for operations that nobody claimed, and ends those of lost workers."""
 
 import threading
+from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.queue import Queue, QueueUnavailable
@@ -43,7 +44,7 @@ class Reconciler:
         """Do one round.
 
         Raises:
-            DBAPIError: when the database is away.
+            SQLAlchemyError: when the database is away.
             QueueUnavailable: when Redis is away.
         """
         self._end_lost()
@@ -53,27 +54,32 @@ class Reconciler:
         while not self._ended.wait(self._interval):
             try:
                 self.round()
-            except DBAPIError as error:
-                log.warning("reconcile_failed", error=str(error.orig))
+            except SQLAlchemyError as error:
+                log.warning("reconcile_failed", error=str(error))
             except QueueUnavailable as error:
                 log.warning("reconcile_failed", error=str(error))
 
     def _end_lost(self) -> None:
+        """End what lost workers held; the operations behind it are sent by the next rounds if not now."""
         with transaction(self._factory) as session:
             lost = abandoned(session, lease_seconds=self._lease_seconds)
-        for token, environment_id in lost:
-            try:
-                with transaction(self._factory) as session:
-                    taken = take_from_lost_worker(
-                        session, token, environment_id, lease_seconds=self._lease_seconds
-                    )
-                    following = waiting(session, environment_id)
-            except LeaseLost:
-                continue  # its worker, or another reconciler, was first
-            if taken:
-                log.warning("worker_lost", environment_id=environment_id)
-            if following is not None:
-                self._queue.send(self._actor, following)
+        following = [self._end(token, environment_id) for token, environment_id in lost]
+        for operation_id in filter(None, following):
+            self._queue.send(self._actor, operation_id)
+
+    def _end(self, token: UUID, environment_id: str) -> str | None:
+        """End one attempt unless somebody else was first; return the operation that waited behind it."""
+        try:
+            with transaction(self._factory) as session:
+                taken = take_from_lost_worker(
+                    session, token, environment_id, lease_seconds=self._lease_seconds
+                )
+                following = waiting(session, environment_id)
+        except LeaseLost:
+            return None
+        if taken:
+            log.warning("worker_lost", environment_id=environment_id)
+        return following
 
     def _resend(self) -> None:
         # A backlog is work that nobody has had time for, not hints that were lost.

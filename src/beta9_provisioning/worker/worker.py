@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.queue import Queue, QueueUnavailable
@@ -53,9 +53,9 @@ class Worker:
         """Run an operation if it is there to be taken; a message that came twice does nothing."""
         try:
             taken = self._claim(operation_id)
-        except DBAPIError as error:
+        except SQLAlchemyError as error:
             # The row is still queued: the reconciler sends again.
-            log.warning("claim_failed", operation_id=operation_id, error=str(error.orig))
+            log.warning("claim_failed", operation_id=operation_id, error=str(error))
             return
         if taken is None:
             return
@@ -92,5 +92,5 @@ class Worker:
                 following = waiting(session, environment_id)
             if following is not None:
                 self._queue.send(self._actor, following)
-        except (DBAPIError, QueueUnavailable) as error:
+        except (SQLAlchemyError, QueueUnavailable) as error:
             log.warning("wake_failed", environment_id=environment_id, error=str(error))
