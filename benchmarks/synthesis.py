@@ -2,9 +2,10 @@
 
 A *cold* synthesis is a process of its own, as the worker starts one for every synthesis: Python, imports,
 Node.js and all. A *warm* one is repeated in a process that has done it before. Peak memory is of the whole
-process tree of a cold synthesis, in a run apart from the timed ones. Of the bindings, only the modules that the
-stack needs are imported. They run twice: with jsii's default settings, by which every process unpacks them
-anew, and with jsii's package cache, filled before, which is their best case.
+process tree of a cold synthesis, in a run apart from the timed ones.
+
+Of the bindings, only the modules that the stack needs are imported. They run twice: with jsii's default
+settings, by which every process unpacks them anew, and with a filled package cache, which is their best case.
 """
 
 from __future__ import annotations

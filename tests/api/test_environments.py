@@ -351,6 +351,36 @@ class TestDelete:
         problem(client.delete(url), 409, "deletion-protected")
         assert client.get(url).json()["status"] == "queued"
 
+    def test_protection_can_be_turned_off(self, client: httpx.Client) -> None:
+        url = f"{URL}/{created(client, deletion_protection=True)}"
+        for _ in range(2):
+            changed = client.patch(url, json={"deletion_protection": False})
+            assert changed.status_code == 200
+            assert (
+                changed.json()["deletion_protection"]
+                is changed.json()["config"]["deletion_protection"]
+                is False
+            )
+        told = [event for event in client.get(f"{url}/events").json()["items"] if "changed" in event["type"]]
+        assert [event["data"] for event in told] == [{"deletion_protection": False}]
+        assert client.delete(url).status_code == 202
+
+    @pytest.mark.parametrize(
+        ("body", "field"),
+        [
+            ({}, "deletion_protection"),
+            ({"deletion_protection": "no"}, "deletion_protection"),
+            ({"name": "x"}, "name"),
+        ],
+    )
+    def test_other_changes_are_refused(self, client: httpx.Client, body: dict[str, Any], field: str) -> None:
+        url = f"{URL}/{created(client)}"
+        before = client.get(url).json()
+        answer = client.patch(url, json=body)
+        assert answer.status_code == 422
+        assert field in [error["field"] for error in answer.json()["errors"]]
+        assert client.get(url).json() == before
+
 
 class TestKubeconfig:
     def test_is_yaml(self, client: httpx.Client, sessions: Sessions) -> None:

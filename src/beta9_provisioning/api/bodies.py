@@ -5,9 +5,9 @@ then YAML, of which JSON-like flow style survives on one line.
 """
 
 import json
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from beta9_provisioning.api import yaml12
@@ -18,6 +18,8 @@ MAX_BODY = 1024 * 1024
 MAX_YAML = 64 * 1024
 """Bytes of the largest YAML body; parsing it takes about 0.2 s, and JSON needs no such bound."""
 _MAX_DEPTH = 32
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class BodyRefused(Exception):
@@ -59,7 +61,12 @@ async def read(request: Request) -> bytes:
 
 
 def configuration(body: bytes) -> EnvironmentConfig:
-    """Return the configuration in a body.
+    """Return the configuration in a body; raises as `validated` does."""
+    return validated(EnvironmentConfig, body)
+
+
+def validated(model: type[_Model], body: bytes) -> _Model:
+    """Return the document in a body.
 
     Raises:
         BodyRefused: it is no JSON and no YAML.
@@ -67,7 +74,7 @@ def configuration(body: bytes) -> EnvironmentConfig:
     """
     data = parse(body)
     try:
-        return EnvironmentConfig.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
         raise InvalidConfiguration(error) from error
 

@@ -13,7 +13,7 @@ from beta9_provisioning.api.services import PrincipalDep, ServicesDep
 from beta9_provisioning.environments import commands, ids, queries
 from beta9_provisioning.kit.database import transaction
 from beta9_provisioning.lifecycle import EnvironmentStatus
-from beta9_provisioning.schemas.environment import Environment, EnvironmentPage, EventPage
+from beta9_provisioning.schemas.environment import Environment, EnvironmentChanges, EnvironmentPage, EventPage
 
 
 def no_parameters(request: Request) -> None:
@@ -148,6 +148,24 @@ def get(services: ServicesDep, principal: PrincipalDep, environment_id: Environm
     """Return an environment, its outputs, its latest operation and why that failed if it did."""
     with services.sessions() as session:
         return queries.get(session, environment_id, owner=principal)
+
+
+@router.patch(
+    "/{environment_id}",
+    dependencies=_CHANGES,
+    responses=problems.responses(400, 403, 404, 413, 415, 422),
+    summary="Change an environment",
+)
+def update(
+    services: ServicesDep,
+    principal: PrincipalDep,
+    environment_id: EnvironmentId,
+    body: Annotated[bytes, Depends(bodies.read)],
+) -> Environment:
+    """Turn deletion protection on or off; nothing else can be changed without building anew yet."""
+    changes = bodies.validated(EnvironmentChanges, body)
+    with transaction(services.sessions) as session:
+        return commands.update(session, environment_id, changes, owner=principal)
 
 
 @router.delete(

@@ -7,7 +7,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
-from beta9_provisioning.schemas.environment import Event, Problem
+from beta9_provisioning.schemas.environment import EnvironmentChanges, Event, Problem
 
 _REF = "#/components/schemas/{model}"
 _FASTAPI_ERRORS = ("HTTPValidationError", "ValidationError")
@@ -35,7 +35,12 @@ def _build(app: FastAPI) -> dict[str, Any]:
     )
     schemas |= {f"{name}Sent": schema for name, schema in sent["$defs"].items()}
     _, received = models_json_schema(
-        [(Problem, "serialization"), (Event, "serialization")], ref_template=_REF
+        [
+            (Problem, "serialization"),
+            (Event, "serialization"),
+            (EnvironmentChanges, "validation"),
+        ],
+        ref_template=_REF,
     )
     schemas |= received["$defs"]
     for path in document["paths"].values():
@@ -45,6 +50,11 @@ def _build(app: FastAPI) -> dict[str, Any]:
     document["paths"]["/api/v1/environments"]["post"]["requestBody"] = {
         "required": True,
         "content": {"application/json": reference, "application/yaml": reference},
+    }
+    changes = {"schema": {"$ref": "#/components/schemas/EnvironmentChanges"}}
+    document["paths"]["/api/v1/environments/{environment_id}"]["patch"]["requestBody"] = {
+        "required": True,
+        "content": {"application/json": changes},
     }
     return document
 

@@ -171,6 +171,23 @@ def kubeconfig(
         print(text, end="" if text.endswith("\n") else "\n")
 
 
+@app.command(epilog=_EXAMPLE + "update env_5m3k7q2w9x4c8v6b --no-deletion-protection")
+def update(
+    environment_id: IdArgument,
+    deletion_protection: Annotated[
+        bool, typer.Option(help="Whether the environment must not be deleted.", show_default=False)
+    ],
+    server: ServerOption = DEFAULT_SERVER,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Turn an environment's deletion protection on or off."""
+    from beta9_provisioning.cli.views import EnvironmentView  # noqa: PLC0415
+
+    with _service(server, environment_id) as client:
+        found = client.protect(environment_id, deletion_protection=deletion_protection)
+    show(EnvironmentView(found), output)
+
+
 @app.command(epilog=_EXAMPLE + "delete env_5m3k7q2w9x4c8v6b --wait --yes")
 def delete(
     environment_id: IdArgument,

@@ -130,6 +130,11 @@ class Client:
                     raise
         yield from self.events(environment_id, after=stream.last_id)
 
+    def protect(self, environment_id: str, *, deletion_protection: bool) -> Environment:
+        """Turn an environment's deletion protection on or off."""
+        changes = {"deletion_protection": deletion_protection}
+        return self._parse(Environment, self._send("PATCH", _path(environment_id), json=changes))
+
     def delete(self, environment_id: str) -> Environment:
         """Ask for an environment's end; the answer may be that it is destroyed already."""
         return self._parse(Environment, self._send("DELETE", _path(environment_id)))

@@ -17,10 +17,11 @@ from beta9_provisioning.environments.errors import (
     QuotaExceeded,
 )
 from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus, Kind
+from beta9_provisioning.operations.journal import NewEvent, append
 from beta9_provisioning.operations.model import EnvironmentRow, IdempotencyRow, OperationRow
 from beta9_provisioning.operations.store import latest, lock_environment, queue, request_cancel
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
-from beta9_provisioning.schemas.environment import Environment
+from beta9_provisioning.schemas.environment import Environment, EnvironmentChanges
 from beta9_provisioning.settings import Settings
 
 # First half of the advisory lock's key; the second is the owner's hash.
@@ -86,6 +87,26 @@ def create(
     return Outcome(answer, operation.id)
 
 
+def update(session: Session, environment_id: str, changes: EnvironmentChanges, *, owner: str) -> Environment:
+    """Change what needs no operation; the same value again changes nothing and is not told.
+
+    Raises:
+        NotFound: the owner has no such environment.
+    """
+    row = _owned(session, environment_id, owner)
+    if row.deletion_protection != changes.deletion_protection:
+        row.deletion_protection = changes.deletion_protection
+        row.config = {**row.config, "deletion_protection": changes.deletion_protection}
+        row.updated_at = datetime.now(UTC)
+        session.flush()
+        turned = "on" if changes.deletion_protection else "off"
+        told = NewEvent(
+            "environment.changed", f"Deletion protection was turned {turned}.", changes.model_dump()
+        )
+        append(session, row.id, [told])
+    return wire.environment(row, latest(session, row.id))
+
+
 def delete(session: Session, environment_id: str, *, owner: str) -> Outcome:
     """Queue the destroy of an environment, whatever state it is in.
 
@@ -98,9 +119,7 @@ def delete(session: Session, environment_id: str, *, owner: str) -> Outcome:
         NotFound: the owner has no such environment.
         DeletionProtected: its configuration forbids it.
     """
-    row = lock_environment(session, environment_id) if ids.is_id(environment_id) else None
-    if row is None or row.owner != owner:
-        raise NotFound(environment_id)
+    row = _owned(session, environment_id, owner)
     last = latest(session, row.id)
     if row.status == EnvironmentStatus.DESTROYED:
         return Outcome(wire.environment(row, last), None)
@@ -115,6 +134,14 @@ def delete(session: Session, environment_id: str, *, owner: str) -> Outcome:
     session.flush()
     session.refresh(row)
     return Outcome(wire.environment(row, destroy), destroy.id)
+
+
+def _owned(session: Session, environment_id: str, owner: str) -> EnvironmentRow:
+    """Return the owner's environment, locked."""
+    row = lock_environment(session, environment_id) if ids.is_id(environment_id) else None
+    if row is None or row.owner != owner:
+        raise NotFound(environment_id)
+    return row
 
 
 def _first_answer(session: Session, owner: str, key: str, digest: str) -> Outcome | None:

@@ -70,7 +70,11 @@ class DeletionProtected(Refused):
     def __init__(self, name: str) -> None:
         super().__init__(
             f"The environment {name!r} has deletion protection.",
-            Fault("deletion_protection", "must be false before the environment can be deleted"),
+            Fault(
+                "deletion_protection",
+                "must be false before the environment can be deleted; turn it off with PATCH, or with "
+                "`beta9-provisioning env update ID --no-deletion-protection`",
+            ),
         )
 
 

@@ -7,6 +7,8 @@ from beta9_provisioning.engine.progress import Progress
 from beta9_provisioning.engine.terraform_events import TerraformEvent
 from beta9_provisioning.operations.recorder import Recorder
 
+# Comes with every mirror that serves one platform; there is nobody to add the others' hashes for.
+_LOCK_FILE_WARNING = "Incomplete lock file information for providers"
 _PHASES = {"apply_start": "start", "apply_complete": "complete", "apply_errored": "errored"}
 _DONE = {"create": "Created", "update": "Updated", "delete": "Deleted"}
 _STARTED = {"create": "Started to create", "update": "Started to update", "delete": "Started to delete"}
@@ -80,6 +82,8 @@ class Narrator:
     def _diagnostic(self, event: TerraformEvent) -> None:
         found = event.data.get("diagnostic")
         document = found if isinstance(found, dict) else {}
+        if document.get("summary") == _LOCK_FILE_WARNING:
+            return
         data = {key: document[key] for key in ("severity", "summary", "detail", "address") if key in document}
         self._recorder.emit("terraform.diagnostic", event.message, **data)
 

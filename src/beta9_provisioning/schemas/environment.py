@@ -89,6 +89,15 @@ class EnvironmentPage(Wire):
     """Pass it as `cursor` to read on; null on the last page."""
 
 
+class EnvironmentChanges(BaseModel):
+    """What can be changed of an environment without touching its infrastructure; what is left out stays."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+    deletion_protection: bool
+    """Refuse to delete the environment while this is true."""
+
+
 class Event(Wire):
     """One entry of an environment's history."""
 

@@ -93,9 +93,9 @@ def _serve(settings: Settings) -> None:
         )
     log.info("worker_started", worker=worker.name, threads=settings.worker_threads)
     told.wait()
-    log.info("shutting_down")
     # A message that is taken from now on is dropped: another worker's reconciler sends its hint again.
     worker.shut_down()
+    log.info("shutting_down")
     reconciler.stop()
     consumer.stop(timeout=_SHUTDOWN_MS)
     worker.heartbeat.stop()
