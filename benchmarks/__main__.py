@@ -17,6 +17,10 @@ from benchmarks import api, demo, dispatch, machine, overhead, synthesis
 from benchmarks.figures import Row, number
 from benchmarks.processes import BenchmarkFailed
 from benchmarks.stacks import ROOT, seal_environment
+from beta9_provisioning.client.errors import ApiProblem, Unreachable
+from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.local.servers import ServiceError
+from beta9_provisioning.local.tools import ToolError
 
 _SECTIONS = {
     "synthesis": synthesis.measure,
@@ -25,6 +29,8 @@ _SECTIONS = {
     "api": api.measure,
     "demo": demo.measure,
 }
+_FAILURES = (BenchmarkFailed, ServiceError, ToolError, EngineError, ApiProblem, Unreachable)
+"""What tells that the thing measured does not work; anything else is a fault of the benchmark."""
 _RESULTS = ROOT / "benchmarks" / "results"
 
 
@@ -48,7 +54,7 @@ def main() -> int:
         try:
             table[name] = _SECTIONS[name](_reporter(name), quick=arguments.quick)
             entry["rows"] = [row.document() for row in table[name]]
-        except BenchmarkFailed as error:
+        except _FAILURES as error:
             failed = True
             entry["error"] = str(error)
             print(f"{name} failed: {error}", file=sys.stderr)

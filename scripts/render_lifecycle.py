@@ -31,7 +31,8 @@ the two differ."""
 
 INTRODUCTION = """\
 An operation is one request to provision, update or destroy an environment. It walks one path and ends in one
-of three statuses; a retry is a new operation. Why it ended without success is told by its reason: {reasons}."""
+of three statuses; a retry is a new operation. Why it ended without success is told by its reason:
+{reasons}."""
 
 CANCEL = """\
 A cancel is a request: a queued operation ends at once, a running one when its worker has stopped Terraform

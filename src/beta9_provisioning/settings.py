@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     """Address of the worker's own /metrics."""
     worker_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 9101
     """Port of the worker's own /metrics; 0 turns it off."""
-    lease_seconds: Annotated[float, Field(ge=2)] = 45.0
+    lease_seconds: Annotated[float, Field(ge=2)] = 55.0
     """Seconds after its last heartbeat at which a silent worker's operation is taken from it."""
     reconcile_seconds: Annotated[float, Field(gt=0)] = 2.0
     """Seconds between two rounds of the reconciler."""

@@ -26,8 +26,8 @@ FIRST_DELAY = 0.25
 LONGEST_DELAY = 8.0
 # A new access entry takes EKS some seconds to honour; a refusal that lasts longer is meant.
 REFUSAL_SECONDS = 60.0
-# Helm needs this long at most to write down that it was stopped.
-GRACE_SECONDS = 30.0
+# Helm needs this long at most to write down that it was stopped; less than a third of a worker's lease.
+GRACE_SECONDS = 15.0
 
 _PASSED_ON = (
     "PATH",

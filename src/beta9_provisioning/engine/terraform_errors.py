@@ -120,8 +120,8 @@ _RULES = (
     ),
     _rule(
         "credentials_refused",
-        r"(?i)No valid credential sources|InvalidClientTokenId|ExpiredToken|UnrecognizedClientException"
-        r"|SignatureDoesNotMatch|AuthFailure|no EC2 IMDS role found",
+        r"(?i)No valid credential sources|InvalidClientTokenId|InvalidAccessKeyId|ExpiredToken"
+        r"|UnrecognizedClientException|SignatureDoesNotMatch|AuthFailure|no EC2 IMDS role found",
         "Check the credentials that this service itself runs with.",
     ),
     _rule(

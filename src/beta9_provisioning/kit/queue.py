@@ -39,7 +39,7 @@ class Queue:
     """Sends hints to the workers, and knows the backlog."""
 
     def __init__(self, url: str) -> None:
-        self._where = url.rsplit("@", 1)[-1]
+        self._where = url.split("://", 1)[-1].rsplit("@", 1)[-1]
         self._client = redis_client(url)
         self._broker = make_broker(url)
 
@@ -75,6 +75,6 @@ class Queue:
 
     def _unavailable(self, error: Exception) -> QueueUnavailable:
         return QueueUnavailable(
-            f"No connection to Redis at {self._where}: {error}. "
+            f"No connection to Redis at {self._where}: {str(error).rstrip('.')}. "
             "Check REDIS_URL, and that Redis is running and takes this password."
         )

@@ -11,8 +11,12 @@ from beta9_provisioning.settings import get_settings
 
 @lru_cache(maxsize=1)
 def get_engine() -> Engine:
-    """Return the process's engine."""
-    return connect(get_settings().database_url)
+    """Return the process's engine.
+
+    A worker's operations use two connections each at most, one for their steps and one for the journal.
+    """
+    settings = get_settings()
+    return connect(settings.database_url, pool_size=max(10, 2 * settings.worker_threads))
 
 
 @lru_cache(maxsize=1)

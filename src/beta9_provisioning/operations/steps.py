@@ -125,5 +125,6 @@ def _terraform(
         env=context.child_env,
         stop=context.stop.event,
         on_event=narrator.take,
+        grace=context.settings.lease_seconds / 3,
     )
     return terraform, narrator

@@ -19,9 +19,9 @@ log = structlog.get_logger(__name__)
 class Heartbeat:
     """Renews the leases of all operations of this process in one statement.
 
-    A process that could not renew for half a lease stops its operations by itself, so that their
-    children have ended before somebody else may take over. A thread of its own sees to that: the one that
-    renews may hang on a connection that has gone silent.
+    A process that could not renew for half a lease stops its operations by itself. Their children are
+    given a third of a lease to stop, so that they have ended before somebody else may take over. A thread
+    of its own sees to that: the one that renews may hang on a connection that has gone silent.
     """
 
     def __init__(self, engine: Engine, factory: Sessions, lease_seconds: float) -> None:
@@ -56,10 +56,10 @@ class Heartbeat:
             thread.join()
         self._drop_liveness()
 
-    def hold(self, token: UUID, stop: Stop) -> None:
-        """Renew this lease from now on."""
+    def hold(self, token: UUID, stop: Stop, *, since: float | None = None) -> None:
+        """Renew this lease from now on; it was given at `since` (monotonic seconds), or now."""
         with self._lock:
-            self._held[token] = (stop, time.monotonic())
+            self._held[token] = (stop, time.monotonic() if since is None else since)
 
     def release(self, token: UUID) -> None:
         """Renew this lease no more."""

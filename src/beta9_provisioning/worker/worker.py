@@ -51,6 +51,7 @@ class Worker:
 
     def run(self, operation_id: str) -> None:
         """Run an operation if it is there to be taken; a message that came twice does nothing."""
+        asked = time.monotonic()
         try:
             taken = self._claim(operation_id)
         except SQLAlchemyError as error:
@@ -61,7 +62,7 @@ class Worker:
             return
         self._metrics.dispatch.observe((datetime.now(UTC) - taken.queued_at).total_seconds())
         stop = Stop()
-        self.heartbeat.hold(taken.lease_token, stop)
+        self.heartbeat.hold(taken.lease_token, stop, since=asked)
         if self._stopping:
             stop.request(StopReason.WORKER_STOPPED)
         began = time.monotonic()
