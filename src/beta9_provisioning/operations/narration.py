@@ -1,17 +1,26 @@
 """Tells the journal what Terraform does: its events become ours, with progress beside them."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from beta9_provisioning.engine.progress import Progress
 from beta9_provisioning.engine.terraform_events import TerraformEvent
-from beta9_provisioning.operations.recorder import Recorder
 
 # Comes with every mirror that serves one platform; there is nobody to add the others' hashes for.
 _LOCK_FILE_WARNING = "Incomplete lock file information for providers"
 _PHASES = {"apply_start": "start", "apply_complete": "complete", "apply_errored": "errored"}
 _DONE = {"create": "Created", "update": "Updated", "delete": "Deleted"}
 _STARTED = {"create": "Started to create", "update": "Started to update", "delete": "Started to delete"}
+
+
+class Listener(Protocol):
+    """What a narrator speaks to: the recorder of an attempt."""
+
+    def emit(self, type_: str, message: str, **data: Any) -> None:
+        """Take an event."""
+
+    def progress(self, step: str, *, done: int = 0, total: int | None = None) -> None:
+        """Take the present progress."""
 
 
 class Narrator:
@@ -23,7 +32,7 @@ class Narrator:
     """
 
     def __init__(
-        self, recorder: Recorder, title: str, on_progress: Callable[[Progress], None] | None = None
+        self, recorder: Listener, title: str, on_progress: Callable[[Progress], None] | None = None
     ) -> None:
         self.progress = Progress()
         self.outputs: dict[str, Any] | None = None
