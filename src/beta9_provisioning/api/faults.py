@@ -40,7 +40,16 @@ def _message(item: Any) -> str:
         return "unknown field"
     if item["type"] == "missing":
         return "is required"
+    if item["type"] == "string_pattern_mismatch" and (meaning := _meaning(item["loc"])):
+        return f"does not match the pattern {item['ctx']['pattern']}. {meaning}"
     return _PREFIX.sub("", item["msg"])
+
+
+def _meaning(loc: Sequence[int | str]) -> str | None:
+    """Return what the configuration says in words of the field at a path; parameters have none."""
+    section = _section(loc[:-1])
+    field = section.model_fields.get(str(loc[-1])) if section else None
+    return field.description if field else None
 
 
 def _allowed(item: Any) -> list[str] | None:

@@ -210,7 +210,7 @@ class ObjectStore(Section):
     bucket_prefix: Annotated[
         str, StringConstraints(min_length=3, max_length=30, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
     ] = "beta9"
-    """Start of the bucket's name; the environment's own suffix is added."""
+    """Start of the bucket's name, lower-case letters, digits and hyphens; the environment's suffix is added."""
     versioning: bool = True
     lifecycle_days: Annotated[int, Field(ge=1, le=3650)] | None = None
     """Days after which noncurrent versions expire; null keeps them."""
@@ -248,7 +248,7 @@ class Beta9(Section):
     """Beta9 itself."""
 
     domain: Domain
-    """Domain name under which the gateway is reached."""
+    """Domain name under which the gateway is reached, in lower case, such as beta9.example.com."""
     version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")] | None = None
     """Image tag of gateway and worker; null takes the version that the pinned chart names."""
     workers: Workers = Workers()
