@@ -67,8 +67,9 @@ lock: $(STAMP) ## Compile the requirements*.txt files anew.
 	$(COMPILE) requirements.in -o requirements.txt
 	$(COMPILE) -c requirements.txt requirements-dev.in -o requirements-dev.txt
 	$(COMPILE) --no-deps requirements-tools.in -o requirements-tools.txt
+	$(COMPILE) --no-deps requirements-bench.in -o requirements-bench.txt
 
 clean: ## Stop what runs and remove all that was generated, .venv and .tools included.
 	@if [ -x $(CLI) ]; then $(CLI) local down; $(CLI) local dev-down --purge; fi
 	rm -rf $(VENV) .tools .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/results
-	find src tests api models scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests api models scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -30,7 +30,10 @@ import os
 import signal
 import sys
 import time
-from typing import NoReturn
+
+TYPE_CHECKING = False  # as typing's, whose import would be a fifth of the launcher's start
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 PARENT_GONE = 125
 NOT_EXECUTABLE = 126
