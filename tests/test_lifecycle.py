@@ -46,7 +46,7 @@ def test_moves_lead_forward_only(kind: Kind) -> None:
     assert OperationStatus.SUCCEEDED in seen
 
 
-@pytest.mark.parametrize(("kind", "status"), product(Kind, sorted(FINAL)))
+@pytest.mark.parametrize(("kind", "status"), list(product(Kind, sorted(FINAL))))
 def test_nothing_follows_an_end(kind: Kind, status: OperationStatus) -> None:
     assert moves(kind, status) == frozenset()
 

@@ -34,10 +34,11 @@ def test_a_child_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) 
 
 
 def test_peak_memory_is_of_the_whole_tree(tmp_path: Path) -> None:
+    others = set(descendants(os.getpid()))  # servers of the test session
     with PeakMemory() as memory:
         run([sys.executable, "-c", GRANDCHILD], cwd=tmp_path)
     assert 64 < memory.mib < 256
-    assert descendants(os.getpid()) == []
+    assert set(descendants(os.getpid())) <= others
 
 
 def test_a_process_that_has_ended_takes_no_memory() -> None:
