@@ -8,6 +8,7 @@ import os
 import shutil
 import threading
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from beta9_provisioning.engine.aws.cluster_access import ClusterAccess, sign_tok
 from beta9_provisioning.engine.aws.session import AwsSession
 from beta9_provisioning.engine.generated_secrets import SECRET_NAME, GeneratedSecrets
 from beta9_provisioning.engine.helm import Helm
-from beta9_provisioning.engine.kubectl import Kubectl
+from beta9_provisioning.engine.kubernetes import Kubernetes
 from beta9_provisioning.engine.releases import (
     ADMIN_SECRET,
     BETA9_NAMESPACE,
@@ -28,7 +29,7 @@ from beta9_provisioning.engine.releases import (
     beta9_release,
 )
 from beta9_provisioning.engine.spec import names
-from beta9_provisioning.engine.synthesis import synthesize_in_child
+from beta9_provisioning.engine.synthesizer import Synthesizer
 from beta9_provisioning.engine.terraform import Terraform
 from beta9_provisioning.local import environment
 from beta9_provisioning.local import stack as local_stack
@@ -112,9 +113,10 @@ class Bare:
         inputs = self._directory / "inputs"
         inputs.mkdir(parents=True)
         backend = self._cloud.ensure_state_backend()
-        self._stack = synthesize_in_child(
-            self._config, self._id, backend, self._directory / "cdktf.out", self._stop
-        )
+        with Synthesizer() as synthesizer:
+            self._stack = synthesizer.synthesize(
+                self._config, self._id, backend, self._directory / "cdktf.out", self._stop
+            )
         lines = []
         (inputs / "secrets.json").write_text(json.dumps(_secrets()))
         for release in self._releases:
@@ -146,16 +148,18 @@ class Bare:
 
     def clean_up(self) -> None:
         """Delete everything that `prepare` and `run` have made."""
-        common: dict[str, Any] = {
-            "directory": self._directory,
-            "kubeconfig": self._access.kubeconfig,
-            "env": self._env,
-            "stop": self._stop,
-        }
-        helm = Helm(binary=self._programs.helm, chart_source=str(_CHARTS), **common)
+        helm = Helm(
+            binary=self._programs.helm,
+            directory=self._directory,
+            kubeconfig=self._access.kubeconfig,
+            env=self._env,
+            stop=self._stop,
+            chart_source=str(_CHARTS),
+        )
         for release in reversed(self._releases):
             helm.uninstall(release.name, release.namespace)
-        Kubectl(binary=self._programs.kubectl, **common).remove_cloud_objects()
+        with closing(Kubernetes(self._access, self._stop)) as kubernetes:
+            kubernetes.remove_cloud_objects()
         terraform = Terraform(
             binary=self._programs.terraform,
             directory=self._stack,

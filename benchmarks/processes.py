@@ -80,7 +80,7 @@ def _end_group(child: subprocess.Popen[bytes]) -> None:
 
 
 class PeakMemory:
-    """Samples the memory of this process's descendants while the block runs; read `mib` after it.
+    """Samples the memory of the descendants that come while the block runs; read `mib` after it.
 
     Memory is the sum of the proportional set sizes (PSS, proc(5)): pages shared by several processes count
     once in all. Peaks shorter than the time between two samples can be missed.
@@ -90,10 +90,12 @@ class PeakMemory:
         self.mib = 0.0
         self._every = every_seconds
         self._over = threading.Event()
+        self._others: set[int] = set()
         self._thread = threading.Thread(target=self._sample, name="memory", daemon=True)
 
     def __enter__(self) -> Self:
         """Start sampling."""
+        self._others.update(descendants(os.getpid()))
         self._thread.start()
         return self
 
@@ -106,7 +108,8 @@ class PeakMemory:
 
     def _sample(self) -> None:
         while not self._over.wait(self._every):
-            total = sum(pss_kib(pid) for pid in descendants(os.getpid()))
+            ours = set(descendants(os.getpid())) - self._others
+            total = sum(pss_kib(pid) for pid in ours)
             self.mib = max(self.mib, total / 1024)
 
 

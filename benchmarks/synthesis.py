@@ -23,7 +23,7 @@ from benchmarks.figures import Figure, Row
 from benchmarks.processes import SAMPLE_SECONDS, BenchmarkFailed, Finished, PeakMemory, run
 from benchmarks.stacks import ROOT, example, scratch
 from beta9_provisioning.engine.providers import Block, load_schema
-from beta9_provisioning.engine.synthesis import synthesize_in_child
+from beta9_provisioning.engine.synthesizer import Synthesizer
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 
 _BINDINGS = ROOT / ".tools" / "bench"
@@ -69,9 +69,10 @@ class _Synthesis:
         self._config = directory / "config.json"
         self._config.write_text(json.dumps(example()))
         config = EnvironmentConfig.model_validate(example())
-        written = synthesize_in_child(
-            config, ENVIRONMENT_ID, backend(config), directory / "worker", threading.Event()
-        )
+        with Synthesizer() as synthesizer:
+            written = synthesizer.synthesize(
+                config, ENVIRONMENT_ID, backend(config), directory / "worker", threading.Event()
+            )
         self._document = json.loads((written / "cdk.tf.json").read_text())
         self._input = directory / "document.json"
         self._input.write_text(json.dumps(for_bindings(self._document)))

@@ -1,19 +1,22 @@
-"""A simulated cluster, and what Kubectl and Helm of the engine need to use it."""
+"""A simulated cluster, and what Kubernetes and Helm of the engine need to use it."""
 
 from __future__ import annotations
 
+import base64
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.support.clusters import ROOT, Kube, StaticDirectory
 
+from beta9_provisioning.engine.aws.cluster_access import ClusterAccess, Token
 from beta9_provisioning.engine.helm import Helm
-from beta9_provisioning.engine.kubectl import Kubectl
+from beta9_provisioning.engine.kubernetes import Kubernetes
 from beta9_provisioning.local import charts
 from beta9_provisioning.local.cluster import serve
 from beta9_provisioning.local.tools import ensure_tools
@@ -23,33 +26,49 @@ CHARTS = Path(charts.__path__[0])
 
 @dataclass(frozen=True)
 class Access:
-    """One simulated cluster, and the engine's tools on it. Setting `stop` stops them."""
+    """One simulated cluster, and the engine's ways to it. Setting `stop` stops them."""
 
     kube: Kube
     directory: Path
+    resources: ExitStack
     stop: threading.Event = field(default_factory=threading.Event)
     lines: list[str] = field(default_factory=list)
 
-    def kubectl(self, *, token: str | None = None) -> Kubectl:
-        return Kubectl(**self._arguments(self.kube.tools.kubectl, token))
+    def cluster_access(
+        self, *, endpoint: str | None = None, token: Callable[[], str] | None = None
+    ) -> ClusterAccess:
+        """What AWS would tell of the cluster; `token` signs."""
+        authority = base64.b64encode(self.kube.server.ca_pem.encode()).decode()
+        sign = token or (lambda: self.kube.token)
+        return ClusterAccess(
+            self.kube.name,
+            endpoint or self.kube.endpoint,
+            authority,
+            lambda: Token(sign(), datetime.now(UTC) + timedelta(minutes=14)),
+        )
+
+    def kubernetes(
+        self, *, endpoint: str | None = None, token: Callable[[], str] | None = None
+    ) -> Kubernetes:
+        kubernetes = Kubernetes(self.cluster_access(endpoint=endpoint, token=token), self.stop)
+        self.resources.callback(kubernetes.close)
+        return kubernetes
 
     def helm(self, *, token: str | None = None, source: Path = CHARTS) -> Helm:
-        arguments = self._arguments(self.kube.tools.helm, token)
-        return Helm(**arguments, chart_source=str(source), on_line=self.lines.append)
+        kube = self.kube if token is None else replace(self.kube, token=token)
+        return Helm(
+            binary=self.kube.tools.helm,
+            directory=self.directory,
+            kubeconfig=kube.kubeconfig.read_text,
+            env=os.environ,
+            stop=self.stop,
+            chart_source=str(source),
+            on_line=self.lines.append,
+        )
 
     def files(self) -> set[str]:
-        """Names of the files that the tools left in their directory."""
+        """Names of the files that Helm left in its directory."""
         return {path.name for path in self.directory.iterdir() if path.name != "home"}
-
-    def _arguments(self, binary: Path, token: str | None) -> dict[str, Any]:
-        kube = self.kube if token is None else replace(self.kube, token=token)
-        return {
-            "binary": binary,
-            "directory": self.directory,
-            "kubeconfig": kube.kubeconfig.read_text,
-            "env": os.environ,
-            "stop": self.stop,
-        }
 
 
 @pytest.fixture
@@ -60,5 +79,6 @@ def access(tmp_path: Path) -> Iterator[Access]:
     home, directory = tmp_path / "client", tmp_path / "work"
     home.mkdir()
     directory.mkdir()
-    yield Access(Kube(server, clusters, ensure_tools(ROOT), home, "main"), directory)
+    with ExitStack() as resources:
+        yield Access(Kube(server, clusters, ensure_tools(ROOT), home, "main"), directory, resources)
     server.stop()

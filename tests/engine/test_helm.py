@@ -249,22 +249,22 @@ def test_only_one_kind_of_token_is_accepted(access: Access, source: Path) -> Non
 
 def test_everything_of_an_environment_is_installed_and_removed(access: Access) -> None:
     """All releases with the stand-in charts, in parallel as far as they may, then back to nothing."""
-    helm, kubectl = access.helm(), access.kubectl()
+    helm, kubernetes = access.helm(), access.kubernetes()
     threads = [threading.Thread(target=helm.install, args=(each,)) for each in base_releases(config())]
     for thread in threads:
         thread.start()
-    generated = kept_secrets(kubectl, BETA9_NAMESPACE)
+    generated = kept_secrets(kubernetes, BETA9_NAMESPACE)
     for thread in threads:
         thread.join()
     admin = {"username": "postgres", "password": "master"}
     release = beta9_release(config(), OUTPUTS, generated)
-    with kubectl.passing_secret(BETA9_NAMESPACE, ADMIN_SECRET, admin):
+    with kubernetes.passing_secret(BETA9_NAMESPACE, ADMIN_SECRET, admin):
         helm.install(replace(release, timeout=60))
 
     assert statuses(access) == dict.fromkeys(
         ["traefik", "cert-manager", "metrics-server", "beta9"], "deployed"
     )
-    assert kubectl.load_balancer_host(*ingress_service(), timeout=10)
+    assert kubernetes.load_balancer_host(*ingress_service(), timeout=10)
     claims = access.kube.objects("PersistentVolumeClaim")
     assert {claim["spec"]["storageClassName"] for claim in claims.values()} == {"gp3"}
     assert len(claims) == 2
@@ -276,6 +276,6 @@ def test_everything_of_an_environment_is_installed_and_removed(access: Access) -
 
     for each in reversed(helm.releases()):
         helm.uninstall(each.name, each.namespace)
-    kubectl.remove_cloud_objects(timeout=30)
+    kubernetes.remove_cloud_objects(timeout=30)
     assert helm.releases() == []
     assert access.kube.server.leftovers() == []

@@ -11,6 +11,7 @@ from tests.operations.rows import Made, add_destroy, events, make_environment, o
 from tests.support.simulated import ROOT, World, simulated_world
 
 from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.engine.synthesizer import Synthesizer
 from beta9_provisioning.kit.database import Sessions
 from beta9_provisioning.lifecycle import OperationStatus, Reason
 from beta9_provisioning.local.cloud.store import NewObject
@@ -25,6 +26,12 @@ CONFIG: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "example-confi
 
 
 @pytest.fixture(scope="module")
+def synthesizer() -> Iterator[Synthesizer]:
+    with Synthesizer() as synthesizer:
+        yield synthesizer
+
+
+@pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with simulated_world(tmp_path_factory.mktemp("world")) as world:
         yield world
@@ -33,10 +40,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 class Bench:
     """Runs operations of one environment in this process."""
 
-    def __init__(self, sessions: Sessions, world: World, settings: Settings) -> None:
+    def __init__(
+        self, sessions: Sessions, world: World, settings: Settings, synthesizer: Synthesizer
+    ) -> None:
         self.sessions = sessions
         self.world = world
         self.settings = settings
+        self.synthesizer = synthesizer
 
     def make(self, **changes: Any) -> Made:
         return make_environment(self.sessions, CONFIG | changes)
@@ -45,7 +55,8 @@ class Bench:
         self, operation_id: str, workflows: Workflows = workflow_of, stop: Stop | None = None
     ) -> OperationStatus | None:
         claim = take(self.sessions, operation_id)
-        return Runner(self.sessions, self.settings, workflows).run(claim, stop or Stop())
+        runner = Runner(self.sessions, self.settings, self.synthesizer, workflows)
+        return runner.run(claim, stop or Stop())
 
     def must_destroy(self, made: Made) -> None:
         destroy = add_destroy(self.sessions, made.environment_id)
@@ -63,11 +74,16 @@ class Bench:
 
 @pytest.fixture
 def bench(
-    sessions: Sessions, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sessions: Sessions,
+    world: World,
+    synthesizer: Synthesizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Bench]:
     world.be_slow(0)
     world.delay("aws_db_instance", None)
-    yield Bench(sessions, world, world.settings(tmp_path, monkeypatch, leftover_grace_seconds=0))
+    settings = world.settings(tmp_path, monkeypatch, leftover_grace_seconds=0)
+    yield Bench(sessions, world, settings, synthesizer)
     assert world.leftovers() == [], "a test must leave the cloud empty"
 
 

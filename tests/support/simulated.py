@@ -57,7 +57,6 @@ class World:
             "terraform_binary": str(find_terraform()),
             "terraform_cli_config": Path(self.simulator.terraform_cli_config),
             "helm_binary": str(tools.helm),
-            "kubectl_binary": str(tools.kubectl),
             "chart_source": str(CHARTS),
             "s3_path_style": True,
         }

@@ -40,7 +40,7 @@ class Process:
             # Rows that stay locked look unclaimed; a reconciler would send their hints again.
             "RECONCILE_SECONDS": "600",
             # Nothing here comes far enough to run them; they only have to be there.
-            **dict.fromkeys(("TERRAFORM_BINARY", "HELM_BINARY", "KUBECTL_BINARY"), sys.executable),
+            **dict.fromkeys(("TERRAFORM_BINARY", "HELM_BINARY"), sys.executable),
         }
         with self._log.open("wb") as log:
             self.child = subprocess.Popen(

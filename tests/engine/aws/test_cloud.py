@@ -6,24 +6,23 @@ import json
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.clusters import ROOT
 from tests.support.configs import config
 
 from beta9_provisioning.engine.aws.cloud import AwsCloud, AwsTarget
 from beta9_provisioning.engine.aws.session import AwsError
-from beta9_provisioning.engine.kubectl import Kubectl
+from beta9_provisioning.engine.kubernetes import Kubernetes
 from beta9_provisioning.engine.spec import SIZES, names
-from beta9_provisioning.engine.synthesis import Backend, synthesize_in_child
+from beta9_provisioning.engine.synthesis import Backend, synthesize
 from beta9_provisioning.engine.terraform import Terraform
 from beta9_provisioning.local.cloud.clusters import StoreClusters
 from beta9_provisioning.local.cloud.mirror import cli_config, install_mirror
 from beta9_provisioning.local.cluster import serve
-from beta9_provisioning.local.tools import ensure_tools
 
 if TYPE_CHECKING:
     from tests.engine.aws.conftest import Customer
@@ -149,9 +148,7 @@ def test_an_environment_comes_and_goes(customer: Customer, tmp_path: Path) -> No
             "external_id": target.external_id,
         }
     )
-    stack = synthesize_in_child(
-        wanted, target.environment_id, backend, tmp_path / "cdktf.out", threading.Event()
-    )
+    stack = synthesize(wanted, target.environment_id, backend, tmp_path / "cdktf.out")
     terraform = terraform_in(stack, customer, tmp_path)
     terraform.init()
     terraform.apply(timeout=120)
@@ -164,16 +161,9 @@ def test_an_environment_comes_and_goes(customer: Customer, tmp_path: Path) -> No
 
     access = own.cluster_access(names(target.environment_id).cluster)
     assert access.endpoint == outputs["cluster_endpoint"]
-    (tmp_path / "kubectl").mkdir()
-    kubectl = Kubectl(
-        binary=ensure_tools(ROOT).kubectl,
-        directory=tmp_path / "kubectl",
-        kubeconfig=access.kubeconfig,
-        env=os.environ,
-        stop=threading.Event(),
-    )
     expected = SIZES[wanted.cluster.profile].nodes.desired
-    assert len(kubectl.wait_nodes_ready(expected, timeout=30)) == expected
+    with closing(Kubernetes(access, threading.Event())) as kubernetes:
+        assert len(kubernetes.wait_nodes_ready(expected, timeout=30)) == expected
 
     s3: S3Client = own._session.client("s3")
     state = s3.get_object(Bucket=backend.bucket, Key=backend.key)["Body"].read()

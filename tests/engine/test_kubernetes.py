@@ -1,4 +1,4 @@
-"""kubectl on a simulated cluster: waiting, secrets, cleaning up, and a bad day of the API."""
+"""The worker's own view of a simulated cluster: waiting, secrets, cleaning up."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.clusters import node
 
-from beta9_provisioning.engine import cluster_process
-from beta9_provisioning.engine import kubectl as kubectl_module
-from beta9_provisioning.engine.cluster_process import ClusterError, Output
 from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.generated_secrets import SECRET_NAME, kept_secrets
+from beta9_provisioning.engine.kubernetes_api import ClusterError
 from beta9_provisioning.local.cluster.behaviour import HttpFault
 
 if TYPE_CHECKING:
@@ -57,14 +55,14 @@ def test_waits_for_nodes(access: Access) -> None:
     directory.put("main", nodes=(node("node-1"),))
     timer = threading.Timer(0.3, directory.put, ["main"], {"nodes": (node("node-1"), node("node-2"))})
     timer.start()
-    assert sorted(access.kubectl().wait_nodes_ready(2, timeout=30)) == ["node-1", "node-2"]
+    assert sorted(access.kubernetes().wait_nodes_ready(2, timeout=30)) == ["node-1", "node-2"]
     timer.join()
 
 
 def test_names_the_nodes_that_are_not_ready(access: Access) -> None:
     access.kube.server.set_node_ready("node-2", False)
     with pytest.raises(ClusterError) as caught:
-        access.kubectl().wait_nodes_ready(2, timeout=1)
+        access.kubernetes().wait_nodes_ready(2, timeout=1)
     assert caught.value.code == "nodes_not_ready"
     assert caught.value.message == "Of 2 nodes, 1 became ready within 1 s."
     assert "node-2: " in caught.value.detail
@@ -75,51 +73,8 @@ def test_names_the_nodes_that_are_not_ready(access: Access) -> None:
 def test_says_how_many_nodes_joined(access: Access) -> None:
     access.kube.directory.put("main", nodes=())
     with pytest.raises(ClusterError) as caught:
-        access.kubectl().wait_nodes_ready(2, timeout=1)
+        access.kubernetes().wait_nodes_ready(2, timeout=1)
     assert caught.value.detail == "0 nodes have joined the cluster."
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        HttpFault(status=429, path="/nodes", times=2),
-        HttpFault(status=503, path="/nodes", times=2),
-        HttpFault(drop=True, path="/nodes", times=2),
-    ],
-    ids=["429", "503", "dropped"],
-)
-def test_bears_with_a_busy_api(access: Access, fault: HttpFault) -> None:
-    access.kube.server.inject(fault)
-    assert access.kubectl().wait_nodes_ready(2, timeout=30)
-    assert fault.times == 0
-
-
-def test_an_api_that_stays_away(access: Access) -> None:
-    access.kube.server.stop()
-    start = time.monotonic()
-    with pytest.raises(ClusterError) as caught:
-        access.kubectl().wait_nodes_ready(2, timeout=1.5)
-    assert caught.value.code == "cluster_unreachable"
-    assert "refused" in caught.value.detail
-    assert time.monotonic() - start < 30
-
-
-def test_a_hanging_api_is_left_at_the_deadline(access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kubectl_module, "LEAST_SECONDS", 0.5)
-    access.kube.server.inject(HttpFault(delay=60, times=99))
-    start = time.monotonic()
-    with pytest.raises(ClusterError) as caught:
-        access.kubectl().wait_nodes_ready(2, timeout=1)
-    assert caught.value.code == "cluster_unreachable"
-    assert time.monotonic() - start < 30
-
-
-def test_a_refused_token_is_borne_with_for_a_while(access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster_process, "REFUSAL_SECONDS", 0.5)
-    with pytest.raises(ClusterError) as caught:
-        access.kubectl(token="wrong").wait_nodes_ready(2, timeout=60)
-    assert caught.value.code == "cluster_unauthorized"
-    assert "access entry" in caught.value.remedy
 
 
 def test_stop_ends_waiting(access: Access) -> None:
@@ -128,34 +83,34 @@ def test_stop_ends_waiting(access: Access) -> None:
     timer.start()
     start = time.monotonic()
     with pytest.raises(Stopped):
-        access.kubectl().wait_nodes_ready(2, timeout=60)
+        access.kubernetes().wait_nodes_ready(2, timeout=60)
     assert time.monotonic() - start < 30
     timer.join()
 
 
 def test_a_secret_is_created_once(access: Access) -> None:
-    kubectl = access.kubectl()
-    assert kubectl.secret_once("default", "mine", {"a": "first"}) == {"a": "first"}
-    assert kubectl.secret_once("default", "mine", {"a": "second", "b": "x"}) == {"a": "first"}
+    kubernetes = access.kubernetes()
+    assert kubernetes.secret_once("default", "mine", {"a": "first"}) == {"a": "first"}
+    assert kubernetes.secret_once("default", "mine", {"a": "second", "b": "x"}) == {"a": "first"}
 
 
 def test_generated_secrets_are_kept(access: Access) -> None:
-    first = kept_secrets(access.kubectl(), "beta9")
-    assert kept_secrets(access.kubectl(), "beta9") == first
+    first = kept_secrets(access.kubernetes(), "beta9")
+    assert kept_secrets(access.kubernetes(), "beta9") == first
     stored = access.kube.objects("Secret")[SECRET_NAME]["data"]
     assert base64.b64decode(stored["encryption_key"]).decode() == first.encryption_key
 
 
 def test_generated_secrets_that_are_incomplete_are_not_replaced(access: Access) -> None:
-    access.kubectl().secret_once("default", SECRET_NAME, {"database_password": "x"})
+    access.kubernetes().secret_once("default", SECRET_NAME, {"database_password": "x"})
     with pytest.raises(ClusterError, match="lost encryption_key") as caught:
-        kept_secrets(access.kubectl(), "default")
+        kept_secrets(access.kubernetes(), "default")
     assert caught.value.code == "secret_incomplete"
 
 
 def test_a_passing_secret_passes(access: Access) -> None:
-    with access.kubectl().passing_secret("default", "admin", {"password": "first"}):
-        with access.kubectl().passing_secret("default", "admin", {"password": "second"}):
+    with access.kubernetes().passing_secret("default", "admin", {"password": "first"}):
+        with access.kubernetes().passing_secret("default", "admin", {"password": "second"}):
             secret = access.kube.objects("Secret")["admin"]
             assert base64.b64decode(secret["data"]["password"]) == b"second"
             # `kubectl apply` would have kept a copy of the data here.
@@ -165,9 +120,9 @@ def test_a_passing_secret_passes(access: Access) -> None:
 
 def test_a_passing_secret_passes_even_when_stopped(access: Access) -> None:
     def stopped_in_between() -> None:
-        with access.kubectl().passing_secret("default", "admin", {"password": "first"}):
+        with access.kubernetes().passing_secret("default", "admin", {"password": "first"}):
             access.stop.set()
-            access.kubectl().wait_nodes_ready(2)
+            access.kubernetes().wait_nodes_ready(2)
 
     with pytest.raises(Stopped):
         stopped_in_between()
@@ -176,7 +131,7 @@ def test_a_passing_secret_passes_even_when_stopped(access: Access) -> None:
 
 def test_a_passing_secret_that_stays_is_an_error(access: Access) -> None:
     def spoiled() -> None:
-        with access.kubectl().passing_secret("default", "admin", {"password": "first"}):
+        with access.kubernetes().passing_secret("default", "admin", {"password": "first"}):
             access.kube.server.inject(HttpFault(status=403, method="DELETE"))
 
     with pytest.raises(ClusterError) as caught:
@@ -184,31 +139,22 @@ def test_a_passing_secret_that_stays_is_an_error(access: Access) -> None:
     assert caught.value.code == "cluster_failed"
 
 
-def test_a_call_that_hangs_is_repeated(access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kubectl_module, "CALL_SECONDS", 3.0)
-    monkeypatch.setattr(kubectl_module, "LEAST_SECONDS", 0.5)
-    access.kube.server.inject(HttpFault(delay=60, path="/nodes"))
-    start = time.monotonic()
-    assert access.kubectl().wait_nodes_ready(2, timeout=30)
-    assert time.monotonic() - start >= 1
-
-
 def test_the_load_balancers_host(access: Access) -> None:
     make(access, SERVICE)
-    assert access.kubectl().load_balancer_host("default", "entry", timeout=10)
+    assert access.kubernetes().load_balancer_host("default", "entry", timeout=10)
 
 
 def test_a_load_balancer_that_never_comes(access: Access) -> None:
     access.kube.server.hold("Service")
     make(access, SERVICE)
     with pytest.raises(ClusterError, match="default/entry got no load balancer within 1 s") as caught:
-        access.kubectl().load_balancer_host("default", "entry", timeout=1)
+        access.kubernetes().load_balancer_host("default", "entry", timeout=1)
     assert caught.value.code == "load_balancer_missing"
 
 
 def test_removes_what_stands_for_cloud_resources(access: Access) -> None:
     make(access, SERVICE, INGRESS, CLAIM, INNER)
-    access.kubectl().remove_cloud_objects(timeout=30)
+    access.kubernetes().remove_cloud_objects(timeout=30)
 
     services = access.kube.objects("Service")
     assert "entry" not in services
@@ -223,49 +169,7 @@ def test_names_what_cannot_be_removed(access: Access) -> None:
     held = {**CLAIM, "metadata": {**CLAIM["metadata"], "finalizers": ["example.com/mine"]}}  # type: ignore[dict-item]
     make(access, held)
     with pytest.raises(ClusterError) as caught:
-        access.kubectl().remove_cloud_objects(timeout=1)
+        access.kubernetes().remove_cloud_objects(timeout=1)
     assert caught.value.code == "cluster_objects_stuck"
     assert "PersistentVolumeClaim default/data (held by " in caught.value.detail
     assert "example.com/mine" in caught.value.detail
-
-
-def test_nothing_private_is_left_behind(access: Access) -> None:
-    access.kubectl().secret_once("default", "mine", {"a": "first"})
-    access.kubectl().secret_once("default", "mine", {"a": "first"})
-    assert access.files() == set()
-
-
-def test_the_kubeconfig_is_private_and_new_for_each_call(access: Access) -> None:
-    seen: list[int] = []
-    made = access.kube.kubeconfig.read_text()
-    kubectl = access.kubectl()
-
-    def kubeconfig() -> str:
-        seen.append(1)
-        return made
-
-    object.__setattr__(kubectl._process, "kubeconfig", kubeconfig)
-    done = threading.Event()
-    modes: set[int] = set()
-
-    def watch() -> None:
-        while not done.is_set():
-            modes.update(path.stat().st_mode & 0o777 for path in access.directory.glob("*.kubeconfig"))
-            time.sleep(0.002)
-
-    access.kube.server.inject(HttpFault(delay=0.2, path="/nodes"))
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    kubectl.wait_nodes_ready(2)
-    kubectl.wait_nodes_ready(2)
-    done.set()
-    watcher.join()
-    assert modes == {0o600}
-    assert len(seen) == 2
-
-
-def test_reads_json_between_warnings() -> None:
-    text = 'Warning: v1 is old [really]\n{"a": [1]}\nW1124 more {words}\n'
-    assert Output(0, text).document() == {"a": [1]}
-    with pytest.raises(ClusterError, match="did not print the JSON"):
-        Output(0, "Warning: nothing\n").document()
