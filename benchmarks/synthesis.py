@@ -1,8 +1,8 @@
 """Synthesis: the engine's path beside the prebuilt bindings `cdktn-provider-aws`, for the same resources.
 
-A *cold* synthesis is a process of its own, as the worker starts one for every synthesis: Python, imports,
-Node.js and all. A *warm* one is repeated in a process that has done it before. Peak memory is of the whole
-process tree of a cold synthesis, in a run apart from the timed ones.
+A *cold* synthesis is a process of its own: Python, imports, Node.js and all. The worker pays for one too, but
+starts it before it is needed. A *warm* one is repeated in a process that has done it before. Peak memory is
+of the whole process tree of a cold synthesis, in a run apart from the timed ones.
 
 Of the bindings, only the modules that the stack needs are imported. They run twice: with jsii's default
 settings, by which every process unpacks them anew, and with a filled package cache, which is their best case.

@@ -59,8 +59,6 @@ class Settings(BaseSettings):
     """Terraform CLI configuration that names the provider mirror; none uses Terraform's own defaults."""
     helm_binary: str = "helm"
     """Helm 4: a name on PATH or a path."""
-    kubectl_binary: str = "kubectl"
-    """kubectl: a name on PATH or a path."""
     chart_source: str = ""
     """Where the pinned charts are: a directory, or an oci:// prefix of your own registry."""
     ingress_controller: Literal["traefik"] = "traefik"

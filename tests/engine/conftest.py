@@ -54,12 +54,19 @@ class Access:
         self.resources.callback(kubernetes.close)
         return kubernetes
 
-    def helm(self, *, token: str | None = None, source: Path = CHARTS) -> Helm:
+    def helm(
+        self,
+        *,
+        token: str | None = None,
+        source: Path = CHARTS,
+        binary: Path | None = None,
+        kubeconfig: Callable[[], str] | None = None,
+    ) -> Helm:
         kube = self.kube if token is None else replace(self.kube, token=token)
         return Helm(
-            binary=self.kube.tools.helm,
+            binary=binary or self.kube.tools.helm,
             directory=self.directory,
-            kubeconfig=kube.kubeconfig.read_text,
+            kubeconfig=kubeconfig or kube.kubeconfig.read_text,
             env=os.environ,
             stop=self.stop,
             chart_source=str(source),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -234,6 +235,35 @@ def test_a_pending_upgrade_is_rolled_back_first(access: Access, source: Path) ->
     # 1 installed, 2 pending, 3 rolled back, 4 upgraded: the Deployment was never deleted.
     assert release.revision == 4
     assert access.kube.objects("Deployment")["small"]["spec"]["replicas"] == 2
+
+
+def test_reads_json_between_warnings(access: Access, tmp_path: Path) -> None:
+    released = '{"name": "a", "namespace": "b", "chart": "a-1", "revision": "3", "status": "deployed"}'
+    helm = tmp_path / "chatty-helm"
+    helm.write_text(
+        f"#!/bin/sh\necho 'Warning: old [really]'\necho '[{released}]'\necho 'W1124 more [words]'\n"
+    )
+    helm.chmod(0o755)
+    assert access.helm(binary=helm).releases() == [Installed("a", "b", "a-1", 3, "deployed")]
+
+    helm.write_text("#!/bin/sh\necho 'Warning: nothing'\n")
+    with pytest.raises(HelmFailed, match="did not print the JSON"):
+        access.helm(binary=helm).releases()
+
+
+def test_the_kubeconfig_is_private_and_new_for_each_call(access: Access, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    helm = tmp_path / "curious-helm"
+    helm.write_text(
+        f"#!/bin/sh\nstat -c %a $KUBECONFIG >> {seen}\ngrep -o token-. $KUBECONFIG >> {seen}\necho '[]'\n"
+    )
+    helm.chmod(0o755)
+    numbers = itertools.count(1)
+    curious = access.helm(binary=helm, kubeconfig=lambda: f"token-{next(numbers)}")
+    curious.releases()
+    curious.releases()
+    assert seen.read_text().split() == ["600", "token-1", "600", "token-2"]
+    assert access.files() == set()
 
 
 def test_a_pending_release_can_be_uninstalled(access: Access, source: Path) -> None:

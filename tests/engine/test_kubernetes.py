@@ -25,6 +25,17 @@ CLAIM = {
     "metadata": {"name": "data", "namespace": "default"},
     "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
 }
+VOLUME = {
+    "apiVersion": "v1",
+    "kind": "PersistentVolume",
+    "metadata": {"name": "disk"},
+    "spec": {
+        "accessModes": ["ReadWriteOnce"],
+        "capacity": {"storage": "1Gi"},
+        "csi": {"driver": "ebs.csi.aws.com", "volumeHandle": "vol-1"},
+        "persistentVolumeReclaimPolicy": "Delete",
+    },
+}
 SERVICE = {
     "apiVersion": "v1",
     "kind": "Service",
@@ -113,9 +124,17 @@ def test_a_passing_secret_passes(access: Access) -> None:
         with access.kubernetes().passing_secret("default", "admin", {"password": "second"}):
             secret = access.kube.objects("Secret")["admin"]
             assert base64.b64decode(secret["data"]["password"]) == b"second"
-            # `kubectl apply` would have kept a copy of the data here.
+            # Client-side apply would have kept a copy of the data here.
             assert "annotations" not in secret["metadata"]
         assert "admin" not in access.kube.objects("Secret")
+
+
+def test_a_passing_secret_takes_the_place_of_somebody_elses(access: Access) -> None:
+    access.kube.kubectl("create", "secret", "generic", "admin", "--from-literal=password=theirs")
+    with access.kubernetes().passing_secret("default", "admin", {"password": "ours"}):
+        secret = access.kube.objects("Secret")["admin"]
+        assert base64.b64decode(secret["data"]["password"]) == b"ours"
+    assert "admin" not in access.kube.objects("Secret")
 
 
 def test_a_passing_secret_passes_even_when_stopped(access: Access) -> None:
@@ -129,19 +148,76 @@ def test_a_passing_secret_passes_even_when_stopped(access: Access) -> None:
     assert "admin" not in access.kube.objects("Secret")
 
 
-def test_a_passing_secret_that_stays_is_an_error(access: Access) -> None:
+def test_a_passing_secret_passes_when_stopped_at_the_end(access: Access) -> None:
+    def stopped_at_the_end() -> None:
+        with access.kubernetes().passing_secret("default", "admin", {"password": "first"}):
+            access.stop.set()
+
+    with pytest.raises(Stopped):
+        stopped_at_the_end()
+    assert "admin" not in access.kube.objects("Secret")
+
+
+def test_a_passing_secret_passes_when_its_creation_was_not_confirmed(access: Access) -> None:
+    """The API has made it, and its answer is lost."""
+
+    def answer_lost() -> None:
+        access.kubernetes().secret_once("default", "admin", {"password": "first"})
+        access.kube.server.inject(HttpFault(status=403, method="PATCH"))
+        with access.kubernetes().passing_secret("default", "admin", {"password": "first"}):
+            pytest.fail("the block must not be entered")
+
+    with pytest.raises(ClusterError):
+        answer_lost()
+    assert "admin" not in access.kube.objects("Secret")
+
+
+def test_a_passing_secret_that_stays_is_an_error_that_names_it(access: Access) -> None:
     def spoiled() -> None:
         with access.kubernetes().passing_secret("default", "admin", {"password": "first"}):
-            access.kube.server.inject(HttpFault(status=403, method="DELETE"))
+            access.kube.server.inject(HttpFault(status=403, method="DELETE", times=99))
 
     with pytest.raises(ClusterError) as caught:
         spoiled()
     assert caught.value.code == "cluster_failed"
+    [note] = caught.value.__notes__
+    assert note.startswith("The Secret default/admin was not removed: ")
+
+
+def test_the_blocks_own_error_is_reported_although_the_secret_stays(access: Access) -> None:
+    def spoiled() -> None:
+        with access.kubernetes().passing_secret("default", "admin", {"password": "first"}):
+            access.kube.server.inject(HttpFault(status=403, method="DELETE", times=99))
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine") as caught:
+        spoiled()
+    assert "was not removed" in caught.value.__notes__[0]
+
+
+def test_a_namespace_is_made_once(access: Access) -> None:
+    access.kubernetes().ensure_namespace("apps")
+    access.kubernetes().ensure_namespace("apps")
+    assert "apps" in access.kube.objects("Namespace")
+
+
+def test_a_secret_of_an_absent_namespace_is_an_error(access: Access) -> None:
+    with pytest.raises(ClusterError) as caught:
+        access.kubernetes().secret_once("absent", "mine", {"a": "first"})
+    assert caught.value.code == "cluster_failed"
+    assert caught.value.detail == "POST /api/v1/namespaces/absent/secrets: HTTP 404 NotFound"
 
 
 def test_the_load_balancers_host(access: Access) -> None:
     make(access, SERVICE)
     assert access.kubernetes().load_balancer_host("default", "entry", timeout=10)
+
+
+def test_the_load_balancer_of_an_absent_service(access: Access) -> None:
+    with pytest.raises(ClusterError) as caught:
+        access.kubernetes().load_balancer_host("default", "absent", timeout=10)
+    assert caught.value.code == "cluster_failed"
+    assert "absent" in caught.value.detail
 
 
 def test_a_load_balancer_that_never_comes(access: Access) -> None:
@@ -163,6 +239,16 @@ def test_removes_what_stands_for_cloud_resources(access: Access) -> None:
     assert access.kube.objects("PersistentVolumeClaim") == {}
     assert access.kube.objects("PersistentVolume") == {}
     assert access.kube.server.leftovers() == []
+
+
+def test_waits_for_volumes_and_leaves_their_deletion_to_the_cluster(access: Access) -> None:
+    """Kubernetes deletes a volume with its claim, and the disk with the volume."""
+    made = access.kube.http("POST", "/api/v1/persistentvolumes", VOLUME)
+    assert made.status == 201, made.text
+    with pytest.raises(ClusterError) as caught:
+        access.kubernetes().remove_cloud_objects(timeout=0.5)
+    assert caught.value.detail == "PersistentVolume disk"
+    assert "deletionTimestamp" not in access.kube.objects("PersistentVolume")["disk"]["metadata"]
 
 
 def test_names_what_cannot_be_removed(access: Access) -> None:

@@ -1,4 +1,4 @@
-"""The workflows in one process, with genuine Terraform, Helm and kubectl on the simulated cloud."""
+"""The workflows in one process, with genuine Terraform and Helm on the simulated cloud."""
 
 import threading
 from collections.abc import Callable, Iterator

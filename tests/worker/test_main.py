@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.operations.rows import make_environment, operation
+from tests.support.process_tree import assert_ended, descendants
 from tests.worker.rig import hints, row_waiters, until
 
 from beta9_provisioning.kit.database import Sessions, transaction
@@ -33,6 +34,7 @@ class Process:
             "PYTHONPATH": os.pathsep.join(sys.path),
             "DATABASE_URL": settings.database_url,
             "REDIS_URL": settings.redis_url,
+            "TMPDIR": str(directory),
             "WORKDIR_BASE": str(directory),
             "CHART_SOURCE": str(directory),
             "WORKER_THREADS": str(THREADS),
@@ -93,3 +95,19 @@ def test_a_busy_worker_leaves_the_rest_in_the_queue_and_stops_when_told(
     assert reasons == ["worker_stopped"] * THREADS + [None] * 3
     # A hint may have been taken in the last moment and dropped: its operation is still queued.
     assert set(hints(settings.redis_url)) <= set(ids[THREADS:])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_spare_synthesizer_ends_with_the_worker(
+    process: Process, tmp_path: Path, number: signal.Signals
+) -> None:
+    until(lambda: process.logged("worker_started"), "the worker has started")
+    worker = process.child.pid
+    # The second of its two Node.js processes is the last one to start.
+    until(lambda: any("program.js" in one for one in descendants(worker).values()), "a spare is ready")
+    started = [worker, *descendants(worker)]
+    assert len(started) == 5
+    process.child.send_signal(number)
+    process.child.wait(20)
+    assert_ended(*started)
+    assert list(tmp_path.glob("beta9-synthesis-*")) == []

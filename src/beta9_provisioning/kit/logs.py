@@ -34,3 +34,5 @@ def configure(level: str, form: Literal["json", "console"]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # It reports every request at INFO; what matters of them is in our own events.
+    logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -20,7 +20,7 @@ _REGION = "us-east-1"
 
 @dataclass(frozen=True)
 class Programs:
-    """The programs that the worker starts."""
+    """The programs of the stack: the worker starts the first two, kubectl is for its users."""
 
     terraform: Path
     helm: Path
@@ -79,7 +79,6 @@ def worker(
         "TERRAFORM_BINARY": str(programs.terraform),
         "TERRAFORM_CLI_CONFIG": simulator.terraform_cli_config,
         "HELM_BINARY": str(programs.helm),
-        "KUBECTL_BINARY": str(programs.kubectl),
         "S3_PATH_STYLE": "true",
         # Terraform would otherwise ask HashiCorp about newer versions.
         "CHECKPOINT_DISABLE": "true",

@@ -35,32 +35,32 @@ def install_base(context: Context) -> None:
     """Wait for the base charts, and install them now if they were not installed beside the apply."""
     if context.base_charts is not None and context.base_charts.finish():
         return
-    cluster = Cluster(context)
-    cluster.wait_for_nodes()
-    cluster.install_base()
+    with Cluster(context) as cluster:
+        cluster.wait_for_nodes()
+        cluster.install_base()
 
 
 def install_beta9(context: Context) -> None:
     """Install Beta9 with its own database user; the master password is in the cluster only meanwhile."""
-    cluster = Cluster(context)
     username, password = cloud_of(context).database_credentials(str(context.outputs["database_secret_arn"]))
-    generated = kept_secrets(cluster.kubectl, BETA9_NAMESPACE)
-    release = beta9_release(
-        context.config,
-        context.outputs,
-        generated,
-        ingress_controller=context.settings.ingress_controller,
-    )
     admin = {"username": username, "password": password}
-    with cluster.kubectl.passing_secret(BETA9_NAMESPACE, ADMIN_SECRET, admin):
-        cluster.install(release)
+    with Cluster(context) as cluster:
+        generated = kept_secrets(cluster.kubernetes, BETA9_NAMESPACE)
+        release = beta9_release(
+            context.config,
+            context.outputs,
+            generated,
+            ingress_controller=context.settings.ingress_controller,
+        )
+        with cluster.kubernetes.passing_secret(BETA9_NAMESPACE, ADMIN_SECRET, admin):
+            cluster.install(release)
 
 
 def collect_outputs(context: Context) -> None:
     """Gather what users need to reach the environment; no secrets."""
-    cluster = Cluster(context)
     namespace, service = ingress_service(context.settings.ingress_controller)
-    host = cluster.kubectl.load_balancer_host(namespace, service)
+    with Cluster(context) as cluster:
+        host = cluster.kubernetes.load_balancer_host(namespace, service)
     domain = context.config.beta9.domain
     context.public_outputs = {
         **{name: context.outputs[name] for name in _PUBLIC if name in context.outputs},
@@ -88,5 +88,6 @@ def drain(context: Context) -> None:
             raise
         context.recorder.emit("cluster.absent", "There was no cluster to drain: it is gone.")
         return
-    cluster.uninstall_all()
-    cluster.kubectl.remove_cloud_objects()
+    with cluster:
+        cluster.uninstall_all()
+        cluster.kubernetes.remove_cloud_objects()

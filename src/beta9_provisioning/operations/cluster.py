@@ -3,10 +3,12 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
 
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.helm import Helm
-from beta9_provisioning.engine.kubectl import Kubectl
+from beta9_provisioning.engine.kubernetes import Kubernetes
 from beta9_provisioning.engine.releases import BETA9_NAMESPACE, Release, base_releases
 from beta9_provisioning.engine.spec import SIZES, names
 from beta9_provisioning.operations.cloud import cloud_of
@@ -14,7 +16,7 @@ from beta9_provisioning.operations.context import Context
 
 
 class Cluster:
-    """Reaches the cluster as the customer's role; every call of a tool gets a new token.
+    """Reaches the cluster as the customer's role; every call gets a new token. Use it in a `with` statement.
 
     Raises:
         AwsError: `cluster_missing` or `cluster_not_ready`, when it is made.
@@ -27,22 +29,23 @@ class Cluster:
         directory = context.workdir / "cluster"
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         stop = stop or context.stop.event
-        settings, env = context.settings, context.child_env
-        self.kubectl = Kubectl(
-            binary=settings.kubectl_binary,
-            directory=directory,
-            kubeconfig=self.access.kubeconfig,
-            env=env,
-            stop=stop,
-        )
+        self.kubernetes = Kubernetes(self.access, stop)
         self.helm = Helm(
-            binary=settings.helm_binary,
+            binary=context.settings.helm_binary,
             directory=directory,
             kubeconfig=self.access.kubeconfig,
-            env=env,
+            env=context.child_env,
             stop=stop,
-            chart_source=settings.chart_source,
+            chart_source=context.settings.chart_source,
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kubernetes.close()
 
     @property
     def _timeout(self) -> float:
@@ -50,7 +53,7 @@ class Cluster:
 
     def wait_for_nodes(self) -> None:
         """Wait until as many nodes are ready as the profile wants."""
-        ready = self.kubectl.wait_nodes_ready(self._nodes, timeout=self._timeout)
+        ready = self.kubernetes.wait_nodes_ready(self._nodes, timeout=self._timeout)
         self._context.recorder.emit("cluster.nodes_ready", f"{len(ready)} nodes became ready.", nodes=ready)
 
     def install_base(self) -> None:

@@ -18,6 +18,7 @@ from beta9_provisioning.settings import Settings
 if TYPE_CHECKING:
     from beta9_provisioning.engine.aws.cloud import AwsCloud
     from beta9_provisioning.engine.synthesis import Backend
+    from beta9_provisioning.engine.synthesizer import Synthesizer
     from beta9_provisioning.operations.overlap import BaseCharts
 
 # What a child process may see of the worker's environment: the way to programs, the cloud, the proxy
@@ -27,7 +28,7 @@ _PASSED_PREFIXES = ("AWS_", "TF_", "SSL_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROX
 
 
 def child_environment(source: Mapping[str, str], settings: Settings) -> dict[str, str]:
-    """Return the complete environment for Terraform, Helm and kubectl."""
+    """Return the complete environment for Terraform and Helm."""
     passed = {
         name: value
         for name, value in source.items()
@@ -51,6 +52,7 @@ class Context:
     settings: Settings
     stop: Stop
     recorder: Recorder
+    synthesizer: Synthesizer
     resources: ExitStack
     cloud: AwsCloud | None = None
     backend: Backend | None = None

@@ -51,9 +51,9 @@ class BaseCharts:
     def _run(self) -> None:
         emit = self._context.recorder.emit
         try:
-            cluster = Cluster(self._context, self._stop)
-            cluster.wait_for_nodes()
-            cluster.install_base()
+            with Cluster(self._context, self._stop) as cluster:
+                cluster.wait_for_nodes()
+                cluster.install_base()
         except Stopped:
             emit("overlap.stopped", "The base charts were stopped.")
         except EngineError as error:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from beta9_provisioning.engine.errors import EngineError, Stopped
+from beta9_provisioning.engine.synthesizer import Synthesizer
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import OperationStatus, Reason
 from beta9_provisioning.operations.context import Context
@@ -49,11 +50,14 @@ Workflows = Callable[[Claim], tuple[Step, ...]]
 
 
 class Runner:
-    """Runs operations of this worker by its workflows."""
+    """Runs operations of this worker by its workflows; the caller opens and closes the synthesizer."""
 
-    def __init__(self, factory: Sessions, settings: Settings, workflows: Workflows) -> None:
+    def __init__(
+        self, factory: Sessions, settings: Settings, synthesizer: Synthesizer, workflows: Workflows
+    ) -> None:
         self._factory = factory
         self._settings = settings
+        self._synthesizer = synthesizer
         self._workflows = workflows
 
     def run(self, claim: Claim, stop: Stop) -> OperationStatus | None:
@@ -98,7 +102,7 @@ class Runner:
             raise _StepFailed(
                 Failure(Reason.CONFIGURATION, "configuration_invalid", message, detail)
             ) from error
-        return Context(claim, config, self._settings, stop, recorder, resources)
+        return Context(claim, config, self._settings, stop, recorder, self._synthesizer, resources)
 
     def _walk(self, context: Context, steps: Sequence[Step]) -> None:
         # The claim has moved the operation to its first working status already.

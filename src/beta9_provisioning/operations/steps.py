@@ -7,7 +7,6 @@ from collections.abc import Callable
 from beta9_provisioning.engine.aws.inventory import Leftover
 from beta9_provisioning.engine.errors import EngineError, Stopped
 from beta9_provisioning.engine.progress import Progress
-from beta9_provisioning.engine.synthesis import synthesize_in_child
 from beta9_provisioning.engine.terraform import Terraform
 from beta9_provisioning.operations.cloud import cloud_of
 from beta9_provisioning.operations.context import Context
@@ -39,7 +38,7 @@ def synthesize(context: Context) -> None:
     """Turn the configuration into Terraform's."""
     context.workdir.mkdir(parents=True, exist_ok=True, mode=0o700)
     assert context.backend is not None
-    context.stack = synthesize_in_child(
+    context.stack = context.synthesizer.synthesize(
         context.config,
         context.claim.environment_id,
         context.backend,

@@ -210,7 +210,7 @@ class ObjectStore(Section):
     bucket_prefix: Annotated[
         str, StringConstraints(min_length=3, max_length=30, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
     ] = "beta9"
-    """Start of the bucket's name, lower-case letters, digits and hyphens; the environment's suffix is added."""
+    """Start of the bucket's name, lower-case letters, digits, hyphens; the environment's suffix is added."""
     versioning: bool = True
     lifecycle_days: Annotated[int, Field(ge=1, le=3650)] | None = None
     """Days after which noncurrent versions expire; null keeps them."""

@@ -10,6 +10,8 @@ import structlog
 from prometheus_client import start_http_server
 from sqlalchemy.exc import SQLAlchemyError
 
+from beta9_provisioning.engine.aws.service_models import preload
+from beta9_provisioning.engine.synthesizer import Synthesizer
 from beta9_provisioning.kit import logs
 from beta9_provisioning.kit.database import DatabaseUnavailable, check
 from beta9_provisioning.kit.queue import Queue, make_broker
@@ -39,7 +41,8 @@ def main(settings: Settings) -> int:
         return 1
     try:
         check(get_engine())
-        _serve(settings)
+        with Synthesizer() as synthesizer:
+            _serve(settings, synthesizer)
     except (DatabaseUnavailable, SQLAlchemyError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1
@@ -48,7 +51,7 @@ def main(settings: Settings) -> int:
 
 def _problem(settings: Settings) -> str | None:
     """Return what keeps this worker from working, so that it fails at its start and not in an operation."""
-    for setting in ("terraform_binary", "helm_binary", "kubectl_binary"):
+    for setting in ("terraform_binary", "helm_binary"):
         program = getattr(settings, setting)
         if shutil.which(program) is None:
             name = setting.upper()
@@ -58,7 +61,7 @@ def _problem(settings: Settings) -> str | None:
     return None
 
 
-def _serve(settings: Settings) -> None:
+def _serve(settings: Settings, synthesizer: Synthesizer) -> None:
     metrics = Metrics()
     queue = Queue(settings.redis_url)
     factory = get_sessions()
@@ -66,7 +69,7 @@ def _serve(settings: Settings) -> None:
         get_engine(),
         factory,
         queue,
-        Runner(factory, settings, workflow_of),
+        Runner(factory, settings, synthesizer, workflow_of),
         metrics,
         actor=ACTOR,
         lease_seconds=settings.lease_seconds,
@@ -91,6 +94,7 @@ def _serve(settings: Settings) -> None:
         start_http_server(
             settings.worker_metrics_port, addr=settings.worker_metrics_host, registry=metrics.registry
         )
+    threading.Thread(target=preload, name="preload", daemon=True).start()
     log.info("worker_started", worker=worker.name, threads=settings.worker_threads)
     told.wait()
     # A message that is taken from now on is dropped: another worker's reconciler sends its hint again.

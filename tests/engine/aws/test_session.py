@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError, CredentialRetrievalError, ParamValidationError
 
+from beta9_provisioning import engine
+from beta9_provisioning.engine.aws.service_models import LOADER, SERVICES, preload
 from beta9_provisioning.engine.aws.session import (
     ROLE_SECONDS,
     AwsError,
@@ -55,6 +60,56 @@ def test_one_client_per_service(customer: Customer) -> None:
     assert own.client("sts") is own.client("sts")
     assert own.client("sts").meta.config.connect_timeout == 5
     assert own.client("sts").meta.config.read_timeout == 30
+
+
+def test_sessions_share_descriptions_of_services_and_no_credentials(customer: Customer) -> None:
+    other_role = f"arn:aws:iam::{customer.seeded.account}:role/Other"
+    first, again = session(customer), session(customer, session_name="again")
+    stranger = session(customer, role_arn=other_role)
+    assert who(first).endswith("/beta9-test")
+    assert who(again).endswith("/again")
+    assert refusal(stranger).code == "role_refused"
+    keys = {own.credentials().get_frozen_credentials().access_key for own in (first, again)}
+    assert len(keys) == 2
+    assert customer.seeded.access_key not in keys
+    assert first.client("sts") is not again.client("sts")
+
+
+def test_sessions_of_several_threads_read_a_description_once(
+    customer: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loader = type(LOADER)()
+    monkeypatch.setattr("beta9_provisioning.engine.aws.session.LOADER", loader)
+    read: list[str] = []
+    load = loader.load_data_with_path
+
+    def counting(name: str) -> Any:
+        read.append(name)
+        return load(name)
+
+    monkeypatch.setattr(loader, "load_data_with_path", counting)
+    with ThreadPoolExecutor(4) as pool:
+        arns = set(pool.map(who, [session(customer, session_name=f"thread-{n}") for n in range(4)]))
+    assert len(arns) == 4
+    assert len([name for name in read if name.startswith("sts/") and name.endswith("/service-2")]) == 1
+
+
+def test_the_services_that_are_preloaded_are_those_that_are_asked() -> None:
+    sources = [file.read_text() for file in Path(engine.aws.__path__[0]).glob("*.py")]
+    asked = re.findall(r"""client\(\s*"([a-z0-9-]+)""", "".join(sources))
+    assert set(asked) == set(SERVICES)
+
+
+def test_after_preloading_a_client_reads_no_file(customer: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str) -> None:
+        raise AssertionError(f"{path} was read")
+
+    preload()
+    monkeypatch.setattr(LOADER.file_loader, "load_file", refuse)
+    own = session(customer)
+    for service in SERVICES:
+        own.client(service)
+    assert who(own).endswith("/beta9-test")
 
 
 def test_renews_the_credentials_before_they_expire(

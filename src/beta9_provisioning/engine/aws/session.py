@@ -3,6 +3,9 @@
 The worker's own credentials (environment, web identity, container or instance metadata) are used for one
 thing only: to assume the customer's role. botocore renews the assumed credentials by itself. Endpoints
 follow the standard AWS_ENDPOINT_URL* variables.
+
+Sessions share botocore's descriptions of the services (`service_models`) and nothing else: credentials,
+clients and connections are a session's own.
 """
 
 from __future__ import annotations
@@ -13,9 +16,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.credentials import (
@@ -36,10 +38,8 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from beta9_provisioning.engine.aws.service_models import LOADER
 from beta9_provisioning.engine.errors import EngineError
-
-if TYPE_CHECKING:
-    from types_boto3_sts import STSClient
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 30
@@ -98,13 +98,15 @@ class AwsSession:
         self._s3_path_style = s3_path_style
         self._lock = threading.Lock()
         self._clients: dict[str, Any] = {}
-        self._session: boto3.Session | None = None
+        self._session: botocore.session.Session | None = None
 
     def client(self, service: str) -> Any:
-        """Return the client of a service by its boto3 name, such as `eks`; annotate what you assign it to."""
+        """Return the client of a service by its name, such as `eks`; annotate what you assign it to."""
         with self._lock:
             if service not in self._clients:
-                self._clients[service] = self._open().client(service, config=self._config())  # type: ignore[call-overload]
+                self._clients[service] = self._open().create_client(
+                    service, region_name=self.region, config=self._config()
+                )
             return self._clients[service]
 
     def credentials(self) -> Credentials:
@@ -134,11 +136,11 @@ class AwsSession:
         except ResponseParserError as error:
             raise self._unreachable(doing, str(error)) from error
 
-    def _open(self) -> boto3.Session:
+    def _open(self) -> botocore.session.Session:
         if self._session is None:
             core = _core_session()
             core.register_component("credential_provider", CredentialResolver([self._provider()]))
-            self._session = boto3.Session(botocore_session=core, region_name=self.region)
+            self._session = core
         return self._session
 
     def _config(self) -> Config:
@@ -208,9 +210,8 @@ class AwsSession:
     def _worker_arn(self) -> str | None:
         """Return the ARN to trust for the worker, or None if AWS does not tell it."""
         try:
-            own = boto3.Session(botocore_session=_core_session(), region_name=self.region)
-            sts: STSClient = own.client("sts", config=self._config())
-            return trusted_arn(sts.get_caller_identity()["Arn"])
+            sts: Any = _core_session().create_client("sts", region_name=self.region, config=self._config())
+            return trusted_arn(str(sts.get_caller_identity()["Arn"]))
         except (BotoCoreError, ClientError):
             return None  # only the hint becomes less exact
 
@@ -306,6 +307,7 @@ def error_code(error: ClientError) -> str:
 def _core_session() -> botocore.session.Session:
     """Return a session with the worker's own credentials, whose look at the metadata service cannot hang."""
     core = botocore.session.Session()
+    core.register_component("data_loader", LOADER)
     core.set_config_variable("metadata_service_timeout", 1)
     core.set_config_variable("metadata_service_num_attempts", 1)
     return core
