@@ -247,3 +247,18 @@ def test_what_is_left_in_the_account_fails_the_destroy_and_is_named(bench: Bench
     [found] = bench.world.store.find("aws_security_group", id=id_)
     bench.world.store.delete(found, 0)
     bench.must_destroy(made)
+
+
+def test_a_destroy_leaves_the_neighbour_in_the_account_alone(bench: Bench) -> None:
+    def objects() -> set[str]:
+        return {one.uid for one in bench.world.store.find()}
+
+    neighbour = bench.make(name="neighbour")
+    assert bench.run(neighbour.operation_id) is S.SUCCEEDED
+    before = objects()
+    made = bench.make()
+    assert bench.run(made.operation_id) is S.SUCCEEDED
+    bench.must_destroy(made)
+    assert objects() == before
+    # Its cluster still lets the worker in, and its state is where it was.
+    bench.must_destroy(neighbour)

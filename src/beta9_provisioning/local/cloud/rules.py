@@ -100,5 +100,7 @@ def linked(store: Store, target: StoredObject, link: Link) -> Iterator[StoredObj
             continue
         if link.unless and other.state.get(link.unless) == own:
             continue
+        if any(other.state.get(key) != target.state.get(key) for key in link.same):
+            continue
         if link.used_by is None or next(linked(store, other, link.used_by), None) is not None:
             yield other

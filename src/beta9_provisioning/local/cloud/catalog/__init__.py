@@ -20,7 +20,7 @@ class Link:
 
     ``used_by`` narrows them to those that are linked from somewhere in turn; ``unless`` names an
     attribute of the other object that must not hold the same value (a rule inside the very group it
-    refers to).
+    refers to). ``same`` names attributes that both must share.
     """
 
     type: str
@@ -30,6 +30,7 @@ class Link:
     message: str = ""
     used_by: "Link | None" = None
     unless: str = ""
+    same: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,8 @@ def _entry(raw: dict[str, Any]) -> Entry:
 
 def _link(raw: dict[str, Any]) -> Link:
     used_by = raw.get("used_by")
-    return Link(**{**raw, "used_by": _link(used_by) if used_by else None})
+    same = tuple(raw.get("same", ()))
+    return Link(**{**raw, "used_by": _link(used_by) if used_by else None, "same": same})
 
 
 def _need(type: str, attribute: str, error: str, same: list[str] | None = None) -> Need:
