@@ -23,7 +23,7 @@ from beta9_provisioning.local.valkey import EmbeddedValkey
 
 _DATA = ("cloud", "valkey", "work")
 _SERVER_GRACE = 20.0
-# Terraform is given 90 s to stop and save its state, and the worker some more to write that down.
+# A worker gives its operations 120 s to stop, save their state and write that down.
 _WORKER_GRACE = 130.0
 _MIGRATION_SECONDS = 120
 

@@ -1,14 +1,16 @@
-"""A simulated AWS with its API door, and a customer's account in it per test."""
+"""A simulated AWS with its API door, a customer's account in it per test, and synthesized stacks."""
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.support.stacks import Document, synthesized
 
 from beta9_provisioning.engine.aws.cloud import AwsTarget
 from beta9_provisioning.local.cloud.api import AwsApi, serve
@@ -57,3 +59,9 @@ def customer(door: tuple[Store, AwsApi], monkeypatch: pytest.MonkeyPatch) -> Cus
         s3_path_style=True,
     )
     return Customer(store, api, seeded, target)
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Callable[..., Document]:
+    """Synthesizes a configuration and returns the Terraform document."""
+    return partial(synthesized, tmp_path / "cdktf.out")

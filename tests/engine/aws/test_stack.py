@@ -4,47 +4,13 @@ import ipaddress
 import json
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.configs import config
+from tests.support.stacks import OUTPUTS, ROLE, Document
 
 from beta9_provisioning.engine import spec
-from beta9_provisioning.engine.synthesis import Backend, synthesize
-
-ENVIRONMENT_ID = "env_a1b2c3d4e5f6g7h8"
-ROLE = "arn:aws:iam::123456789012:role/Beta9Provisioner"
-EXTERNAL_ID = "b9-0123456789abcdef"
-BACKEND = Backend("state", "key", "us-east-1", ROLE, EXTERNAL_ID, path_style=False)
-OUTPUTS = {
-    "vpc_id",
-    "cluster_name",
-    "cluster_endpoint",
-    "cluster_version",
-    "database_host",
-    "database_port",
-    "database_name",
-    "database_username",
-    "database_secret_arn",
-    "redis_host",
-    "redis_port",
-    "bucket_name",
-    "region",
-}
-Document = dict[str, Any]
-
-
-@pytest.fixture
-def document(tmp_path: Path) -> Callable[..., Document]:
-    """Synthesizes a configuration and returns the Terraform document."""
-
-    def make(**sections: Any) -> Document:
-        directory = synthesize(config(**sections), ENVIRONMENT_ID, BACKEND, tmp_path / "cdktf.out")
-        document: Document = json.loads((directory / "cdk.tf.json").read_text(encoding="utf-8"))
-        return document
-
-    return make
 
 
 def dependencies(document: Document, address: str) -> set[str]:

@@ -1,0 +1,37 @@
+"""The AWS stack as the tests synthesize it: one environment, one backend, and what it must tell."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.support.configs import config
+
+from beta9_provisioning.engine.synthesis import Backend, synthesize
+
+ENVIRONMENT_ID = "env_a1b2c3d4e5f6g7h8"
+ROLE = "arn:aws:iam::123456789012:role/Beta9Provisioner"
+EXTERNAL_ID = "b9-0123456789abcdef"
+BACKEND = Backend("state", "key", "us-east-1", ROLE, EXTERNAL_ID, path_style=False)
+OUTPUTS = {
+    "vpc_id",
+    "cluster_name",
+    "cluster_endpoint",
+    "cluster_version",
+    "database_host",
+    "database_port",
+    "database_name",
+    "database_username",
+    "database_secret_arn",
+    "redis_host",
+    "redis_port",
+    "bucket_name",
+    "region",
+}
+Document = dict[str, Any]
+
+
+def synthesized(outdir: Path, **sections: Any) -> Document:
+    """Synthesize a configuration and return the Terraform document."""
+    directory = synthesize(config(**sections), ENVIRONMENT_ID, BACKEND, outdir)
+    document: Document = json.loads((directory / "cdk.tf.json").read_text(encoding="utf-8"))
+    return document
