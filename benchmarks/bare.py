@@ -15,27 +15,27 @@ from typing import Any
 
 from benchmarks.processes import run
 from benchmarks.stacks import ROOT
-from beta9_provisioning.engine.aws.cloud import AwsCloud, AwsTarget
-from beta9_provisioning.engine.aws.cluster_access import ClusterAccess, sign_token
-from beta9_provisioning.engine.aws.session import AwsSession
-from beta9_provisioning.engine.generated_secrets import SECRET_NAME, GeneratedSecrets
-from beta9_provisioning.engine.helm import Helm
-from beta9_provisioning.engine.kubernetes import Kubernetes
-from beta9_provisioning.engine.releases import (
+from beta9_provisioning.clouds.aws.account import AwsCloud, AwsTarget
+from beta9_provisioning.clouds.aws.cluster_access import ClusterAccess, sign_token
+from beta9_provisioning.clouds.aws.session import AwsSession
+from beta9_provisioning.engine.beta9.generated_secrets import SECRET_NAME, GeneratedSecrets
+from beta9_provisioning.engine.beta9.releases import (
     ADMIN_SECRET,
     BETA9_NAMESPACE,
     Release,
     base_releases,
     beta9_release,
 )
+from beta9_provisioning.engine.helm.helm import Helm
+from beta9_provisioning.engine.kubernetes.kubernetes import Kubernetes
 from beta9_provisioning.engine.spec import names
-from beta9_provisioning.engine.synthesizer import Synthesizer
-from beta9_provisioning.engine.terraform import Terraform
-from beta9_provisioning.local import environment
+from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
+from beta9_provisioning.engine.terraform.terraform import Terraform
 from beta9_provisioning.local import stack as local_stack
-from beta9_provisioning.local.simulator import Simulator
+from beta9_provisioning.local import variables
 from beta9_provisioning.local.tools import ensure_tools, find_terraform
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
+from beta9_simulator.handle import Simulator
 
 _SCRIPT = Path(__file__).with_name("bare.sh")
 _CHARTS = Path(local_stack.__file__).with_name("charts")
@@ -79,10 +79,10 @@ class Bare:
         self._outputs = rehearsal.outputs_of(environment_id)
         tools = ensure_tools(ROOT)
         search_path = os.pathsep.join([os.environ["PATH"], str(tools.helm.parent)])
-        self._programs = environment.Programs(find_terraform(search_path), tools.helm, tools.kubectl)
+        self._programs = variables.Programs(find_terraform(search_path), tools.helm, tools.kubectl)
         self._env = {
-            **environment.base(self._programs),
-            **environment.cloud(simulator),
+            **variables.base(self._programs),
+            **variables.cloud(simulator),
             "TF_CLI_CONFIG_FILE": simulator.terraform_cli_config,
             "CHECKPOINT_DISABLE": "1",
         }

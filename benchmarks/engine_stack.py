@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from beta9_provisioning.engine.synthesis import Backend, synthesize
+from beta9_provisioning.engine.synthesis.synthesize import Backend, synthesize
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 
 ENVIRONMENT_ID = "env_b0b1b2b3b4b5b6b7"

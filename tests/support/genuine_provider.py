@@ -19,9 +19,9 @@ from typing import Any
 import boto3
 from moto.server import ThreadedMotoServer
 
-from beta9_provisioning.engine.progress import Progress
-from beta9_provisioning.engine.terraform import Terraform
-from beta9_provisioning.engine.terraform_events import TerraformEvent
+from beta9_provisioning.engine.terraform.events import TerraformEvent
+from beta9_provisioning.engine.terraform.progress import Progress
+from beta9_provisioning.engine.terraform.terraform import Terraform
 
 VERSION = "3.39.0"
 REGION = "us-east-1"

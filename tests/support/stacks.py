@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.support.configs import config
 
-from beta9_provisioning.engine.synthesis import Backend, synthesize
+from beta9_provisioning.engine.synthesis.synthesize import Backend, synthesize
 
 ENVIRONMENT_ID = "env_a1b2c3d4e5f6g7h8"
 ROLE = "arn:aws:iam::123456789012:role/Beta9Provisioner"

@@ -38,7 +38,7 @@ def run_worker() -> None:
 
 def init_database() -> None:
     """Create or upgrade the tables in DATABASE_URL; running it again does nothing."""
-    _become("operations.migrate")
+    _become("operations.records.migrate")
 
 
 def token(
@@ -53,8 +53,8 @@ def token(
 
     The kubeconfig of `env kubeconfig` calls this. Your AWS credentials must be allowed to assume the role.
     """
-    from beta9_provisioning.engine.aws.cluster_access import exec_credential, sign_token  # noqa: PLC0415
-    from beta9_provisioning.engine.aws.session import AwsSession  # noqa: PLC0415
+    from beta9_provisioning.clouds.aws.cluster_access import exec_credential, sign_token  # noqa: PLC0415
+    from beta9_provisioning.clouds.aws.session import AwsSession  # noqa: PLC0415
 
     session = AwsSession(
         region=region, role_arn=role_arn, external_id=external_id, session_name="beta9-provisioning-token"

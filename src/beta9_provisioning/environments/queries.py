@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from beta9_provisioning.engine.aws.cluster_access import user_kubeconfig
+from beta9_provisioning.clouds.aws.cluster_access import user_kubeconfig
 from beta9_provisioning.environments import cursors, ids, wire
 from beta9_provisioning.environments.errors import NoCluster, NotFound
 from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus
-from beta9_provisioning.operations import journal
-from beta9_provisioning.operations.model import EnvironmentRow, OperationRow
+from beta9_provisioning.operations.records import journal
+from beta9_provisioning.operations.records.model import EnvironmentRow, OperationRow
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 from beta9_provisioning.schemas.environment import Environment, EnvironmentPage, Event, EventPage
 
