@@ -23,8 +23,8 @@ from benchmarks.figures import Figure, Row
 from benchmarks.processes import SAMPLE_SECONDS, BenchmarkFailed, Finished, PeakMemory, run
 from benchmarks.stacks import ROOT, example, scratch
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
+from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.synthesis.providers import Block, load_schema
-from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 
 _BINDINGS = ROOT / ".tools" / "bench"
@@ -70,7 +70,7 @@ class _Synthesis:
         self._config = directory / "config.json"
         self._config.write_text(json.dumps(example()))
         config = EnvironmentConfig.model_validate(example())
-        with Synthesizer() as synthesizer:
+        with new_synthesizer() as synthesizer:
             written = synthesizer.synthesize(
                 config, ENVIRONMENT_ID, backend(config), directory / "worker", threading.Event()
             )

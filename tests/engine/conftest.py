@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from tests.support.clusters import ROOT, Kube, StaticDirectory
 
-from beta9_provisioning.clouds.aws.cluster_access import ClusterAccess, Token
 from beta9_provisioning.engine.helm.helm import Helm
+from beta9_provisioning.engine.kubernetes.access import ClusterAccess, Token
 from beta9_provisioning.engine.kubernetes.kubernetes import Kubernetes
 from beta9_provisioning.local.tools import ensure_tools
 from beta9_simulator import charts

@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from tests.operations.rows import Made, add_destroy, events, make_environment, operation, status, take
 from tests.support.simulated import ROOT, World, simulated_world
 
+from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.kit.database import Sessions
@@ -27,7 +28,7 @@ CONFIG: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "example-confi
 
 @pytest.fixture(scope="module")
 def synthesizer() -> Iterator[Synthesizer]:
-    with Synthesizer() as synthesizer:
+    with new_synthesizer() as synthesizer:
         yield synthesizer
 
 

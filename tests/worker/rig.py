@@ -11,8 +11,8 @@ import redis
 from sqlalchemy import Engine, func, select, text, update
 from tests.operations.rows import make_environment, take
 
+from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.errors import Stopped
-from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.queue import BACKLOG_KEY, NAMESPACE, Queue, make_broker
 from beta9_provisioning.lifecycle import Kind, OperationStatus, Reason
@@ -108,7 +108,7 @@ def make_worker(
         engine,
         sessions,
         queue,
-        Runner(sessions, settings, Synthesizer(), work.workflow_of),
+        Runner(sessions, settings, new_synthesizer(), work.workflow_of),
         metrics or Metrics(),
         actor=ACTOR,
         lease_seconds=lease_seconds,

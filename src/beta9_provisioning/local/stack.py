@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
+from beta9_provisioning.clouds.registry import CLOUDS
 from beta9_provisioning.local import variables
 from beta9_provisioning.local.checkout import project_root
 from beta9_provisioning.local.ports import HOST, require_free
@@ -21,6 +21,7 @@ from beta9_provisioning.local.state import Member, State, exclusive, forget
 from beta9_provisioning.local.tools import ensure_tools, find_terraform
 from beta9_provisioning.local.valkey import EmbeddedValkey
 from beta9_provisioning.local.variables import Programs
+from beta9_provisioning.schemas.configuration import Provider
 from beta9_simulator.handle import Simulator
 
 _DATA = ("cloud", "valkey", "work")
@@ -173,7 +174,7 @@ class Stack:
         arguments = [
             str(directory),
             "--provider-schema",
-            str(SCHEMA_FILE),
+            str(CLOUDS[Provider.AWS].provider_schema),
             "--account",
             example["account_id"],
             "--external-id",

@@ -10,7 +10,8 @@ import structlog
 from prometheus_client import start_http_server
 from sqlalchemy.exc import SQLAlchemyError
 
-from beta9_provisioning.clouds.aws.service_models import preload
+from beta9_provisioning.clouds.registry import preload
+from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.kit import logs
 from beta9_provisioning.kit.database import DatabaseUnavailable, check
@@ -41,7 +42,7 @@ def main(settings: Settings) -> int:
         return 1
     try:
         check(get_engine())
-        with Synthesizer() as synthesizer:
+        with new_synthesizer() as synthesizer:
             _serve(settings, synthesizer)
     except (DatabaseUnavailable, SQLAlchemyError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from beta9_provisioning.clouds.aws.inventory import Leftover, leftovers, parse_arn
+from beta9_provisioning.clouds.aws.inventory import leftovers, parse_arn
+from beta9_provisioning.clouds.aws.names import names
 from beta9_provisioning.clouds.aws.session import AwsError, AwsSession
-from beta9_provisioning.engine.spec import names
+from beta9_provisioning.clouds.cloud import Leftover
 
 if TYPE_CHECKING:
     from tests.clouds.aws.conftest import Customer

@@ -10,7 +10,9 @@ import pytest
 from tests.support.configs import config
 from tests.support.stacks import OUTPUTS, ROLE, Document
 
-from beta9_provisioning.engine import spec
+from beta9_provisioning.clouds.aws.sizes import SIZES
+from beta9_provisioning.clouds.registry import CLOUDS
+from beta9_provisioning.schemas.configuration import Provider
 
 
 def dependencies(document: Document, address: str) -> set[str]:
@@ -41,7 +43,7 @@ def test_outputs_are_those_that_were_agreed(document: Callable[..., Document]) -
 def test_the_addresses_that_charts_wait_for_exist(document: Callable[..., Document]) -> None:
     resources = document()["resource"]
     addresses = {f"{kind}.{name}" for kind, bodies in resources.items() for name in bodies}
-    ready = spec.cluster_ready_addresses(config())
+    ready = CLOUDS[Provider.AWS].cluster_ready_addresses(config())
     assert ready <= addresses
     assert {address.split(".")[0] for address in ready} == {
         "aws_eks_cluster",
@@ -150,7 +152,7 @@ def test_managed_policies_are_those_of_the_roles_partition(document: Callable[..
 @pytest.mark.parametrize("size", ["small", "medium", "large"])
 def test_sizes_come_from_the_table(document: Callable[..., Document], size: str) -> None:
     made = document(cluster={"profile": size}, data={"postgres": {"size": size}, "redis": {"size": size}})
-    expected = spec.SIZES[config(cluster={"profile": size}).cluster.profile]
+    expected = SIZES[config(cluster={"profile": size}).cluster.profile]
     nodes = main(made, "aws_eks_node_group")
     assert nodes["instance_types"] == [expected.nodes.instance_type]
     assert nodes["scaling_config"] == [

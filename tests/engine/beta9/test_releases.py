@@ -16,18 +16,13 @@ from psycopg import sql
 from ruamel.yaml import YAML
 from tests.support.configs import config
 
-from beta9_provisioning.engine.beta9 import database_user as beta9_database
+from beta9_provisioning.clouds.registry import cloud_of
+from beta9_provisioning.engine.beta9 import database_user
+from beta9_provisioning.engine.beta9.database_user import ADMIN_SECRET
 from beta9_provisioning.engine.beta9.generated_secrets import SECRET_NAME, GeneratedSecrets
-from beta9_provisioning.engine.beta9.releases import (
-    ADMIN_SECRET,
-    Release,
-    Stage,
-    base_releases,
-    beta9_release,
-    chart_ref,
-    ingress_service,
-)
+from beta9_provisioning.engine.beta9.releases import base_releases, beta9_release, ingress_service
 from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.engine.helm.release import Release, chart_ref
 from beta9_simulator import charts
 
 CHARTS = Path(charts.__path__[0])
@@ -47,8 +42,11 @@ TAINTED = {"cluster__node_taints": [{"key": "team", "value": "ml", "effect": "No
 TOLERATION = {"key": "team", "operator": "Equal", "value": "ml", "effect": "NoSchedule"}
 
 
+PLATFORM = cloud_of(config()).platform(config())
+
+
 def values(**changes: Any) -> dict[str, Any]:
-    return dict(beta9_release(config(**changes), OUTPUTS, GENERATED).values)
+    return dict(beta9_release(config(**changes), PLATFORM, OUTPUTS, GENERATED).values)
 
 
 def manifests(**changes: Any) -> dict[tuple[str, str], dict[str, Any]]:
@@ -57,38 +55,39 @@ def manifests(**changes: Any) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    "release", [*base_releases(config()), beta9_release(config(), OUTPUTS, GENERATED)], ids=str
+    "release",
+    [*base_releases(config(), PLATFORM), beta9_release(config(), PLATFORM, OUTPUTS, GENERATED)],
+    ids=str,
 )
 def test_pinned_versions_are_those_of_the_stand_ins(release: Release) -> None:
     chart = YAML(typ="safe").load(CHARTS / release.chart / "Chart.yaml")
     assert chart["version"] == release.version
 
 
-def test_stages_and_timeouts() -> None:
-    base, app = base_releases(config()), beta9_release(config(), OUTPUTS, GENERATED)
+def test_names_and_timeouts() -> None:
+    base, app = base_releases(config(), PLATFORM), beta9_release(config(), PLATFORM, OUTPUTS, GENERATED)
     assert [release.name for release in base] == ["traefik", "cert-manager", "metrics-server"]
-    assert {release.stage for release in base} == {Stage.BASE}
-    assert app.stage is Stage.APP
+    assert app.name == "beta9"
     # A cluster's token may be used for 14 minutes, and Helm gets half a minute to stop.
     assert all(release.timeout <= 13.5 * 60 for release in (*base, app))
 
 
 def test_chart_references() -> None:
-    traefik = base_releases(config())[0]
+    traefik = base_releases(config(), PLATFORM)[0]
     assert chart_ref("/charts/", traefik) == ["/charts/traefik"]
     assert chart_ref("oci://registry.example.com/charts", traefik) == [
         "oci://registry.example.com/charts/traefik",
         "--version",
         traefik.version,
     ]
-    beta9 = beta9_release(config(), OUTPUTS, GENERATED)
+    beta9 = beta9_release(config(), PLATFORM, OUTPUTS, GENERATED)
     assert chart_ref("oci://r", beta9)[0] == "oci://r/beta9-chart"
 
 
 def test_only_known_ingress_controllers() -> None:
     for call in (
-        lambda: base_releases(config(), ingress_controller="nginx"),
-        lambda: beta9_release(config(), OUTPUTS, GENERATED, ingress_controller="nginx"),
+        lambda: base_releases(config(), PLATFORM, ingress_controller="nginx"),
+        lambda: beta9_release(config(), PLATFORM, OUTPUTS, GENERATED, ingress_controller="nginx"),
         lambda: ingress_service("nginx"),
     ):
         with pytest.raises(EngineError, match="nginx") as caught:
@@ -98,7 +97,7 @@ def test_only_known_ingress_controllers() -> None:
 
 
 def test_no_secret_is_shown() -> None:
-    shown = repr(beta9_release(config(), OUTPUTS, GENERATED)) + repr(GENERATED)
+    shown = repr(beta9_release(config(), PLATFORM, OUTPUTS, GENERATED)) + repr(GENERATED)
     assert "pw-1" not in shown
     assert "sk_1" not in shown
 
@@ -189,7 +188,7 @@ def test_metrics_and_logging_can_be_switched_off() -> None:
 
 
 def test_taints_are_tolerated_everywhere() -> None:
-    traefik, cert_manager, metrics = base_releases(config(**TAINTED))
+    traefik, cert_manager, metrics = base_releases(config(**TAINTED), PLATFORM)
     assert traefik.values["tolerations"] == [TOLERATION]
     assert metrics.values["tolerations"] == [TOLERATION]
     assert cert_manager.values["tolerations"] == [TOLERATION]
@@ -206,7 +205,7 @@ def test_taints_are_tolerated_everywhere() -> None:
 def test_a_missing_output_is_named(missing: str) -> None:
     outputs = {name: value for name, value in OUTPUTS.items() if name != missing}
     with pytest.raises(EngineError, match=f"output {missing} is missing") as caught:
-        beta9_release(config(), outputs, GENERATED)
+        beta9_release(config(), PLATFORM, outputs, GENERATED)
     assert caught.value.code == "output_missing"
 
 
@@ -270,7 +269,7 @@ def test_the_job_makes_the_user_on_a_genuine_database(
         "PGPASSWORD": unquote(parts.password or ""),
         "PGDATABASE": name,
         "BETA9_USER": user,
-        "SQL": beta9_database.SQL,
+        "SQL": database_user.SQL,
     }
     try:
         for password in ("first", 'it\'s "second" \\ $1'):

@@ -17,18 +17,18 @@ import pytest
 from tests.support.clusters import eventually
 from tests.support.configs import config
 
+from beta9_provisioning.clouds.registry import cloud_of
+from beta9_provisioning.engine.beta9.database_user import ADMIN_SECRET
 from beta9_provisioning.engine.beta9.generated_secrets import kept_secrets
 from beta9_provisioning.engine.beta9.releases import (
-    ADMIN_SECRET,
     BETA9_NAMESPACE,
-    Release,
-    Stage,
     base_releases,
     beta9_release,
     ingress_service,
 )
 from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.helm.helm import HelmFailed, Installed
+from beta9_provisioning.engine.helm.release import Release
 from beta9_simulator.cluster.behaviour import HttpFault
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def small(values: Mapping[str, Any] | None = None, timeout: float = 60.0) -> Release:
-    return Release("small", "apps", "small", "1.2.3", values or {}, timeout, Stage.BASE)
+    return Release("small", "apps", "small", "1.2.3", values or {}, timeout)
 
 
 def statuses(access: Access) -> dict[str, str]:
@@ -280,14 +280,17 @@ def test_only_one_kind_of_token_is_accepted(access: Access, source: Path) -> Non
 def test_everything_of_an_environment_is_installed_and_removed(access: Access) -> None:
     """All releases with the stand-in charts, in parallel as far as they may, then back to nothing."""
     helm, kubernetes = access.helm(), access.kubernetes()
-    threads = [threading.Thread(target=helm.install, args=(each,)) for each in base_releases(config())]
+    platform = cloud_of(config()).platform(config())
+    threads = [
+        threading.Thread(target=helm.install, args=(each,)) for each in base_releases(config(), platform)
+    ]
     for thread in threads:
         thread.start()
     generated = kept_secrets(kubernetes, BETA9_NAMESPACE)
     for thread in threads:
         thread.join()
     admin = {"username": "postgres", "password": "master"}
-    release = beta9_release(config(), OUTPUTS, generated)
+    release = beta9_release(config(), platform, OUTPUTS, generated)
     with kubernetes.passing_secret(BETA9_NAMESPACE, ADMIN_SECRET, admin):
         helm.install(replace(release, timeout=60))
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
-from beta9_provisioning.engine.spec import SynthesisError
+from beta9_provisioning.engine.errors import SynthesisError
 from beta9_provisioning.engine.synthesis.blocks import Place, Ref, Value, literal, one, render_block, type_at
 from beta9_provisioning.engine.synthesis.providers import AttributeType, Block, load_schema
 

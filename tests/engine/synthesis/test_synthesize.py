@@ -6,21 +6,11 @@ from pathlib import Path
 
 import pytest
 from tests.support.configs import config
+from tests.support.stacks import BACKEND, ENVIRONMENT_ID, ROLE
 
-from beta9_provisioning.engine.spec import NotSupported, SynthesisError
+from beta9_provisioning.clouds.synthesis import synthesize
+from beta9_provisioning.engine.errors import NotSupported, SynthesisError
 from beta9_provisioning.engine.synthesis import synthesize as synthesis
-from beta9_provisioning.engine.synthesis.synthesize import Backend, synthesize
-
-ENVIRONMENT_ID = "env_a1b2c3d4e5f6g7h8"
-ROLE = "arn:aws:iam::123456789012:role/Beta9Provisioner"
-BACKEND = Backend(
-    bucket="state",
-    key=f"environments/{ENVIRONMENT_ID}/terraform.tfstate",
-    region="us-east-1",
-    role_arn=ROLE,
-    external_id="b9-0123456789abcdef",
-    path_style=True,
-)
 
 
 def test_the_same_input_gives_the_same_bytes_wherever_it_is_synthesized(tmp_path: Path) -> None:

@@ -17,22 +17,12 @@ from typing import Any
 import pytest
 from tests.support.configs import config
 from tests.support.process_tree import assert_ended, descendants
+from tests.support.stacks import BACKEND, ENVIRONMENT_ID
 
-from beta9_provisioning.engine.errors import Stopped
-from beta9_provisioning.engine.spec import NotSupported, SynthesisError
+from beta9_provisioning.clouds.synthesis import new_synthesizer, synthesize
+from beta9_provisioning.engine.errors import Stopped, SynthesisError
 from beta9_provisioning.engine.synthesis import synthesizer
-from beta9_provisioning.engine.synthesis.synthesize import Backend, synthesize
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
-
-ENVIRONMENT_ID = "env_a1b2c3d4e5f6g7h8"
-BACKEND = Backend(
-    bucket="state",
-    key=f"environments/{ENVIRONMENT_ID}/terraform.tfstate",
-    region="us-east-1",
-    role_arn="arn:aws:iam::123456789012:role/Beta9Provisioner",
-    external_id="b9-0123456789abcdef",
-    path_style=True,
-)
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +36,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def own() -> Iterator[Synthesizer]:
-    with Synthesizer() as own:
+    with new_synthesizer() as own:
         yield own
 
 
@@ -84,7 +74,7 @@ def ready() -> bool:
 def spare() -> int:
     """Return the process id of the spare's Python, once it is ready."""
     wait_for(ready, "a spare is ready")
-    [pid] = [pid for pid, command in children().items() if "synthesis_child" in command]
+    [pid] = [pid for pid, command in children().items() if "clouds.synthesis" in command]
     return pid
 
 
@@ -113,7 +103,7 @@ def test_children_write_what_this_process_would_write_and_nothing_else(
 
 
 def test_nothing_is_left_when_it_is_over(tmp_path: Path, temporary: Path) -> None:
-    with Synthesizer() as own:
+    with new_synthesizer() as own:
         run(own, tmp_path / "first")
         run(own, tmp_path / "second")
         started = list(children())
@@ -176,7 +166,7 @@ def test_variables_of_cdk_terrain_do_not_reach_the_child(
 ) -> None:
     monkeypatch.setenv("SYNTH_HCL_OUTPUT", "true")
     monkeypatch.setenv("CDKTF_CONTEXT_JSON", '{"targetVersions": {"terraform": ">=1.0"}}')
-    with Synthesizer() as own:
+    with new_synthesizer() as own:
         assert (run(own, tmp_path) / "cdk.tf.json").is_file()
 
 
@@ -185,15 +175,16 @@ def test_the_machines_own_node_works(tmp_path: Path, monkeypatch: pytest.MonkeyP
     if node is None:
         pytest.skip("there is no Node.js on PATH")
     monkeypatch.setenv("JSII_NODE", node)
-    with Synthesizer() as own:
+    with new_synthesizer() as own:
         assert json.loads((run(own, tmp_path) / "cdk.tf.json").read_text())["resource"]
 
 
-def test_what_cannot_be_built_yet_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+def test_what_cannot_be_built_yet_is_refused(own: Synthesizer, tmp_path: Path) -> None:
     gcp = {"provider": "gcp", "region": "europe-west1", "service_account": "a@b.example"}
-    with pytest.raises(NotSupported):
-        run(Synthesizer(), tmp_path / "out", config=config(cloud=gcp))
-    assert not (tmp_path / "out").exists()
+    with pytest.raises(SynthesisError, match=r"cloud\.provider gcp is not supported") as error:
+        run(own, tmp_path / "out", config=config(cloud=gcp))
+    assert error.value.code == "not_supported"
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_errors_of_the_child_arrive_whole(own: Synthesizer, tmp_path: Path) -> None:
@@ -208,7 +199,7 @@ def test_a_broken_node_is_reported_with_its_words(tmp_path: Path, monkeypatch: p
     node.write_text("#!/bin/sh\necho it is broken >&2\nexit 3\n")
     node.chmod(0o755)
     monkeypatch.setenv("JSII_NODE", str(node))
-    with Synthesizer() as own, pytest.raises(SynthesisError, match="ended unexpectedly") as error:
+    with new_synthesizer() as own, pytest.raises(SynthesisError, match="ended unexpectedly") as error:
         run(own, tmp_path / "out")
     assert "it is broken" in error.value.detail
 
@@ -221,7 +212,7 @@ def test_without_any_node_the_remedy_is_named_although_no_child_could_get_ready(
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JSII_NODE", raising=False)
-    with Synthesizer() as own:
+    with new_synthesizer() as own:
         wait_for(lambda: launchers() != [], "the spare has been started")
         assert_ended(*launchers())
         with pytest.raises(SynthesisError, match=r"Node\.js was not found") as error:
@@ -233,7 +224,7 @@ def test_without_any_node_the_remedy_is_named_although_no_child_could_get_ready(
 def test_what_takes_too_long_is_ended_with_its_node(
     tmp_path: Path, hanging_node: Path, temporary: Path
 ) -> None:
-    with Synthesizer() as own:
+    with new_synthesizer() as own:
         wait_for(hanging_node.exists, "Node.js has started")
         with pytest.raises(SynthesisError, match="did not end in time") as error:
             run(own, tmp_path / "out", timeout=4)
@@ -243,7 +234,7 @@ def test_what_takes_too_long_is_ended_with_its_node(
 
 def test_stopping_ends_the_child_with_its_node(tmp_path: Path, hanging_node: Path) -> None:
     stop = threading.Event()
-    with Synthesizer() as own, ThreadPoolExecutor(1) as pool:
+    with new_synthesizer() as own, ThreadPoolExecutor(1) as pool:
         asked = pool.submit(run, own, tmp_path / "out", stop=stop)
         wait_for(hanging_node.exists, "Node.js has started")
         stop.set()
@@ -254,7 +245,7 @@ def test_stopping_ends_the_child_with_its_node(tmp_path: Path, hanging_node: Pat
 
 def test_leaving_ends_what_is_at_work(tmp_path: Path, hanging_node: Path, temporary: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
-        with Synthesizer() as own:
+        with new_synthesizer() as own:
             asked = pool.submit(run, own, tmp_path / "out")
             wait_for(hanging_node.exists, "Node.js has started")
         with pytest.raises(Stopped):
@@ -265,4 +256,4 @@ def test_leaving_ends_what_is_at_work(tmp_path: Path, hanging_node: Path, tempor
 
 def test_outside_of_its_block_nothing_is_synthesized(tmp_path: Path) -> None:
     with pytest.raises(Stopped):
-        run(Synthesizer(), tmp_path)
+        run(new_synthesizer(), tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from beta9_provisioning.clouds.aws.terraform_rules import RULES
 from beta9_provisioning.engine.terraform.errors import (
     Diagnostic,
     StateLock,
@@ -77,7 +78,7 @@ LOCKED = (
     ],
 )
 def test_code_says_what_kind_of_failure_it_is(diagnostic: Diagnostic, code: str) -> None:
-    error = failure("apply", (diagnostic,), "", 1)
+    error = failure("apply", (diagnostic,), "", 1, RULES)
     assert error.code == code
     assert error.remedy
     assert diagnostic.summary.splitlines()[0] in error.message
@@ -100,7 +101,7 @@ def test_cause_comes_first_among_several_errors() -> None:
         Diagnostic(f"creating S{number}: timeout", address=f"aws_subnet.s{number}") for number in range(20)
     ]
     quota = Diagnostic("creating VPC: VpcLimitExceeded: full", address="aws_vpc.main")
-    error = failure("apply", (*others, quota), "", 1)
+    error = failure("apply", (*others, quota), "", 1, RULES)
     assert error.message == (
         "terraform apply failed at aws_vpc.main: creating VPC: VpcLimitExceeded: full (20 more)"
     )

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from beta9_provisioning.engine.masking import MASK, is_secret_name, mask, mask_text
 from beta9_provisioning.engine.terraform.events import TEXT, TEXT_CHARACTERS, TerraformEvent, parse
 from beta9_provisioning.engine.terraform.progress import Progress
+from beta9_provisioning.kit.masking import MASK, is_secret_name, mask, mask_text
 
 APPLY_COMPLETE = (
     '{"@level":"info",'
@@ -195,7 +195,7 @@ def test_progress_of_an_apply_with_a_replacement() -> None:
     assert progress.total == 3
     progress.add(hook("apply_start", "b", "delete"))
     progress.add(hook("apply_start", "a", "create"))
-    assert (progress.current, progress.step) == ("b", "delete")
+    assert (progress.done, progress.current) == (0, "b")
     progress.add(hook("apply_complete", "b", "delete"))
     assert (progress.done, progress.current, progress.completed_addresses) == (1, "a", frozenset())
     progress.add(hook("apply_start", "b", "create"))
@@ -204,7 +204,7 @@ def test_progress_of_an_apply_with_a_replacement() -> None:
     progress.add(hook("apply_complete", "c", "read"))
     assert (progress.done, progress.completed_addresses) == (2, frozenset({"b"}))
     progress.add(hook("apply_errored", "a", "create"))
-    assert (progress.done, progress.current, progress.failed) == (2, None, {"a"})
+    assert (progress.done, progress.current) == (2, None)
     summary = {"type": "change_summary", "changes": {"add": 1, "operation": "apply"}}
     progress.add(event(summary))
     assert progress.total == 3

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from beta9_provisioning.clouds.aws.terraform_rules import RULES
 from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.processes import process
 from beta9_provisioning.engine.terraform.errors import TerraformFailed
@@ -43,6 +44,7 @@ class Bench:
             "env": environment(directory),
             "stop": self.stop,
             "on_event": lambda event: self.on_event(event),
+            "rules": RULES,
             "lock_timeout": 1.0,
         }
         self.terraform = Terraform(**(settings | options))

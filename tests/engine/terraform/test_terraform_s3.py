@@ -14,6 +14,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from beta9_provisioning.clouds.aws.terraform_rules import RULES
 from beta9_provisioning.engine.terraform.errors import StateLock, TerraformFailed
 from beta9_provisioning.engine.terraform.terraform import Terraform
 
@@ -86,6 +87,7 @@ def terraform(
         env=env,
         stop=threading.Event(),
         on_event=lambda _: None,
+        rules=RULES,
         lock_timeout=0.2,
     )
 

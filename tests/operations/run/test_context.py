@@ -9,20 +9,20 @@ from beta9_provisioning.settings import Settings
 def test_children_see_the_cloud_but_not_the_database_or_the_queue(tmp_path: Path) -> None:
     source = {
         "PATH": "/bin",
-        "AWS_ACCESS_KEY_ID": "key",
+        "CLOUD_KEY": "key",
         "TF_LOG": "debug",
         "https_proxy": "http://proxy",
         "DATABASE_URL": "postgresql://u:secret@h/d",
         "REDIS_URL": "redis://:secret@h",
         "ANYTHING_ELSE": "secret",
     }
-    seen = child_environment(source, Settings(workdir_base=tmp_path))
-    assert seen == {name: source[name] for name in ("PATH", "AWS_ACCESS_KEY_ID", "TF_LOG", "https_proxy")}
+    seen = child_environment(source, Settings(workdir_base=tmp_path), ("CLOUD_",))
+    assert seen == {name: source[name] for name in ("PATH", "CLOUD_KEY", "TF_LOG", "https_proxy")}
 
 
 def test_the_provider_mirror_is_named(tmp_path: Path) -> None:
     config = tmp_path / "terraform.rc"
     settings = Settings(workdir_base=tmp_path, terraform_cli_config=config)
-    assert child_environment({"TF_CLI_CONFIG_FILE": "/elsewhere"}, settings) == {
+    assert child_environment({"TF_CLI_CONFIG_FILE": "/elsewhere"}, settings, ()) == {
         "TF_CLI_CONFIG_FILE": str(config)
     }

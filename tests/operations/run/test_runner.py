@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import update
 from tests.operations.rows import events, make_environment, operation, status, take
 
+from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.errors import EngineError, Stopped
-from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import PATHS, Kind, OperationStatus, Reason
 from beta9_provisioning.operations.records.model import AttemptRow, EnvironmentRow
@@ -51,7 +51,9 @@ class Fixture:
             Step(name, f"Step {name}", status, Reason.TERRAFORM_FAILED, step(name))
             for name, status in zip(("one", "two", "three", "four"), STATUSES, strict=True)
         )
-        return Runner(self.sessions, self.settings, Synthesizer(), lambda _: steps).run(self.claim, self.stop)
+        return Runner(self.sessions, self.settings, new_synthesizer(), lambda _: steps).run(
+            self.claim, self.stop
+        )
 
     def types(self) -> list[str]:
         return [type_ for _, type_, _ in events(self.sessions, self.made.environment_id)]
@@ -177,7 +179,7 @@ def test_a_stored_configuration_of_another_version_is_a_typed_failure(
 ) -> None:
     made = make_environment(sessions, {"name": "x"})
     claim = take(sessions, made.operation_id)
-    runner = Runner(sessions, Settings(workdir_base=tmp_path), Synthesizer(), workflow_of)
+    runner = Runner(sessions, Settings(workdir_base=tmp_path), new_synthesizer(), workflow_of)
     assert runner.run(claim, Stop()) is S.FAILED
     row = operation(sessions, made.operation_id)
     assert row.reason == Reason.CONFIGURATION

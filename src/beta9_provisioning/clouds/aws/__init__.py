@@ -1,1 +1,1 @@
-"""The AWS side of the engine."""
+"""Amazon Web Services. `cloud` is what the registry knows; it loads the rest, and the SDK, when needed."""

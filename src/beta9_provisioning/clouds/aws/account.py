@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from beta9_provisioning.clouds.aws import cluster_access, inventory
-from beta9_provisioning.clouds.aws.cluster_access import ClusterAccess
-from beta9_provisioning.clouds.aws.inventory import Leftover
+from beta9_provisioning.clouds.aws.names import names
 from beta9_provisioning.clouds.aws.session import AwsError, AwsSession
 from beta9_provisioning.clouds.aws.state_bucket import StateBucket, state_key
-from beta9_provisioning.engine.spec import names
+from beta9_provisioning.clouds.cloud import Leftover
+from beta9_provisioning.engine.kubernetes.access import ClusterAccess
 from beta9_provisioning.engine.synthesis.synthesize import Backend
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class AwsTarget:
     s3_path_style: bool = False
 
 
-class AwsCloud:
+class AwsAccount:
     """A customer's account, seen through the role that the worker assumes there.
 
     Nothing is asked before the first call. `stop` ends waiting. Every method raises AwsError when AWS
@@ -80,28 +81,33 @@ class AwsCloud:
         """
         self._bucket.ensure(self.target.environment_id)
         return Backend(
-            bucket=self._bucket.name,
-            key=state_key(self.target.environment_id),
-            region=self.target.region,
-            role_arn=self.target.role_arn,
-            external_id=self.target.external_id,
-            path_style=self.target.s3_path_style,
+            "s3",
+            {
+                "bucket": self._bucket.name,
+                "key": state_key(self.target.environment_id),
+                "region": self.target.region,
+                "role_arn": self.target.role_arn,
+                "external_id": self.target.external_id,
+                "session_name": names(self.target.environment_id).session,
+                "path_style": self.target.s3_path_style,
+            },
         )
 
-    def cluster_access(self, cluster_name: str) -> ClusterAccess:
+    def cluster_access(self) -> ClusterAccess:
         """Return how to reach the cluster's Kubernetes API as the role.
 
         Raises:
             AwsError: `cluster_missing` or `cluster_not_ready`; waiting is the caller's job.
         """
-        return cluster_access.describe(self._session, cluster_name)
+        return cluster_access.describe(self._session, names(self.target.environment_id).cluster)
 
-    def database_credentials(self, secret_arn: str) -> tuple[str, str]:
+    def database_credentials(self, outputs: Mapping[str, Any]) -> tuple[str, str]:
         """Return user name and password from the secret that RDS manages; the password changes every 7 days.
 
         Raises:
             AwsError: `secret_unreadable` when the secret is not of RDS's form.
         """
+        secret_arn = str(outputs["database_secret_arn"])
         secrets: SecretsManagerClient = self._session.client("secretsmanager")
         with self._session.explained(f"read the secret {secret_arn}"):
             text = secrets.get_secret_value(SecretId=secret_arn).get("SecretString", "")

@@ -7,17 +7,13 @@ learn who signed it, and accepts a token for 15 minutes after it was signed.
 from __future__ import annotations
 
 import base64
-import io
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from botocore.signers import RequestSigner
-from ruamel.yaml import YAML
 
 from beta9_provisioning.clouds.aws.session import AwsError, AwsSession
+from beta9_provisioning.engine.kubernetes.access import ClusterAccess, Token
 
 if TYPE_CHECKING:
     from types_boto3_eks import EKSClient
@@ -28,40 +24,6 @@ TOKEN_PREFIX = "k8s-aws-v1."  # noqa: S105  a format's name, not a secret
 TOKEN_MINUTES = 14
 # What the presigned URL asks for. EKS ignores it, but refuses more than 15 minutes; this is the AWS CLI's.
 URL_SECONDS = 60
-EXEC_API = "client.authentication.k8s.io/v1"
-
-
-@dataclass(frozen=True)
-class Token:
-    """A bearer token of a cluster and the time (UTC) until which it may be used."""
-
-    value: str
-    expires_at: datetime
-
-    def __repr__(self) -> str:
-        return f"Token(value=<secret>, expires_at={self.expires_at!r})"
-
-
-@dataclass(frozen=True)
-class ClusterAccess:
-    """How to reach a cluster's Kubernetes API.
-
-    Attributes:
-        name: the cluster's name.
-        endpoint: URL of the API.
-        certificate_authority: the API's authority, PEM in base64 as kubeconfig wants it.
-        token: makes a new token.
-    """
-
-    name: str
-    endpoint: str
-    certificate_authority: str
-    token: Callable[[], Token]
-
-    def kubeconfig(self) -> str:
-        """Return a kubeconfig (JSON, which is YAML too) with a new token. It is a secret for 15 minutes."""
-        user: dict[str, object] = {"token": self.token().value}
-        return json.dumps(_kubeconfig(self.name, self.endpoint, self.certificate_authority, user))
 
 
 def describe(session: AwsSession, cluster_name: str) -> ClusterAccess:
@@ -124,64 +86,3 @@ def sign_token(session: AwsSession, cluster_name: str) -> Token:
         )
     encoded = base64.urlsafe_b64encode(url.encode()).decode().rstrip("=")
     return Token(TOKEN_PREFIX + encoded, expires_at)
-
-
-def exec_credential(token: Token) -> dict[str, object]:
-    """Return the ExecCredential document with which a kubeconfig's exec plugin answers kubectl."""
-    return {
-        "apiVersion": EXEC_API,
-        "kind": "ExecCredential",
-        "spec": {},
-        "status": {
-            "expirationTimestamp": token.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "token": token.value,
-        },
-    }
-
-
-def user_kubeconfig(
-    *,
-    cluster_name: str,
-    endpoint: str,
-    certificate_authority: str,
-    region: str,
-    role_arn: str,
-    external_id: str | None = None,
-) -> str:
-    """Return a kubeconfig (YAML) for people: it holds no secret, and asks this program for a token when used.
-
-    `certificate_authority` is PEM in base64. Leave `external_id` out to make the user add it.
-    """
-    arguments = ["token", "--cluster", cluster_name, "--region", region, "--role-arn", role_arn]
-    if external_id is not None:
-        arguments += ["--external-id", external_id]
-    user: dict[str, object] = {
-        "exec": {
-            "apiVersion": EXEC_API,
-            "command": "beta9-provisioning",
-            "args": arguments,
-            "interactiveMode": "Never",
-            "provideClusterInfo": False,
-            "installHint": "Install beta9-provisioning and put it on PATH, with AWS credentials at hand.",
-        }
-    }
-    text = io.StringIO()
-    yaml = YAML(typ="safe")
-    yaml.default_flow_style = False
-    yaml.width = 4096  # a folded line would break a certificate
-    yaml.dump(_kubeconfig(cluster_name, endpoint, certificate_authority, user), text)
-    return text.getvalue()
-
-
-def _kubeconfig(
-    name: str, endpoint: str, certificate_authority: str, user: dict[str, object]
-) -> dict[str, object]:
-    cluster = {"server": endpoint, "certificate-authority-data": certificate_authority}
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": name, "cluster": cluster}],
-        "users": [{"name": name, "user": user}],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
-        "current-context": name,
-    }

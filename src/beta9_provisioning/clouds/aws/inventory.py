@@ -9,13 +9,15 @@ their deterministic name; for these the direct answer alone counts. What the clu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from beta9_provisioning.clouds.aws.names import names
 from beta9_provisioning.clouds.aws.session import AwsSession, error_code
-from beta9_provisioning.engine.spec import ENVIRONMENT_ID_TAG, names
+from beta9_provisioning.clouds.cloud import Leftover
+from beta9_provisioning.engine.spec import ENVIRONMENT_ID_TAG
 
 if TYPE_CHECKING:
     from types_boto3_eks import EKSClient
@@ -43,28 +45,6 @@ _EC2: dict[str, tuple[str, str, str, str | None]] = {
 _EC2_GONE = frozenset({"deleted"})
 # Parts of a cluster, which end with it.
 _EKS_PARTS = frozenset({"eks:nodegroup", "eks:addon", "eks:access-entry", "eks:podidentityassociation"})
-
-
-@dataclass(frozen=True)
-class Leftover:
-    """A resource that still exists.
-
-    Attributes:
-        kind: service and type, as the resource's ARN names them, such as `ec2:subnet`.
-        id: its id, or its name where AWS has no other id.
-        status: AWS's word for its state, such as `deleting`; empty when AWS tells none.
-        blocked_by: what hinders its deletion, as far as can be seen, in words.
-    """
-
-    kind: str
-    id: str
-    status: str = ""
-    blocked_by: tuple[str, ...] = field(default=())
-
-    def __str__(self) -> str:
-        status = f" ({self.status})" if self.status else ""
-        blocked = f", blocked by {'; '.join(self.blocked_by)}" if self.blocked_by else ""
-        return f"{self.kind} {self.id}{status}{blocked}"
 
 
 def leftovers(session: AwsSession, environment_id: str) -> list[Leftover]:

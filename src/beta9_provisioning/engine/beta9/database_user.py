@@ -1,6 +1,6 @@
 """Beta9's own database user, made by a Job in the cluster before each install and upgrade.
 
-RDS rotates the master password every 7 days, so an application must not use it. The database is reachable
+A cloud may rotate the master password, so an application must not use it. The database is reachable
 from inside the network only, hence a Job and not the worker. The master credentials are in the Secret
 ADMIN_SECRET for as long as Helm runs; the Job reads them from there, so that they stay out of Helm's history.
 """

@@ -11,12 +11,12 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from beta9_provisioning.engine.beta9 import database_user as beta9_database
+from beta9_provisioning.engine.beta9 import database_user
 from beta9_provisioning.engine.beta9.generated_secrets import GeneratedSecrets
+from beta9_provisioning.engine.beta9.platform import Platform, StorageClass
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.schemas.configuration import EnvironmentConfig, Workers
 
-STORAGE_CLASS = "gp3"
 ISSUER = "letsencrypt"
 TLS_SECRET = "beta9-gateway-tls"  # noqa: S105  the name of an object
 GRPC_SERVICE = "beta9-gateway-grpc"
@@ -43,6 +43,7 @@ def beta9_values(
     outputs: Mapping[str, object],
     generated: GeneratedSecrets,
     *,
+    platform: Platform,
     namespace: str,
     ingress_class: str,
 ) -> dict[str, Any]:
@@ -57,10 +58,12 @@ def beta9_values(
     tolerated = tolerations(config)
     domain = config.beta9.domain
     return {
-        "config": _config(config, found, generated, namespace),
+        "config": _config(config, found, generated, platform, namespace),
         "images": _images(config),
         "controllers": {"gateway": _gateway(config, found, tolerated)},
-        "persistence": {"images": {"storageClass": STORAGE_CLASS, "accessMode": "ReadWriteOnce"}},
+        "persistence": {
+            "images": {"storageClass": platform.storage_class.name, "accessMode": "ReadWriteOnce"}
+        },
         "service": {
             "gateway": {
                 "annotations": {
@@ -73,11 +76,11 @@ def beta9_values(
         "serviceAccount": {"name": "beta9"},
         "redis": {"enabled": False},
         "postgresql": {"enabled": False},
-        "juicefs-redis": _juicefs_redis(tolerated),
+        "juicefs-redis": _juicefs_redis(platform.storage_class, tolerated),
         "manifests": {
             "resources": [
-                _storage_class(),
-                beta9_database.user_job(
+                _storage_class(platform.storage_class),
+                database_user.user_job(
                     found.text("database_host"),
                     found.number("database_port"),
                     found.text("database_name"),
@@ -112,12 +115,16 @@ class _Outputs:
 
 
 def _config(
-    config: EnvironmentConfig, outputs: _Outputs, generated: GeneratedSecrets, namespace: str
+    config: EnvironmentConfig,
+    outputs: _Outputs,
+    generated: GeneratedSecrets,
+    platform: Platform,
+    namespace: str,
 ) -> dict[str, Any]:
     """Return Beta9's own configuration, over its defaults in `pkg/common/config.default.yaml`.
 
-    Keys for S3 are left empty rather than at the public defaults: the image registry and JuiceFS then use
-    the credentials of their pods.
+    Keys for the object store are left empty rather than at the public defaults: the image registry and
+    JuiceFS then use the credentials of their pods.
     """
     bucket, region = outputs.text("bucket_name"), outputs.text("region")
     domain = config.beta9.domain
@@ -138,7 +145,7 @@ def _config(
                 "host": outputs.text("database_host"),
                 "port": outputs.number("database_port"),
                 "name": outputs.text("database_name"),
-                "username": beta9_database.USERNAME,
+                "username": database_user.USERNAME,
                 "password": generated.database_password,
                 "timezone": "UTC",
                 "enableTLS": True,
@@ -155,7 +162,7 @@ def _config(
             "mode": "juicefs",
             "juicefs": {
                 "redisURI": "redis://juicefs-redis-master:6379/0",
-                "awsS3Bucket": f"https://{bucket}.s3.{region}.amazonaws.com",
+                "awsS3Bucket": platform.bucket_url(bucket),
                 "awsAccessKey": "",
                 "awsSecretKey": "",
             },
@@ -163,8 +170,8 @@ def _config(
                 "defaultBucketPrefix": bucket,
                 "defaultAccessKey": "",
                 "defaultSecretKey": "",
-                "defaultEndpointUrl": f"https://s3.{region}.amazonaws.com",
-                "defaultPresignedEndpointUrl": f"https://s3.{region}.amazonaws.com",
+                "defaultEndpointUrl": platform.object_store_url,
+                "defaultPresignedEndpointUrl": platform.object_store_url,
                 "defaultRegion": region,
             },
         },
@@ -231,26 +238,26 @@ def _gateway(config: EnvironmentConfig, outputs: _Outputs, tolerated: list[dict[
     }
 
 
-def _juicefs_redis(tolerated: list[dict[str, str]]) -> dict[str, Any]:
+def _juicefs_redis(storage_class: StorageClass, tolerated: list[dict[str, str]]) -> dict[str, Any]:
     return {
         "enabled": True,
         "architecture": "standalone",
         "master": {
             "configuration": "appendonly yes\nmaxmemory-policy noeviction\n",
-            "persistence": {"enabled": True, "storageClass": STORAGE_CLASS, "size": "8Gi"},
+            "persistence": {"enabled": True, "storageClass": storage_class.name, "size": "8Gi"},
             "tolerations": tolerated,
         },
     }
 
 
-def _storage_class() -> dict[str, Any]:
-    """Return the class of gp3 volumes of the EBS CSI add-on, which EKS does not define by itself."""
+def _storage_class(storage_class: StorageClass) -> dict[str, Any]:
+    """Return the class of volumes, which the cluster's storage driver does not define by itself."""
     return {
         "apiVersion": "storage.k8s.io/v1",
         "kind": "StorageClass",
-        "metadata": {"name": STORAGE_CLASS},
-        "provisioner": "ebs.csi.aws.com",
-        "parameters": {"type": "gp3", "encrypted": "true"},
+        "metadata": {"name": storage_class.name},
+        "provisioner": storage_class.provisioner,
+        "parameters": dict(storage_class.parameters),
         "volumeBindingMode": "WaitForFirstConsumer",
         "allowVolumeExpansion": True,
         "reclaimPolicy": "Delete",

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from beta9_provisioning.engine.beta9.releases import Release, chart_ref
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.helm.command import HelmProcess, Output, private_file
+from beta9_provisioning.engine.helm.release import Release, chart_ref
 from beta9_provisioning.engine.kubernetes.patience import Patience
 
 LIST_SECONDS = 60.0
@@ -49,7 +49,7 @@ class Installed:
 
 
 class Helm:
-    """Helm against one cluster; `chart_source` is where charts come from (see `releases.chart_ref`).
+    """Helm against one cluster; `chart_source` is where charts come from (see `release.chart_ref`).
 
     Every line that Helm prints is given to `on_line`; it prints no values of its own accord.
     """

@@ -12,16 +12,14 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
 from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.engine.kubernetes.access import ClusterAccess
 from beta9_provisioning.engine.kubernetes.patience import Patience
-from beta9_provisioning.engine.masking import mask_text
-
-if TYPE_CHECKING:
-    from beta9_provisioning.clouds.aws.cluster_access import ClusterAccess
+from beta9_provisioning.kit.masking import mask_text
 
 # Bounds of one call, in seconds. A stop request is noticed between two of them.
 CONNECT_SECONDS = 5.0
@@ -193,8 +191,8 @@ def _retry_after(response: httpx.Response) -> float:
 def _trust(certificate_authority: str) -> ssl.SSLContext:
     """Return what accepts certificates of that authority (PEM in base64), and of no other.
 
-    `ssl.create_default_context` is stricter from Python 3.13 on and refuses authorities of EKS clusters,
-    which lack a key identifier: https://github.com/kubernetes-client/python/issues/2394.
+    `ssl.create_default_context` is stricter from Python 3.13 on and refuses authorities that lack a key
+    identifier, as those of some clouds' clusters do: https://github.com/kubernetes-client/python/issues/2394.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=base64.b64decode(certificate_authority).decode())

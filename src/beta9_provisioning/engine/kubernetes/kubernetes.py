@@ -7,14 +7,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.engine.kubernetes.access import ClusterAccess
 from beta9_provisioning.engine.kubernetes.api import SERVER_SIDE_APPLY, ClusterError, KubernetesApi
 from beta9_provisioning.engine.kubernetes.patience import Patience
-
-if TYPE_CHECKING:
-    from beta9_provisioning.clouds.aws.cluster_access import ClusterAccess
 
 FIELD_MANAGER = "beta9-provisioning"
 # Within this time another try at the clean-up after a failure may begin; a call adds its own bound.
@@ -65,11 +63,12 @@ class Kubernetes:
         """Close the connections to the API."""
         self._api.close()
 
-    def wait_nodes_ready(self, count: int, *, timeout: float = 600.0) -> list[str]:
+    def wait_nodes_ready(self, count: int, *, timeout: float = 600.0, remedy: str = "") -> list[str]:
         """Wait until `count` nodes are ready and return their names.
 
         Raises:
-            ClusterError: `nodes_not_ready` after `timeout` seconds, naming those that are not ready and why.
+            ClusterError: `nodes_not_ready` after `timeout` seconds, naming those that are not ready and why,
+                with `remedy`.
         """
         patience = self._api.patience(timeout)
         while True:
@@ -83,7 +82,7 @@ class Kubernetes:
                 raise ClusterError(
                     f"Of {count} nodes, {len(ready)} became ready within {timeout:.0f} s.",
                     detail=why or f"{len(nodes)} nodes have joined the cluster.",
-                    remedy="Look at the node group's health in EKS, and at its instances' limits in EC2.",
+                    remedy=remedy,
                     code="nodes_not_ready",
                 )
 

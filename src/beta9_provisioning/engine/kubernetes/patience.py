@@ -9,7 +9,7 @@ from beta9_provisioning.engine.errors import Stopped
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 8.0
-# A new access entry takes EKS some seconds to honour; a refusal that lasts longer is meant.
+# New access may take a cluster some seconds to honour; a refusal that lasts longer is meant.
 REFUSAL_SECONDS = 60.0
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from cdktn import (
     App,
-    S3Backend,
     TerraformOutput,
     TerraformProvider,
     TerraformProviderGeneratorMetadata,
@@ -24,7 +23,7 @@ from cdktn import (
 )
 from constructs import Construct
 
-from beta9_provisioning.engine.spec import SynthesisError
+from beta9_provisioning.engine.errors import SynthesisError
 from beta9_provisioning.engine.synthesis.blocks import (
     Place,
     Ref,
@@ -151,37 +150,3 @@ class Output(TerraformOutput):
         rendered = render_reference(value) if isinstance(value, Ref) else literal(value)
         stack.register(("output", name_), {"value": rendered})
         super().__init__(stack, name_, value="", static_id=True)
-
-
-class State(S3Backend):
-    """Where the stack's state is kept: an encrypted object in S3, locked by S3's own lock file.
-
-    The role is assumed by Terraform itself, which also renews it.
-    """
-
-    def __init__(
-        self,
-        stack: Stack,
-        /,
-        *,
-        bucket: str,
-        key: str,
-        region: str,
-        role_arn: str,
-        external_id: str | None,
-        session_name: str,
-        path_style: bool,
-    ) -> None:
-        role = {"role_arn": role_arn, "external_id": external_id, "session_name": session_name}
-        body: dict[str, Any] = {
-            "bucket": literal(bucket),
-            "key": literal(key),
-            "region": literal(region),
-            "encrypt": True,
-            "assume_role": {name: literal(value) for name, value in role.items() if value is not None},
-        }
-        if path_style:
-            body["use_path_style"] = True
-        stack.register(("terraform", "backend", "s3"), body)
-        # CDK Terrain checks that the target versions have the lock file; the rest comes from the body above.
-        super().__init__(stack, bucket="", key="", use_lockfile=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from beta9_provisioning.engine.spec import SynthesisError
+from beta9_provisioning.engine.errors import SynthesisError
 from beta9_provisioning.engine.synthesis.providers import AttributeType, Block, NestedBlock
 
 _PATH_STEP = re.compile(r"(?P<name>[a-z0-9_]+)(?:\[(?P<index>\d+|\*)\])?")

@@ -1,4 +1,4 @@
-"""One synthesis in a process that is started ahead: `python -m beta9_provisioning.engine.synthesis.child`.
+"""One synthesis in a process that is started ahead: the body of a module that a `Synthesizer` starts.
 
 It makes everything ready, waits for one request (a line of JSON) on standard input, prints one answer (a line
 of JSON) and ends: `{"directory": ...}`, or `{"error": ...}`. Without a request, it ends with its input.
@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -18,18 +19,15 @@ from typing import NoReturn
 from pydantic import TypeAdapter
 
 from beta9_provisioning.engine.errors import EngineError
-from beta9_provisioning.engine.synthesis.synthesize import Backend, synthesize
+from beta9_provisioning.engine.synthesis.synthesize import Backend
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 
-_ID = "env_0000000000000000"
-_ACCOUNT = "000000000000"
-_ROLE = f"arn:aws:iam::{_ACCOUNT}:role/Beta9Provisioner"
 _INTERRUPTED = 128 + signal.SIGINT
 
 
 @dataclass(frozen=True)
 class Request:
-    """The arguments of `synthesize`."""
+    """What to synthesize, and where to."""
 
     config: EnvironmentConfig
     environment_id: str
@@ -44,8 +42,13 @@ class Request:
 _REQUESTS = TypeAdapter(Request)
 
 
-def main() -> NoReturn:
-    """Serve one request; see the module's docstring."""
+def main(synthesize: Callable[[Request], Path], rehearse: Callable[[Path], None]) -> NoReturn:
+    """Serve one request; see the module's docstring.
+
+    Args:
+        synthesize: does what the request asks for, and returns the directory.
+        rehearse: makes everything ready by a synthesis into a directory, which is thrown away.
+    """
     with tempfile.TemporaryDirectory(prefix="beta9-synthesis-", ignore_cleanup_errors=True) as scratch:
 
         def interrupted(*_: object) -> NoReturn:
@@ -56,50 +59,22 @@ def main() -> NoReturn:
         # CDK Terrain looks for a project in the working directory; jsii unpacks itself into TMPDIR.
         os.chdir(scratch)
         os.environ["TMPDIR"] = tempfile.tempdir = scratch
-        answer = _answer(Path(scratch))
+        answer = _answer(synthesize, rehearse, Path(scratch))
         sys.stdout.write(answer)
         sys.stdout.flush()
     # Not sys.exit: jsii would wait for the end of Node.js. The launcher ends what is left of the group.
     os._exit(0)
 
 
-def _answer(scratch: Path) -> str:
+def _answer(synthesize: Callable[[Request], Path], rehearse: Callable[[Path], None], scratch: Path) -> str:
     """Return the answer to the request, as a line; nothing when there is no request."""
     try:
         rehearse(scratch / "rehearsal")
         line = sys.stdin.buffer.readline()
         if not line:
             return ""
-        request = _REQUESTS.validate_json(line)
-        directory = synthesize(request.config, request.environment_id, request.backend, request.outdir)
+        directory = synthesize(_REQUESTS.validate_json(line))
     except EngineError as error:
         told = {"code": error.code, "message": error.message, "detail": error.detail, "remedy": error.remedy}
         return json.dumps({"error": told}) + "\n"
     return json.dumps({"directory": str(directory)}) + "\n"
-
-
-def rehearse(outdir: Path) -> None:
-    """Synthesize an environment that nobody wants: it starts Node.js, and the next one takes a third as long.
-
-    Raises:
-        SynthesisError: as `synthesize`.
-    """
-    config = EnvironmentConfig.model_validate(
-        {
-            "name": "rehearsal",
-            "cloud": {
-                "provider": "aws",
-                "region": "us-east-1",
-                "account_id": _ACCOUNT,
-                "role_arn": _ROLE,
-                "external_id": "rehearsal",
-            },
-            "beta9": {"domain": "rehearsal.example"},
-        }
-    )
-    backend = Backend("rehearsal", "terraform.tfstate", "us-east-1", _ROLE, None, path_style=False)
-    synthesize(config, _ID, backend, outdir)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,18 +1,25 @@
-"""From a configuration to a directory that Terraform can run in.
+"""From a stack to a directory that Terraform can run in.
 
 This module is light: CDK Terrain, and the Node.js process that it runs on, start in `synthesize` only. They
 never give their memory back, so the worker has them in processes that end: see `synthesizer`.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from beta9_provisioning.engine import spec
-from beta9_provisioning.engine.spec import SynthesisError
-from beta9_provisioning.schemas.configuration import EnvironmentConfig
+from beta9_provisioning.engine.errors import SynthesisError
+
+if TYPE_CHECKING:
+    from constructs import Construct
+
+    from beta9_provisioning.engine.synthesis.bindings import Stack
 
 TARGET_VERSIONS = {"terraform": ">=1.11.0", "opentofu": ">=1.10.0"}
 """What the output is for, as CDK Terrain wants it declared."""
@@ -31,43 +38,36 @@ _JSII_SETTINGS = {
 
 @dataclass(frozen=True)
 class Backend:
-    """Where the Terraform state of an environment is kept in S3, and the role by which Terraform reaches it.
+    """Where the Terraform state of an environment is kept.
 
-    `path_style` puts the bucket into the path of the URL, as S3 servers other than AWS's may need.
+    Attributes:
+        type: Terraform's name for this kind of backend.
+        arguments: what the stack of its cloud needs to know of it.
     """
 
-    bucket: str
-    key: str
-    region: str
-    role_arn: str
-    external_id: str | None
-    path_style: bool
+    type: str
+    arguments: Mapping[str, Any]
 
 
-def synthesize(config: EnvironmentConfig, environment_id: str, backend: Backend, outdir: Path) -> Path:
-    """Write the Terraform configuration of an environment below `outdir`; return the directory that holds it.
+def synthesize(outdir: Path, add_stack: Callable[[Construct, str], Stack]) -> Path:
+    """Write the Terraform configuration of a stack below `outdir`; return the directory that holds it.
 
-    The same input gives the same bytes. What Terraform keeps in that directory from an earlier run stays.
-    The files of the Node.js process are in the system's temporary directory until this process ends.
+    `add_stack` makes the stack in a scope and with an id. The same input gives the same bytes. What Terraform
+    keeps in that directory from an earlier run stays. The files of the Node.js process are in the system's
+    temporary directory until this process ends.
 
     Raises:
-        NotSupported: the configuration asks for what cannot be built yet.
         SynthesisError: the infrastructure does not fit the provider's schema, or Node.js is missing.
     """
-    spec.check_supported(config)
     outdir.mkdir(parents=True, exist_ok=True)
     set_up_jsii()
     # Importing these starts Node.js.
     from cdktn import App  # noqa: PLC0415
     from jsii.errors import JSIIError  # noqa: PLC0415
 
-    from beta9_provisioning.clouds.aws.stack.stack import aws_stack  # noqa: PLC0415
-    from beta9_provisioning.engine.synthesis.bindings import State  # noqa: PLC0415
-
     try:
         app = App(outdir=str(outdir), stack_traces=False, context={"targetVersions": TARGET_VERSIONS})
-        stack = aws_stack(app, _STACK, config, environment_id)
-        State(stack, session_name=spec.names(environment_id).session, **asdict(backend))
+        stack = add_stack(app, _STACK)
         stack.register(("terraform",), {"required_version": _REQUIRED_VERSION})
         return stack.synthesize(outdir)
     except (JSIIError, RuntimeError) as error:

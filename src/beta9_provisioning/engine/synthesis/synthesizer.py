@@ -1,6 +1,6 @@
 """Synthesis in processes of its own, of which the next one has always been started ahead.
 
-jsii never frees what was synthesized, so a child (`synthesis_child`) serves one request and ends. Nearly all
+jsii never frees what was synthesized, so a child (`child`) serves one request and ends. Nearly all
 its time goes into its start: Python's imports and Node.js. A spare child has that behind it, and waits. What
 this gains and costs is in docs/adr/0005-warm-synthesizer.md.
 """
@@ -20,11 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from beta9_provisioning.engine import spec
-from beta9_provisioning.engine.errors import Stopped
+from beta9_provisioning.engine.errors import Stopped, SynthesisError
 from beta9_provisioning.engine.processes import launcher
-from beta9_provisioning.engine.spec import SynthesisError
-from beta9_provisioning.engine.synthesis import child as synthesis_child
 from beta9_provisioning.engine.synthesis.child import Request
 from beta9_provisioning.engine.synthesis.synthesize import Backend
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
@@ -50,7 +47,9 @@ class Synthesizer:
     those at work too. Outside of it nothing is synthesized.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, module: str) -> None:
+        """Prepare; nothing is started. `module`, run with `python -m`, is a child."""
+        self._module = module
         self._lock = threading.Lock()
         self._children: list[_Child] = []
         self._spare: _Child | None = None
@@ -80,16 +79,15 @@ class Synthesizer:
         *,
         timeout: float = 120,
     ) -> Path:
-        """Do as `synthesis.synthesize` does, in a child, within `timeout` seconds.
+        """Write the Terraform configuration of an environment below `outdir`, in a child, within `timeout`
+        seconds; return the directory that holds it.
 
         Whatever it raises, nothing writes to `outdir` afterwards.
 
         Raises:
             Stopped: `stop` was set, or the synthesizer was left.
-            SynthesisError: as `synthesis.synthesize`; with code `timeout` when the time has passed.
-            NotSupported: as `synthesis.synthesize`.
+            SynthesisError: what the child said; with code `timeout` when the time has passed.
         """
-        spec.check_supported(config)
         outdir.mkdir(parents=True, exist_ok=True)
         request = Request(config, environment_id, backend, outdir.absolute()).to_line()
         deadline = time.monotonic() + timeout
@@ -109,7 +107,7 @@ class Synthesizer:
 
     def _start(self, after: float) -> _Child:
         self._children = [child for child in self._children if child.lives()]
-        self._children.append(child := _Child(after))
+        self._children.append(child := _Child(self._module, after))
         return child
 
 
@@ -123,7 +121,8 @@ class _Child:
     It starts after so many seconds, or as soon as it is asked.
     """
 
-    def __init__(self, after: float) -> None:
+    def __init__(self, module: str, after: float) -> None:
+        self._module = module
         self._socket, theirs = socket.socketpair()
         self._lock = threading.Lock()
         self._after = after
@@ -208,7 +207,7 @@ class _Child:
         with tempfile.TemporaryFile() as errors:
             with theirs, self._lock:
                 if not self._stopped:
-                    self._process = _start(theirs, errors)
+                    self._process = _start(self._module, theirs, errors)
             if self._process is not None:
                 self._process.wait()
             # What it said is told when it ended without an answer.
@@ -216,10 +215,10 @@ class _Child:
             self._last_words = errors.read().decode(errors="replace")
 
 
-def _start(channel: socket.socket, errors: BinaryIO) -> subprocess.Popen[bytes]:
+def _start(module: str, channel: socket.socket, errors: BinaryIO) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-I", "-S", launcher.__file__]
     command += [str(os.getpid()), str(int(signal.SIGINT)), str(GRACE_SECONDS)]
-    command += [sys.executable, "-P", "-m", synthesis_child.__spec__.name]
+    command += [sys.executable, "-P", "-m", module]
     # Not the whole environment: CDK Terrain takes settings from variables of its own.
     env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     return subprocess.Popen(

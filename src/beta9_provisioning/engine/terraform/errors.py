@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from beta9_provisioning.engine.errors import EngineError
-from beta9_provisioning.engine.masking import mask_text
 from beta9_provisioning.engine.terraform.events import TerraformEvent
+from beta9_provisioning.kit.masking import mask_text
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class TerraformFailed(EngineError):
 
 
 @dataclass(frozen=True)
-class _Rule:
+class Rule:
     """Errors whose text matches `pattern` have this code."""
 
     code: str
@@ -84,71 +84,52 @@ class _Rule:
     remedy: str
 
 
-def _rule(code: str, pattern: str, remedy: str) -> _Rule:
-    return _Rule(code, re.compile(pattern), remedy)
+def rule(code: str, pattern: str, remedy: str) -> Rule:
+    """Return a rule from a pattern's text."""
+    return Rule(code, re.compile(pattern), remedy)
 
 
-# The first rule that matches wins; within a rule, the first diagnostic. The texts are those of Terraform
-# 1.11's commands and S3 backend, of the AWS provider's aws-sdk-go-base, and AWS's own error codes.
-_RULES = (
-    _rule(
+# The first rule that matches wins: these, then the cloud's own, then `_LAST_RULES`; within a rule, the first
+# diagnostic. The texts are those of Terraform 1.11's commands, and Go's of connections.
+_FIRST_RULES = (
+    rule(
         "state_not_saved",
         r"Failed to (save|persist) state",
         "Keep the working directory. Push its errored.tfstate before anything else runs on this environment.",
     ),
-    _rule(
+    rule(
         "state_locked",
         r"(?s)Error acquiring the state lock.*Lock Info:",
         "Wait until the other run has ended. If its process is proven dead: terraform force-unlock ID.",
     ),
-    _rule(
+    rule(
         "provider_missing",
         r"Failed to query available provider packages|Failed to install provider"
         r"|Required plugins are not installed|Inconsistent dependency lock file",
         "Check the provider mirror named in Terraform's CLI configuration file (TF_CLI_CONFIG_FILE).",
     ),
-    _rule(
+    rule(
         "cloud_unreachable",
         r"request send failed|dial tcp|connection refused|TLS handshake timeout|i/o timeout",
         "Check that this service can reach the cloud's endpoints, then try again.",
     ),
-    _rule(
-        "role_refused",
-        r"(?i)sts:AssumeRole\b|Cannot assume IAM Role|STS: AssumeRole",
-        "Check that the role exists and that its trust policy names this service and the external ID shown "
-        "for this environment.",
-    ),
-    _rule(
-        "credentials_refused",
-        r"(?i)No valid credential sources|InvalidClientTokenId|InvalidAccessKeyId|ExpiredToken"
-        r"|UnrecognizedClientException|SignatureDoesNotMatch|AuthFailure|no EC2 IMDS role found",
-        "Check the credentials that this service itself runs with.",
-    ),
-    _rule(
-        "quota_exceeded",
-        r"\b(?!Request)\w*LimitExceeded|Quota\w*Exceeded|maximum number of .{1,40} has been reached",
-        "Ask AWS for a higher quota, or free what is no longer used in this region, then try again.",
-    ),
-    _rule(
-        "permission_missing",
-        r"AccessDenied|UnauthorizedOperation|is not authorized to perform|StatusCode: 403",
-        "Add the permission to the role's policy, or lift the policy that denies it, then try again.",
-    ),
-    _rule(
+)
+STATE_REMEDY = "Check that the state bucket exists and can be reached."
+_LAST_RULES = (
+    rule(
         "state_unavailable",
-        r"S3 bucket .* does not exist|NoSuchBucket|Error configuring the backend|Unable to access object"
-        r"|Error (loading|refreshing|acquiring|releasing|retrieving).* state",
-        "Check that the state bucket exists and can be reached.",
+        r"Error configuring the backend|Error (loading|refreshing|acquiring|releasing|retrieving).* state",
+        STATE_REMEDY,
     ),
 )
 
-_PROVIDER_REFUSED = _rule(
+_PROVIDER_REFUSED = rule(
     "provider_refused",
     "",
     "Correct what the provider names, or wait if the fault is a passing one, then try again.",
 )
-_INVALID = _rule("configuration_invalid", "", "This is a defect of the synthesized configuration: report it.")
-_FAILED = _rule("terraform_failed", "", "Correct what Terraform names, then try again.")
+_INVALID = rule("configuration_invalid", "", "This is a defect of the synthesized configuration: report it.")
+_FAILED = rule("terraform_failed", "", "Correct what Terraform names, then try again.")
 
 _LOCK_FIELD = re.compile(r"^\s*(ID|Who|Created|Operation):[ \t]*(.*?)\s*$", re.MULTILINE)
 # A stop's consequences, not its cause.
@@ -181,10 +162,17 @@ def diagnostic_in_text(text: str) -> Diagnostic | None:
     return Diagnostic(lines[start].removeprefix("Error: "), mask_text(detail))
 
 
-def failure(command: str, errors: tuple[Diagnostic, ...], text: str, returncode: int) -> TerraformFailed:
+def failure(
+    command: str,
+    errors: tuple[Diagnostic, ...],
+    text: str,
+    returncode: int,
+    cloud_rules: Sequence[Rule] = (),
+) -> TerraformFailed:
     """Return the error for `terraform <command>`, which ended with `returncode`.
 
     `text` is the end of what it printed besides JSON. It says why when there are no diagnostics.
+    `cloud_rules` know the errors of the cloud's provider and state backend.
     """
     if not errors and (found := diagnostic_in_text(text)):
         errors = (found,)
@@ -195,18 +183,18 @@ def failure(command: str, errors: tuple[Diagnostic, ...], text: str, returncode:
             detail=mask_text(text),
             remedy="Read the end of Terraform's output.",
         )
-    rule, cause = _classify(errors)
+    found_rule, cause = _classify(errors, cloud_rules)
     where = f" at {cause.address}" if cause.address else ""
     others = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
     return TerraformFailed(
         f"terraform {command} failed{where}: {cause.summary.splitlines()[0]}{others}",
-        code=rule.code,
+        code=found_rule.code,
         detail="\n\n".join(
             str(item) for item in [cause, *(e for e in errors if e is not cause)][:DETAIL_DIAGNOSTICS]
         ),
-        remedy=rule.remedy,
+        remedy=found_rule.remedy,
         diagnostics=errors,
-        lock=state_lock(cause.detail) if rule.code == "state_locked" else None,
+        lock=state_lock(cause.detail) if found_rule.code == "state_locked" else None,
     )
 
 
@@ -223,11 +211,11 @@ def state_lock(text: str) -> StateLock | None:
     )
 
 
-def _classify(errors: tuple[Diagnostic, ...]) -> tuple[_Rule, Diagnostic]:
-    for rule in _RULES:
+def _classify(errors: tuple[Diagnostic, ...], cloud_rules: Sequence[Rule]) -> tuple[Rule, Diagnostic]:
+    for candidate in (*_FIRST_RULES, *cloud_rules, *_LAST_RULES):
         for error in errors:
-            if rule.pattern.search(f"{error.summary}\n{error.detail}"):
-                return rule, error
+            if candidate.pattern.search(f"{error.summary}\n{error.detail}"):
+                return candidate, error
     at_resource = next((error for error in errors if error.address), None)
     if at_resource is not None:
         return _PROVIDER_REFUSED, at_resource

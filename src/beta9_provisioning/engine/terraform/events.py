@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from beta9_provisioning.engine.masking import MASK, is_secret_name, mask, mask_text
+from beta9_provisioning.kit.masking import MASK, is_secret_name, mask, mask_text
 
 TEXT = "text"
 # A line that is not JSON is of interest to a reader; its ten-thousandth character is not.

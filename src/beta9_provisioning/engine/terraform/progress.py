@@ -16,15 +16,13 @@ class Progress:
     Attributes:
         total: operations of the plan, a replacement counting as two; grows while the plan is being made.
         done: operations that are complete.
-        failed: addresses of operations that ended in an error.
     """
 
     def __init__(self) -> None:
         self.total = 0
         self.done = 0
-        self.failed: set[str] = set()
         self._left: Counter[str] = Counter()
-        self._running: dict[str, str] = {}
+        self._running: dict[str, None] = {}  # in the order of their beginning
         self._refreshed: set[str] = set()
         self._complete: set[str] = set()
 
@@ -32,11 +30,6 @@ class Progress:
     def current(self) -> str | None:
         """The address that has been worked on longest, None between operations."""
         return next(iter(self._running), None)
-
-    @property
-    def step(self) -> str | None:
-        """What is being done to `current`: `create`, `update`, `delete`; None between operations."""
-        return next(iter(self._running.values()), None)
 
     @property
     def completed_addresses(self) -> frozenset[str]:
@@ -60,7 +53,7 @@ class Progress:
         elif event.type == "planned_change":
             self._plan(event.address, _OPERATIONS[event.action])
         else:
-            self._apply(event.type, event.address, event.action)
+            self._apply(event.type, event.address)
 
     def _plan(self, address: str, operations: int) -> None:
         self._left[address] += operations
@@ -75,12 +68,11 @@ class Progress:
         # Nothing else refers to an address that is in the state and not in the plan.
         self._complete |= self._refreshed - self._left.keys()
 
-    def _apply(self, kind: str, address: str, action: str) -> None:
+    def _apply(self, kind: str, address: str) -> None:
         if kind == "apply_start":
-            self._running[address] = action
+            self._running[address] = None
         elif kind == "apply_errored":
             self._running.pop(address, None)
-            self.failed.add(address)
         elif kind == "apply_complete":
             self._running.pop(address, None)
             self.done += 1

@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.processes import process
-from beta9_provisioning.engine.terraform.errors import Diagnostic, TerraformFailed, diagnostics, failure
+from beta9_provisioning.engine.terraform.errors import Diagnostic, Rule, TerraformFailed, diagnostics, failure
 from beta9_provisioning.engine.terraform.events import TEXT, TerraformEvent, parse
 
 LOG = "terraform.log"
@@ -54,6 +54,7 @@ class Terraform:
         env: Mapping[str, str],
         stop: threading.Event,
         on_event: Callable[[TerraformEvent], None],
+        rules: Sequence[Rule] = (),
         lock_timeout: float = 60.0,
         grace: float = 60.0,
     ) -> None:
@@ -65,6 +66,7 @@ class Terraform:
             env: the complete environment of Terraform, credentials included.
             stop: set by the caller to have the running command stop.
             on_event: gets every event of init, apply and destroy, without secrets, on the calling thread.
+            rules: what errors of the cloud's provider and state backend mean.
             lock_timeout: seconds to wait for the state's lock, and for another command in this directory.
             grace: seconds between the interrupt and the kill.
         """
@@ -73,6 +75,7 @@ class Terraform:
         self._env = {**env, **ENVIRONMENT}
         self._stop = stop
         self._on_event = on_event
+        self._rules = rules
         self._lock_timeout = lock_timeout
         self._grace = grace
 
@@ -227,7 +230,7 @@ class Terraform:
             )
         if finished.returncode > SIGNALLED:
             raise _killed(f"{what} was ended by signal {finished.returncode - SIGNALLED}.", errors)
-        raise failure(command, errors, text, finished.returncode)
+        raise failure(command, errors, text, finished.returncode, self._rules)
 
     def _state_not_saved(self, what: str, errors: tuple[Diagnostic, ...]) -> TerraformFailed:
         return TerraformFailed(

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from beta9_provisioning.engine.errors import EngineError, Stopped
+from beta9_provisioning.clouds.registry import cloud_of
+from beta9_provisioning.engine.errors import EngineError, NotSupported, Stopped
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import OperationStatus, Reason
@@ -102,7 +103,24 @@ class Runner:
             raise _StepFailed(
                 Failure(Reason.CONFIGURATION, "configuration_invalid", message, detail)
             ) from error
-        return Context(claim, config, self._settings, stop, recorder, self._synthesizer, resources)
+        try:
+            cloud = cloud_of(config)
+        except NotSupported as error:
+            raise _StepFailed(
+                Failure(Reason.CONFIGURATION, error.code, error.message, error.detail, error.remedy)
+            ) from error
+        account = cloud.open_account(config, claim.environment_id, settings=self._settings, stop=stop.event)
+        return Context(
+            claim,
+            config,
+            self._settings,
+            stop,
+            recorder,
+            self._synthesizer,
+            cloud,
+            account,
+            resources,
+        )
 
     def _walk(self, context: Context, steps: Sequence[Step]) -> None:
         # The claim has moved the operation to its first working status already.

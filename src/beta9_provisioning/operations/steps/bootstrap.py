@@ -1,18 +1,12 @@
 """The steps that concern the cluster: charts, Beta9, what users get to know, and the way back."""
 
-from beta9_provisioning.clouds.aws.session import AwsError
-from beta9_provisioning.engine.beta9.releases import (
-    ADMIN_SECRET,
-    BETA9_NAMESPACE,
-    beta9_release,
-    ingress_service,
-    kept_secrets,
-)
+from beta9_provisioning.engine.beta9.database_user import ADMIN_SECRET
+from beta9_provisioning.engine.beta9.generated_secrets import kept_secrets
+from beta9_provisioning.engine.beta9.releases import BETA9_NAMESPACE, beta9_release, ingress_service
 from beta9_provisioning.engine.beta9.values import grpc_domain
-from beta9_provisioning.engine.spec import ACCESS_ADDRESSES
+from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.operations.run.context import Context
-from beta9_provisioning.operations.steps.account import cloud_of
-from beta9_provisioning.operations.steps.charts import Cluster
+from beta9_provisioning.operations.steps.cluster import Cluster
 from beta9_provisioning.operations.steps.infrastructure import built
 
 _PUBLIC = (
@@ -33,7 +27,7 @@ _PUBLIC = (
 
 def install_base(context: Context) -> None:
     """Wait for the base charts, and install them now if they were not installed beside the apply."""
-    if context.base_charts is not None and context.base_charts.finish():
+    if context.finish_base_charts():
         return
     with Cluster(context) as cluster:
         cluster.wait_for_nodes()
@@ -42,12 +36,13 @@ def install_base(context: Context) -> None:
 
 def install_beta9(context: Context) -> None:
     """Install Beta9 with its own database user; the master password is in the cluster only meanwhile."""
-    username, password = cloud_of(context).database_credentials(str(context.outputs["database_secret_arn"]))
+    username, password = context.account.database_credentials(context.outputs)
     admin = {"username": username, "password": password}
     with Cluster(context) as cluster:
         generated = kept_secrets(cluster.kubernetes, BETA9_NAMESPACE)
         release = beta9_release(
             context.config,
+            context.cloud.platform(context.config),
             context.outputs,
             generated,
             ingress_controller=context.settings.ingress_controller,
@@ -78,12 +73,12 @@ def drain(context: Context) -> None:
     Nothing was ever installed where the worker never had access: what the state does not know of the
     access entry, nobody has used.
     """
-    if not built(context) >= ACCESS_ADDRESSES:
+    if not built(context) >= context.cloud.access_addresses:
         context.recorder.emit("cluster.absent", "There was no cluster to drain: access was never set up.")
         return
     try:
         cluster = Cluster(context)
-    except AwsError as error:
+    except EngineError as error:
         if error.code != "cluster_missing":
             raise
         context.recorder.emit("cluster.absent", "There was no cluster to drain: it is gone.")

@@ -2,15 +2,14 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from beta9_provisioning.clouds.aws.inventory import Leftover
+from beta9_provisioning.clouds.cloud import Leftover
 from beta9_provisioning.engine.errors import EngineError, Stopped
 from beta9_provisioning.engine.terraform.progress import Progress
 from beta9_provisioning.engine.terraform.terraform import Terraform
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.run.narration import Narrator
-from beta9_provisioning.operations.steps.account import cloud_of
 from beta9_provisioning.operations.steps.overlap import BaseCharts
 
 # How many leftovers an error message names; the event names them all.
@@ -25,13 +24,14 @@ class LeftoversFound(EngineError):
 
 
 def check_access(context: Context) -> None:
-    """Become the customer's role."""
-    cloud_of(context).check_access()
+    """Become who the worker is in the customer's account."""
+    context.cloud.check_supported(context.config)
+    context.account.check_access()
 
 
 def prepare_state(context: Context) -> None:
-    """Make the state bucket if it is absent."""
-    context.backend = cloud_of(context).ensure_state_backend()
+    """Make the place of the state if it is absent."""
+    context.backend = context.account.ensure_state_backend()
 
 
 def synthesize(context: Context) -> None:
@@ -58,8 +58,9 @@ def initialize(context: Context) -> None:
 
 def apply(context: Context) -> None:
     """Create the infrastructure, and the base charts as soon as the cluster stands."""
-    context.base_charts = context.resources.enter_context(BaseCharts(context))
-    terraform, narrator = _terraform(context, "Creating infrastructure", context.base_charts.look)
+    base_charts = context.resources.enter_context(BaseCharts(context))
+    context.finish_base_charts = base_charts.finish
+    terraform, narrator = _terraform(context, "Creating infrastructure", base_charts.look)
     terraform.apply(timeout=context.settings.apply_timeout_minutes * 60)
     context.outputs = narrator.outputs if narrator.outputs is not None else terraform.outputs()
 
@@ -77,9 +78,9 @@ def destroy(context: Context) -> None:
 
 
 def check_nothing_left(context: Context) -> None:
-    """Ask the cloud what still belongs to the environment; AWS may need a while to forget."""
+    """Ask the cloud what still belongs to the environment; it may need a while to forget."""
     deadline = time.monotonic() + context.settings.leftover_grace_seconds
-    while left := cloud_of(context).leftovers():
+    while left := context.account.leftovers():
         if time.monotonic() >= deadline:
             raise _leftovers_found(context, left)
         if context.stop.event.wait(_LEFTOVER_POLL_SECONDS):
@@ -87,7 +88,7 @@ def check_nothing_left(context: Context) -> None:
     context.recorder.emit("inventory.empty", "Found nothing left of the environment.")
 
 
-def _leftovers_found(context: Context, left: list[Leftover]) -> LeftoversFound:
+def _leftovers_found(context: Context, left: Sequence[Leftover]) -> LeftoversFound:
     described = [
         {"kind": one.kind, "id": one.id, "status": one.status, "blocked_by": list(one.blocked_by)}
         for one in left
@@ -103,7 +104,7 @@ def _leftovers_found(context: Context, left: list[Leftover]) -> LeftoversFound:
 
 def purge_state(context: Context) -> None:
     """Remove the state and the working directory: the last things that belong to the environment."""
-    cloud_of(context).purge_state()
+    context.account.purge_state()
     forget(context)
 
 
@@ -124,6 +125,7 @@ def _terraform(
         env=context.child_env,
         stop=context.stop.event,
         on_event=narrator.take,
+        rules=context.cloud.terraform_rules,
         grace=context.settings.lease_seconds / 3,
     )
     return terraform, narrator

@@ -9,10 +9,9 @@ from types import TracebackType
 from typing import Self
 
 from beta9_provisioning.engine.errors import EngineError, Stopped
-from beta9_provisioning.engine.spec import cluster_ready_addresses
 from beta9_provisioning.engine.terraform.progress import Progress
 from beta9_provisioning.operations.run.context import Context
-from beta9_provisioning.operations.steps.charts import Cluster
+from beta9_provisioning.operations.steps.cluster import Cluster
 
 
 class BaseCharts:
@@ -20,7 +19,7 @@ class BaseCharts:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._needed = cluster_ready_addresses(context.config)
+        self._needed = context.cloud.cluster_ready_addresses(context.config)
         self._stop = context.stop.branch()
         self._thread: threading.Thread | None = None
         self._installed = False

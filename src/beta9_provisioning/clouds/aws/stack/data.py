@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from beta9_provisioning.clouds.aws.stack.cluster import Cluster
+from beta9_provisioning.clouds.aws.names import Names
+from beta9_provisioning.clouds.aws.sizes import SIZES
+from beta9_provisioning.clouds.aws.stack.eks import Cluster
 from beta9_provisioning.clouds.aws.stack.network import Network
-from beta9_provisioning.engine import spec
-from beta9_provisioning.engine.spec import Names
+from beta9_provisioning.engine.spec import POSTGRES_VERSION
 from beta9_provisioning.engine.synthesis.bindings import Resource, Stack
 from beta9_provisioning.engine.synthesis.blocks import Ref, one
 from beta9_provisioning.schemas.configuration import ObjectStore, Postgres, Redis
@@ -57,8 +58,8 @@ def add_database(
         "main",
         identifier=names.database,
         engine="postgres",
-        engine_version=spec.POSTGRES_VERSION,
-        instance_class=spec.SIZES[config.size].postgres_class,
+        engine_version=POSTGRES_VERSION,
+        instance_class=SIZES[config.size].postgres_class,
         allocated_storage=config.storage_gb,
         storage_type="gp3",
         storage_encrypted=True,
@@ -115,7 +116,7 @@ def add_redis(stack: Stack, names: Names, config: Redis, network: Network, clust
         description="Redis of Beta9",
         engine="valkey",
         engine_version="7.2",
-        node_type=spec.SIZES[config.size].redis_node_type,
+        node_type=SIZES[config.size].redis_node_type,
         num_cache_clusters=1 + (config.num_replicas if config.ha else 0),
         cluster_mode="disabled",
         automatic_failover_enabled=config.ha,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from beta9_provisioning.engine.spec import Names
+from beta9_provisioning.clouds.aws.names import Names
 from beta9_provisioning.engine.synthesis.bindings import Resource, Stack
 from beta9_provisioning.engine.synthesis.blocks import Ref
 

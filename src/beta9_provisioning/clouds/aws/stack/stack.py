@@ -2,21 +2,27 @@
 
 from constructs import Construct
 
+from beta9_provisioning.clouds.aws.names import names as names_of
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
-from beta9_provisioning.clouds.aws.stack.cluster import add_cluster
+from beta9_provisioning.clouds.aws.sizes import zones
 from beta9_provisioning.clouds.aws.stack.data import add_bucket, add_database, add_redis
+from beta9_provisioning.clouds.aws.stack.eks import add_cluster
 from beta9_provisioning.clouds.aws.stack.network import add_network
-from beta9_provisioning.engine import spec
+from beta9_provisioning.clouds.aws.stack.state import State
+from beta9_provisioning.engine.spec import tags
 from beta9_provisioning.engine.synthesis.bindings import Output, Provider, Stack
 from beta9_provisioning.engine.synthesis.blocks import Ref
 from beta9_provisioning.engine.synthesis.providers import load_schema
+from beta9_provisioning.engine.synthesis.synthesize import Backend
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 
 
-def aws_stack(scope: Construct, id_: str, config: EnvironmentConfig, environment_id: str) -> Stack:
-    """Return the stack of an environment, complete but for its backend."""
+def aws_stack(
+    scope: Construct, id_: str, config: EnvironmentConfig, environment_id: str, backend: Backend
+) -> Stack:
+    """Return the stack of an environment."""
     stack = Stack(scope, id_, load_schema(SCHEMA_FILE))
-    names = spec.names(environment_id)
+    names = names_of(environment_id)
     cloud = config.cloud
     Provider(
         stack,
@@ -25,9 +31,9 @@ def aws_stack(scope: Construct, id_: str, config: EnvironmentConfig, environment
         assume_role=[
             {"role_arn": cloud.role_arn, "external_id": cloud.external_id, "session_name": names.session}
         ],
-        default_tags=[{"tags": spec.tags(config, environment_id)}],
+        default_tags=[{"tags": tags(config, environment_id)}],
     )
-    network = add_network(stack, names, spec.zones(cloud.region))
+    network = add_network(stack, names, zones(cloud.region))
     cluster = add_cluster(stack, names, config, network)
     database = add_database(stack, names, config.data.postgres, network, cluster)
     redis = add_redis(stack, names, config.data.redis, network, cluster)
@@ -49,4 +55,5 @@ def aws_stack(scope: Construct, id_: str, config: EnvironmentConfig, environment
     }
     for name, value in outputs.items():
         Output(stack, name, value)
+    State(stack, **backend.arguments)
     return stack

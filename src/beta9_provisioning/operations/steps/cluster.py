@@ -6,26 +6,26 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-from beta9_provisioning.engine.beta9.releases import BETA9_NAMESPACE, Release, base_releases
+from beta9_provisioning.engine.beta9.releases import BETA9_NAMESPACE, base_releases
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.helm.helm import Helm
+from beta9_provisioning.engine.helm.release import Release
 from beta9_provisioning.engine.kubernetes.kubernetes import Kubernetes
-from beta9_provisioning.engine.spec import SIZES, names
 from beta9_provisioning.operations.run.context import Context
-from beta9_provisioning.operations.steps.account import cloud_of
 
 
 class Cluster:
-    """Reaches the cluster as the customer's role; every call gets a new token. Use it in a `with` statement.
+    """Reaches the cluster as who the worker is there, with a new token for every call.
+
+    Use it in a `with` statement.
 
     Raises:
-        AwsError: `cluster_missing` or `cluster_not_ready`, when it is made.
+        EngineError: `cluster_missing` or `cluster_not_ready`, when it is made.
     """
 
     def __init__(self, context: Context, stop: threading.Event | None = None) -> None:
         self._context = context
-        self._nodes = SIZES[context.config.cluster.profile].nodes.desired
-        self.access = cloud_of(context).cluster_access(names(context.claim.environment_id).cluster)
+        self.access = context.account.cluster_access()
         directory = context.workdir / "cluster"
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         stop = stop or context.stop.event
@@ -53,13 +53,21 @@ class Cluster:
 
     def wait_for_nodes(self) -> None:
         """Wait until as many nodes are ready as the profile wants."""
-        ready = self.kubernetes.wait_nodes_ready(self._nodes, timeout=self._timeout)
-        self._context.recorder.emit("cluster.nodes_ready", f"{len(ready)} nodes became ready.", nodes=ready)
+        context = self._context
+        ready = self.kubernetes.wait_nodes_ready(
+            context.cloud.node_count(context.config),
+            timeout=self._timeout,
+            remedy=context.cloud.nodes_remedy,
+        )
+        context.recorder.emit("cluster.nodes_ready", f"{len(ready)} nodes became ready.", nodes=ready)
 
     def install_base(self) -> None:
         """Install the base charts side by side: none of them needs another."""
+        context = self._context
         releases = base_releases(
-            self._context.config, ingress_controller=self._context.settings.ingress_controller
+            context.config,
+            context.cloud.platform(context.config),
+            ingress_controller=context.settings.ingress_controller,
         )
         with ThreadPoolExecutor(max_workers=len(releases), thread_name_prefix="helm") as pool:
             for future in [pool.submit(self.install, release) for release in releases]:

@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from beta9_provisioning.clouds.aws.names import Names
+from beta9_provisioning.clouds.aws.sizes import KUBERNETES_VERSION, SIZES
 from beta9_provisioning.clouds.aws.stack.network import Network
-from beta9_provisioning.engine import spec
-from beta9_provisioning.engine.spec import Names
 from beta9_provisioning.engine.synthesis.bindings import Resource, Stack
 from beta9_provisioning.engine.synthesis.blocks import Ref
 from beta9_provisioning.schemas import configuration as schema
@@ -107,7 +107,7 @@ def _control_plane(stack: Stack, names: Names, iam: _Iam, network: Network) -> R
         "aws_eks_cluster",
         "main",
         name=names.cluster,
-        version=spec.KUBERNETES_VERSION,
+        version=KUBERNETES_VERSION,
         role_arn=role.ref("arn"),
         # The add-ons below replace those that EKS would install by itself, unknown to Terraform.
         bootstrap_self_managed_addons=False,
@@ -154,7 +154,7 @@ def _node_group(
     network: Network,
     cni: Resource,
 ) -> Resource:
-    size = spec.SIZES[config.profile].nodes
+    size = SIZES[config.profile].nodes
     role, attachments = iam.role(
         "node",
         names.node_role,

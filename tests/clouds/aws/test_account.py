@@ -1,4 +1,4 @@
-"""The customer's cloud as the worker uses it, and one environment from nothing to nothing."""
+"""The customer's account as the worker uses it, and one environment from nothing to nothing."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.configs import config
 
-from beta9_provisioning.clouds.aws.account import AwsCloud, AwsTarget
+from beta9_provisioning.clouds.aws.account import AwsAccount, AwsTarget
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
 from beta9_provisioning.clouds.aws.session import AwsError
+from beta9_provisioning.clouds.aws.sizes import SIZES
+from beta9_provisioning.clouds.aws.terraform_rules import RULES
+from beta9_provisioning.clouds.synthesis import synthesize
 from beta9_provisioning.engine.kubernetes.kubernetes import Kubernetes
-from beta9_provisioning.engine.spec import SIZES, names
-from beta9_provisioning.engine.synthesis.synthesize import Backend, synthesize
+from beta9_provisioning.engine.synthesis.synthesize import Backend
 from beta9_provisioning.engine.terraform.terraform import Terraform
 from beta9_simulator.cloud.clusters import StoreClusters
 from beta9_simulator.cloud.mirror import cli_config, install_mirror
@@ -45,8 +47,8 @@ PLANNED = {
 }
 
 
-def cloud(customer: Customer, **changes: str | None) -> AwsCloud:
-    return AwsCloud(replace(customer.target, **changes))  # type: ignore[arg-type]
+def cloud(customer: Customer, **changes: str | None) -> AwsAccount:
+    return AwsAccount(replace(customer.target, **changes))  # type: ignore[arg-type]
 
 
 def test_access(customer: Customer) -> None:
@@ -77,16 +79,20 @@ def test_nothing_is_asked_before_the_first_call(customer: Customer, monkeypatch:
 
 def test_the_backend_says_where_the_state_is(customer: Customer) -> None:
     assert cloud(customer).ensure_state_backend() == Backend(
-        bucket=f"beta9-tfstate-{customer.seeded.account}-us-east-1",
-        key="environments/env_0123456789abcdef/terraform.tfstate",
-        region="us-east-1",
-        role_arn=customer.seeded.role_arn,
-        external_id=customer.seeded.external_id,
-        path_style=True,
+        "s3",
+        {
+            "bucket": f"beta9-tfstate-{customer.seeded.account}-us-east-1",
+            "key": "environments/env_0123456789abcdef/terraform.tfstate",
+            "region": "us-east-1",
+            "role_arn": customer.seeded.role_arn,
+            "external_id": customer.seeded.external_id,
+            "session_name": "beta9-provisioning-env_0123456789abcdef",
+            "path_style": True,
+        },
     )
 
 
-def secret_answer(own: AwsCloud, text: str) -> None:
+def secret_answer(own: AwsAccount, text: str) -> None:
     client = own._session.client("secretsmanager")
     client.meta.events.register(
         f"before-call.{client.meta.service_model.service_id.hyphenize()}.GetSecretValue",
@@ -99,7 +105,7 @@ def test_a_secret_of_another_form_is_not_quoted(customer: Customer, text: str) -
     own = cloud(customer)
     secret_answer(own, text)
     with pytest.raises(AwsError) as caught:
-        own.database_credentials("arn:of:secret")
+        own.database_credentials({"database_secret_arn": "arn:of:secret"})
     assert caught.value.code == "secret_unreadable"
     assert caught.value.__cause__ is None
     assert "pw-1" not in caught.value.message + caught.value.detail + caught.value.remedy
@@ -131,6 +137,7 @@ def terraform_in(directory: Path, customer: Customer, tmp_path: Path) -> Terrafo
         },
         stop=threading.Event(),
         on_event=lambda _event: None,
+        rules=RULES,
     )
 
 
@@ -138,7 +145,7 @@ def terraform_in(directory: Path, customer: Customer, tmp_path: Path) -> Terrafo
 def test_an_environment_comes_and_goes(customer: Customer, tmp_path: Path) -> None:
     """State bucket, Terraform, cluster, database secret, inventory; and then nothing is left."""
     target: AwsTarget = customer.target
-    own = AwsCloud(target)
+    own = AwsAccount(target)
     backend = own.ensure_state_backend()
     wanted = config(
         cloud={
@@ -156,21 +163,21 @@ def test_an_environment_comes_and_goes(customer: Customer, tmp_path: Path) -> No
     outputs = terraform.outputs()
 
     assert {item.kind for item in own.leftovers()} >= PLANNED
-    user, password = own.database_credentials(str(outputs["database_secret_arn"]))
+    user, password = own.database_credentials(outputs)
     assert user == outputs["database_username"]
     assert len(password) > 8
 
-    access = own.cluster_access(names(target.environment_id).cluster)
+    access = own.cluster_access()
     assert access.endpoint == outputs["cluster_endpoint"]
     expected = SIZES[wanted.cluster.profile].nodes.desired
     with closing(Kubernetes(access, threading.Event())) as kubernetes:
         assert len(kubernetes.wait_nodes_ready(expected, timeout=30)) == expected
 
     s3: S3Client = own._session.client("s3")
-    state = s3.get_object(Bucket=backend.bucket, Key=backend.key)["Body"].read()
+    state = s3.get_object(Bucket=backend.arguments["bucket"], Key=backend.arguments["key"])["Body"].read()
     assert json.loads(state)["resources"]
 
     terraform.destroy(timeout=120)
     assert own.leftovers() == []
     own.purge_state()
-    assert backend.bucket not in [bucket.get("Name") for bucket in s3.list_buckets()["Buckets"]]
+    assert backend.arguments["bucket"] not in [bucket.get("Name") for bucket in s3.list_buckets()["Buckets"]]
