@@ -92,7 +92,7 @@ class Aws:
         self, scope: Construct, id_: str, config: EnvironmentConfig, environment_id: str, backend: Backend
     ) -> Stack:
         """Return the Terraform stack of an environment, with its state in S3."""
-        from beta9_provisioning.clouds.aws.stack.stack import aws_stack  # noqa: PLC0415  starts Node.js
+        from beta9_provisioning.clouds.aws.stack.root import aws_stack  # noqa: PLC0415  starts Node.js
 
         return aws_stack(scope, id_, config, environment_id, backend)
 

@@ -17,7 +17,7 @@ _PATH_STEP = re.compile(r"(?P<name>[a-z0-9_]+)(?:\[(?P<index>\d+|\*)\])?")
 
 @dataclass(frozen=True)
 class Ref:
-    """A reference to an attribute of another block, such as `aws_vpc.main.id`, and its type in Terraform."""
+    """A reference to an attribute of another block, such as `terraform_data.one.id`, and its type."""
 
     expression: str
     type: AttributeType
@@ -90,7 +90,7 @@ def render_block(place: Place, block: Block, values: Mapping[str, Value]) -> dic
 
 
 def type_at(place: Place, block: Block, path: str) -> AttributeType:
-    """Return the type of what is at a path: `id`, `vpc_config[0].vpc_id`, `master_user_secret[*].secret_arn`.
+    """Return the type of what is at a path: `id`, `network[0].id`, `secret[*].name`.
 
     One of several nested blocks is chosen by its index. The items of a list that the provider makes are taken
     all together, because it may be empty: after a failed create, a plain index would break even the destroy.

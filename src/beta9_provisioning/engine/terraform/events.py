@@ -28,7 +28,7 @@ class TerraformEvent:
         level: `info`, `warn`, `error`; `info` where Terraform gave none.
         message: Terraform's sentence for a reader.
         at: Terraform's own time in RFC 3339; empty if it gave none.
-        address: of the resource concerned, such as `aws_vpc.main`, if there is one.
+        address: of the resource concerned, such as `terraform_data.one`, if there is one.
         action: `create`, `update`, `delete`, `replace`, `read`, `noop` and so on, if there is one.
         data: the whole document, with secrets hidden.
     """

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 from tests.client import fake_api
 
-from beta9_provisioning.cli.progress import Tracker
+from beta9_provisioning.cli.tracker import Tracker
 from beta9_provisioning.cli.watch import LiveProgress, PlainProgress, progress_on
 from beta9_provisioning.schemas.environment import Environment, Event
 

@@ -11,11 +11,11 @@ from beta9_provisioning.engine.synthesis.providers import load_schema
 from beta9_provisioning.engine.synthesis.synthesize import TARGET_VERSIONS, set_up_jsii
 
 if TYPE_CHECKING:
-    from beta9_provisioning.clouds.aws.stack.state import State
+    from beta9_provisioning.clouds.aws.stack.backend import State
     from beta9_provisioning.engine.synthesis import bindings
 else:
     set_up_jsii()
-    from beta9_provisioning.clouds.aws.stack.state import State
+    from beta9_provisioning.clouds.aws.stack.backend import State
     from beta9_provisioning.engine.synthesis import bindings
 
 from cdktn import App

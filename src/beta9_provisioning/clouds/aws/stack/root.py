@@ -5,10 +5,10 @@ from constructs import Construct
 from beta9_provisioning.clouds.aws.names import names as names_of
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
 from beta9_provisioning.clouds.aws.sizes import zones
+from beta9_provisioning.clouds.aws.stack.backend import State
 from beta9_provisioning.clouds.aws.stack.data import add_bucket, add_database, add_redis
 from beta9_provisioning.clouds.aws.stack.eks import add_cluster
 from beta9_provisioning.clouds.aws.stack.network import add_network
-from beta9_provisioning.clouds.aws.stack.state import State
 from beta9_provisioning.engine.spec import tags
 from beta9_provisioning.engine.synthesis.bindings import Output, Provider, Stack
 from beta9_provisioning.engine.synthesis.blocks import Ref
