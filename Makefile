@@ -76,4 +76,4 @@ lock: $(STAMP) ## Compile the requirements*.txt files anew.
 clean: ## Stop what runs and remove all that was generated, .venv and .tools included.
 	@if [ -x $(CLI) ]; then $(CLI) local down; $(CLI) local dev-down --purge; fi
 	rm -rf $(VENV) .tools .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/results
-	find src tests api models scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src simulator tests api models scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
