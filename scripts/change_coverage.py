@@ -31,7 +31,9 @@ if os.path.exists("/proc/{pid}"):
     coverage.process_startup()
     for name in {variables}: del os.environ[name]
 """
-LIMITS = "Not measured: `python -S` (engine/processes/launcher.py as a program), and processes ended by SIGKILL."
+LIMITS = (
+    "Not measured: `python -S` (engine/processes/launcher.py as a program), and processes ended by SIGKILL."
+)
 
 
 def git(*arguments: str, **variables: str) -> str:

@@ -139,8 +139,9 @@ class Cloud(Protocol):
     def user_credential(
         self, *, cluster: str, region: str, principal: str, external_id: str | None
     ) -> dict[str, object]:
-        """Return the ExecCredential with which kubectl reaches a cluster, as `principal` and by the
-        credentials of whoever runs this.
+        """Return the ExecCredential with which kubectl reaches a cluster as `principal`.
+
+        The credentials of whoever runs this must be allowed to become the principal.
 
         Raises:
             EngineError: there are no credentials, or the cloud refused them.

@@ -4,10 +4,11 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import update
-from tests.operations.rows import events, make_environment, operation, status, take
+from tests.operations.rows import CONFIG, events, make_environment, operation, status, take
 
 from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.errors import EngineError, Stopped
@@ -174,16 +175,24 @@ def test_what_a_step_opened_is_closed_before_the_end_is_told(fixture: Fixture) -
     assert order == ["applying"]
 
 
-def test_a_stored_configuration_of_another_version_is_a_typed_failure(
-    sessions: Sessions, tmp_path: Path
+GCP = {"provider": "gcp", "region": "europe-west1", "service_account": "a@b.example"}
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [({"name": "x"}, "beta9"), ({**CONFIG, "cloud": GCP}, "cloud.provider gcp is not supported")],
+    ids=["of another version", "in a cloud of another version"],
+)
+def test_a_stored_configuration_that_cannot_be_run_is_a_typed_failure(
+    sessions: Sessions, tmp_path: Path, config: dict[str, Any], named: str
 ) -> None:
-    made = make_environment(sessions, {"name": "x"})
+    made = make_environment(sessions, config)
     claim = take(sessions, made.operation_id)
     runner = Runner(sessions, Settings(workdir_base=tmp_path), new_synthesizer(), workflow_of)
     assert runner.run(claim, Stop()) is S.FAILED
     row = operation(sessions, made.operation_id)
     assert row.reason == Reason.CONFIGURATION
-    assert "beta9" in str(row.error)
+    assert named in str(row.error)
 
 
 def test_progress_is_kept_while_running_and_gone_at_the_end(fixture: Fixture) -> None:

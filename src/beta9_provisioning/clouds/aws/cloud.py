@@ -151,7 +151,7 @@ class Aws:
         return exec_credential(sign_token(session, cluster))
 
     def preload(self) -> None:
-        """Read botocore's descriptions of the services that are asked."""
-        from beta9_provisioning.clouds.aws.service_models import preload  # noqa: PLC0415  loads the SDK
+        """Load the SDK, and its descriptions of the services that are asked."""
+        from beta9_provisioning.clouds.aws import account, service_models  # noqa: F401, PLC0415
 
-        preload()
+        service_models.preload()

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from beta9_provisioning.clouds.registry import cloud_of
-from beta9_provisioning.engine.errors import EngineError, NotSupported, Stopped
+from beta9_provisioning.engine.errors import EngineError, Stopped
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import OperationStatus, Reason
@@ -105,11 +105,11 @@ class Runner:
             ) from error
         try:
             cloud = cloud_of(config)
-        except NotSupported as error:
-            raise _StepFailed(
-                Failure(Reason.CONFIGURATION, error.code, error.message, error.detail, error.remedy)
-            ) from error
-        account = cloud.open_account(config, claim.environment_id, settings=self._settings, stop=stop.event)
+            account = cloud.open_account(
+                config, claim.environment_id, settings=self._settings, stop=stop.event
+            )
+        except EngineError as error:
+            raise _StepFailed(_told(Reason.CONFIGURATION, error)) from error
         return Context(
             claim,
             config,
@@ -202,6 +202,10 @@ def _run_unless_stopped(step: Step, context: Context) -> None:
     step.run(context)
 
 
+def _told(reason: Reason, error: EngineError) -> Failure:
+    return Failure(reason, error.code, error.message, error.detail, error.remedy)
+
+
 def _failure(step: Step, error: Exception, stop: Stop) -> Failure:
     """Return what to tell about a step that raised."""
     if isinstance(error, EngineError):
@@ -211,7 +215,7 @@ def _failure(step: Step, error: Exception, stop: Stop) -> Failure:
         if stop.reason is not None:
             return replace(_STOPPED[stop.reason], detail=error.detail)
         reason = Reason.TIMEOUT if error.code == "timeout" else step.reason
-        return Failure(reason, error.code, error.message, error.detail, error.remedy)
+        return _told(reason, error)
     log.error("step_crashed", step=step.name, exc_info=error)
     return Failure(
         Reason.INTERNAL,
