@@ -13,8 +13,9 @@ from beta9_provisioning.api.streams import Streams, StreamTimes
 from beta9_provisioning.api.telemetry import Telemetry
 from beta9_provisioning.kit.database import connect, sessions
 from beta9_provisioning.kit.queue import Queue
-from beta9_provisioning.kit.version import version
 from beta9_provisioning.settings import Settings
+
+_API_VERSION = "1"
 
 
 def create_app(settings: Settings, *, stream_times: StreamTimes | None = None) -> FastAPI:
@@ -45,7 +46,7 @@ def create_app(settings: Settings, *, stream_times: StreamTimes | None = None) -
 
     app = FastAPI(
         title="Beta9 Provisioning",
-        version=version(),
+        version=_API_VERSION,
         summary="Creates and destroys complete Beta9 environments in your cloud accounts.",
         lifespan=lifespan,
         redirect_slashes=False,

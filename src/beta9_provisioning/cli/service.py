@@ -64,9 +64,9 @@ def token(
 
 def version(output: OutputOption = Output.TABLE) -> None:
     """Print the version of this program."""
-    from beta9_provisioning.kit import version as product  # noqa: PLC0415
+    from importlib.metadata import version as installed_version  # noqa: PLC0415
 
-    number = product.version()
+    number = installed_version("beta9-provisioning")
     if output is Output.JSON:
         write_json({"version": number})
     else:
