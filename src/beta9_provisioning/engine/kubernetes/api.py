@@ -211,7 +211,7 @@ def _is_untrusted(error: BaseException) -> bool:
 
 def _failed(doing: str, answer: Answer, confidential: bool) -> ClusterError:
     words = f"HTTP {answer.status} {answer.reason}" if confidential and answer.status else answer.words
-    detail = f"{doing}: {mask_text(words)[:_LONGEST_DETAIL]}"
+    detail = f"{doing}: {mask_text(words, _LONGEST_DETAIL)}"
     if answer.refused:
         return ClusterError(
             "The cluster did not accept the role's token.",

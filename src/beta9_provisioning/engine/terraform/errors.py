@@ -159,7 +159,7 @@ def diagnostic_in_text(text: str) -> Diagnostic | None:
     if start is None:
         return None
     detail = "\n".join(lines[start + 1 :]).strip()
-    return Diagnostic(lines[start].removeprefix("Error: "), mask_text(detail))
+    return Diagnostic(mask_text(lines[start].removeprefix("Error: ")), mask_text(detail))
 
 
 def failure(
@@ -180,7 +180,7 @@ def failure(
         return TerraformFailed(
             f"terraform {command} ended with exit code {returncode} and gave no reason.",
             code="terraform_failed",
-            detail=mask_text(text),
+            detail=text,
             remedy="Read the end of Terraform's output.",
         )
     found_rule, cause = _classify(errors, cloud_rules)

@@ -52,7 +52,7 @@ def parse(line: str) -> TerraformEvent | None:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        return TerraformEvent(TEXT, "info", mask_text(line[:TEXT_CHARACTERS]), "", None, None, {})
+        return TerraformEvent(TEXT, "info", mask_text(line, TEXT_CHARACTERS), "", None, None, {})
     data = _without_secrets(document)
     subject = _first_object(data, "hook", "change", "diagnostic")
     resource = _first_object(subject, "resource")
