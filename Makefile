@@ -4,6 +4,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
 PORT_OFFSET ?= 0
+BASE ?= $(shell git rev-parse --quiet --verify origin/main >/dev/null 2>&1 && echo origin/main || echo HEAD~1)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url -
 # Terraform, Helm and kubectl that the set-up fetched; a Terraform of the user comes first.
 export PATH := $(PATH):$(CURDIR)/.tools/bin
 
-.PHONY: help setup demo test lint up down bench run-api run-worker db-init dev-up dev-down lock clean
+.PHONY: help setup demo test lint coverage up down bench run-api run-worker db-init dev-up dev-down lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +38,9 @@ lint: $(STAMP) ## Check style, types and imports.
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+coverage: $(STAMP) ## Run all tests or TESTS; tell which lines changed since BASE (origin/main, else HEAD~1) they ran.
+	@$(BIN)/python scripts/change_coverage.py "$(BASE)" $(TESTS)
 
 up: $(STAMP) ## Start the local stack at http://localhost:8000 (PORT_OFFSET=100 makes it 8100).
 	@$(CLI) local up --detach --port-offset $(PORT_OFFSET) $(SPEED)
@@ -72,4 +76,4 @@ lock: $(STAMP) ## Compile the requirements*.txt files anew.
 clean: ## Stop what runs and remove all that was generated, .venv and .tools included.
 	@if [ -x $(CLI) ]; then $(CLI) local down; $(CLI) local dev-down --purge; fi
 	rm -rf $(VENV) .tools .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/results
-	find src tests api models scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src simulator tests api models scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -97,7 +97,7 @@ def _api() -> Iterator[str]:
     """Run PostgreSQL, Valkey and one API process; give its URL."""
     with scratch() as directory, embedded_postgres(DURABLE) as database_url, embedded_valkey() as redis_url:
         settings = {**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url, "API_HOST": HOST}
-        migrate = [sys.executable, "-m", "beta9_provisioning.operations.migrate"]
+        migrate = [sys.executable, "-m", "beta9_provisioning.operations.records.migrate"]
         run(migrate, cwd=directory, env=settings)
         log = Path(directory, "api.log")
         child, port = start_on_port(

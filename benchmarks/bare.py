@@ -15,30 +15,26 @@ from typing import Any
 
 from benchmarks.processes import run
 from benchmarks.stacks import ROOT
-from beta9_provisioning.engine.aws.cloud import AwsCloud, AwsTarget
-from beta9_provisioning.engine.aws.cluster_access import ClusterAccess, sign_token
-from beta9_provisioning.engine.aws.session import AwsSession
-from beta9_provisioning.engine.generated_secrets import SECRET_NAME, GeneratedSecrets
-from beta9_provisioning.engine.helm import Helm
-from beta9_provisioning.engine.kubernetes import Kubernetes
-from beta9_provisioning.engine.releases import (
-    ADMIN_SECRET,
-    BETA9_NAMESPACE,
-    Release,
-    base_releases,
-    beta9_release,
-)
-from beta9_provisioning.engine.spec import names
-from beta9_provisioning.engine.synthesizer import Synthesizer
-from beta9_provisioning.engine.terraform import Terraform
-from beta9_provisioning.local import environment
-from beta9_provisioning.local import stack as local_stack
-from beta9_provisioning.local.simulator import Simulator
+from beta9_provisioning.clouds.aws.account import AwsAccount, AwsTarget
+from beta9_provisioning.clouds.aws.cluster_access import sign_token
+from beta9_provisioning.clouds.aws.names import names
+from beta9_provisioning.clouds.aws.session import AwsSession
+from beta9_provisioning.clouds.registry import cloud_of
+from beta9_provisioning.clouds.synthesis import new_synthesizer
+from beta9_provisioning.engine.beta9.database_user import ADMIN_SECRET
+from beta9_provisioning.engine.beta9.generated_secrets import SECRET_NAME, GeneratedSecrets
+from beta9_provisioning.engine.beta9.releases import BETA9_NAMESPACE, base_releases, beta9_release
+from beta9_provisioning.engine.helm.helm import Helm
+from beta9_provisioning.engine.helm.release import Release
+from beta9_provisioning.engine.kubernetes.access import ClusterAccess
+from beta9_provisioning.engine.kubernetes.kubernetes import Kubernetes
+from beta9_provisioning.engine.terraform.terraform import Terraform
+from beta9_provisioning.local import variables
 from beta9_provisioning.local.tools import ensure_tools, find_terraform
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
+from beta9_simulator.handle import Simulator
 
 _SCRIPT = Path(__file__).with_name("bare.sh")
-_CHARTS = Path(local_stack.__file__).with_name("charts")
 _DESTROY_SECONDS = 300.0
 
 
@@ -75,14 +71,15 @@ class Bare:
         self._id = environment_id
         self._config = config
         self._directory = directory
+        self._charts = simulator.charts
         self._stop = threading.Event()
         self._outputs = rehearsal.outputs_of(environment_id)
         tools = ensure_tools(ROOT)
         search_path = os.pathsep.join([os.environ["PATH"], str(tools.helm.parent)])
-        self._programs = environment.Programs(find_terraform(search_path), tools.helm, tools.kubectl)
+        self._programs = variables.Programs(find_terraform(search_path), tools.helm, tools.kubectl)
         self._env = {
-            **environment.base(self._programs),
-            **environment.cloud(simulator),
+            **variables.base(self._programs),
+            **variables.cloud(simulator),
             "TF_CLI_CONFIG_FILE": simulator.terraform_cli_config,
             "CHECKPOINT_DISABLE": "1",
         }
@@ -91,7 +88,7 @@ class Bare:
         target = AwsTarget(
             environment_id, cloud.account_id or "", cloud.region, role, external_id, s3_path_style=True
         )
-        self._cloud = AwsCloud(target, self._stop)
+        self._cloud = AwsAccount(target, self._stop)
         session = AwsSession(
             region=cloud.region, role_arn=role, external_id=external_id, session_name="benchmark"
         )
@@ -106,14 +103,16 @@ class Bare:
     @property
     def _releases(self) -> tuple[Release, ...]:
         generated = GeneratedSecrets.generate()
-        return (*base_releases(self._config), beta9_release(self._config, self._outputs, generated))
+        platform = cloud_of(self._config).platform(self._config)
+        beta9 = beta9_release(self._config, platform, self._outputs, generated)
+        return (*base_releases(self._config, platform), beta9)
 
     def prepare(self) -> None:
         """Make the state bucket, the stack, the values and the kubeconfig."""
         inputs = self._directory / "inputs"
         inputs.mkdir(parents=True)
         backend = self._cloud.ensure_state_backend()
-        with Synthesizer() as synthesizer:
+        with new_synthesizer() as synthesizer:
             self._stack = synthesizer.synthesize(
                 self._config, self._id, backend, self._directory / "cdktf.out", self._stop
             )
@@ -140,7 +139,7 @@ class Bare:
             "KUBECONFIG": str(self._directory / "kubeconfig"),
             "HOME": str(self._directory),
         }
-        arguments = [self._stack, _CHARTS, self._directory / "inputs", marks]
+        arguments = [self._stack, self._charts, self._directory / "inputs", marks]
         run(["bash", str(_SCRIPT), *map(str, arguments)], cwd=self._directory, env=env)
         times = [(line.split()[0], float(line.split()[1])) for line in marks.read_text().splitlines()]
         pairs = itertools.pairwise(times)
@@ -154,7 +153,7 @@ class Bare:
             kubeconfig=self._access.kubeconfig,
             env=self._env,
             stop=self._stop,
-            chart_source=str(_CHARTS),
+            chart_source=self._charts,
         )
         for release in reversed(self._releases):
             helm.uninstall(release.name, release.namespace)

@@ -13,7 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from beta9_provisioning.engine.synthesis import Backend, synthesize
+from beta9_provisioning.clouds.synthesis import synthesize
+from beta9_provisioning.engine.synthesis.synthesize import Backend
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 
 ENVIRONMENT_ID = "env_b0b1b2b3b4b5b6b7"
@@ -21,8 +22,10 @@ ENVIRONMENT_ID = "env_b0b1b2b3b4b5b6b7"
 
 def backend(config: EnvironmentConfig) -> Backend:
     """Return a backend for a synthesis whose result is not applied."""
-    role = config.cloud.role_arn or ""
-    return Backend("bucket", "key", config.cloud.region, role, config.cloud.external_id, path_style=True)
+    cloud = config.cloud
+    place = {"bucket": "bucket", "key": "key", "region": cloud.region, "path_style": True}
+    role = {"role_arn": cloud.role_arn, "external_id": cloud.external_id, "session_name": "benchmark"}
+    return Backend("s3", place | role)
 
 
 def main() -> None:

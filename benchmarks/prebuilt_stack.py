@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from beta9_provisioning.engine.synthesis import TARGET_VERSIONS, set_up_jsii
+from beta9_provisioning.engine.synthesis.synthesize import TARGET_VERSIONS, set_up_jsii
 
 _META = ("depends_on",)
 

@@ -17,11 +17,11 @@ from ruamel.yaml import YAML
 from benchmarks.processes import BenchmarkFailed
 from beta9_provisioning.client.client import Client
 from beta9_provisioning.lifecycle import FINAL, OperationStatus
-from beta9_provisioning.local import environment
-from beta9_provisioning.local.simulator import Simulator
+from beta9_provisioning.local import variables
 from beta9_provisioning.local.stack import Stack
 from beta9_provisioning.schemas.environment import Environment
 from beta9_provisioning.settings import Settings
+from beta9_simulator.handle import Simulator
 
 ROOT = Path(__file__).resolve().parents[1]
 _POLL_SECONDS = 0.25
@@ -70,7 +70,7 @@ def running_stack(time_scale: float) -> Iterator[Running]:
         state = stack.up(api_port=0, time_scale=time_scale)
         try:
             simulator = stack.simulator()
-            os.environ.update(environment.cloud(simulator))
+            os.environ.update(variables.cloud(simulator))
             with Client(state.api_url, timeout=60) as client:
                 yield Running(client, simulator, directory)
         finally:

@@ -22,8 +22,9 @@ from benchmarks.engine_stack import ENVIRONMENT_ID, backend
 from benchmarks.figures import Figure, Row
 from benchmarks.processes import SAMPLE_SECONDS, BenchmarkFailed, Finished, PeakMemory, run
 from benchmarks.stacks import ROOT, example, scratch
-from beta9_provisioning.engine.providers import Block, load_schema
-from beta9_provisioning.engine.synthesizer import Synthesizer
+from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
+from beta9_provisioning.clouds.synthesis import new_synthesizer
+from beta9_provisioning.engine.synthesis.providers import Block, load_schema
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 
 _BINDINGS = ROOT / ".tools" / "bench"
@@ -69,7 +70,7 @@ class _Synthesis:
         self._config = directory / "config.json"
         self._config.write_text(json.dumps(example()))
         config = EnvironmentConfig.model_validate(example())
-        with Synthesizer() as synthesizer:
+        with new_synthesizer() as synthesizer:
             written = synthesizer.synthesize(
                 config, ENVIRONMENT_ID, backend(config), directory / "worker", threading.Event()
             )
@@ -144,7 +145,7 @@ def _install(report: Callable[[str], None]) -> bool:
 
 def for_bindings(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the document's parts as the constructors of the prebuilt classes want them."""
-    schema = load_schema("aws")
+    schema = load_schema(SCHEMA_FILE)
     (provider,) = document["provider"]["aws"]
     return {
         "provider": _arguments(provider, schema.provider),

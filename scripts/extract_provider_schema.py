@@ -2,7 +2,7 @@
 
     pip download --no-deps cdktn-provider-aws==25.8.1
     python scripts/extract_provider_schema.py cdktn_provider_aws-25.8.1-py3-none-any.whl \
-        src/beta9_provisioning/engine/providers/aws.json
+        src/beta9_provisioning/clouds/aws/provider.json
 
 The wheel carries a jsii tarball whose ``lib/<type>/index.js`` was generated from the provider's schema.
 What the schema said is read back from it: names, types, nesting, and who sets an attribute

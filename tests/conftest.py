@@ -16,7 +16,7 @@ from tests.support.servers import Addresses, Servers, create_database, drop_data
 
 from beta9_provisioning.kit.database import Sessions, connect, sessions
 from beta9_provisioning.kit.queue import NAMESPACE, Queue
-from beta9_provisioning.operations.model import Base
+from beta9_provisioning.operations.records.model import Base
 from beta9_provisioning.settings import Settings
 
 # Through the standard library's logging, which pytest captures and shows with a test that failed.

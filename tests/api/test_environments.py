@@ -14,7 +14,7 @@ from beta9_provisioning.api.bodies import MAX_BODY
 from beta9_provisioning.environments import ids
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import OperationStatus
-from beta9_provisioning.operations.model import EnvironmentRow
+from beta9_provisioning.operations.records.model import EnvironmentRow
 from beta9_provisioning.schemas.environment import Environment, Problem
 
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ from beta9_provisioning.kit.database import Sessions, connect
 from beta9_provisioning.kit.queue import BACKLOG_KEY
 from beta9_provisioning.lifecycle import EnvironmentStatus, OperationStatus
 from beta9_provisioning.local.ports import free_port
-from beta9_provisioning.operations.migrate import init_db
+from beta9_provisioning.operations.records.migrate import init_db
 from beta9_provisioning.schemas.configuration import json_schema
 from beta9_provisioning.settings import Settings
 

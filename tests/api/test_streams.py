@@ -15,8 +15,8 @@ from beta9_provisioning.api.app import create_app
 from beta9_provisioning.api.streams import StreamTimes
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import OperationStatus
-from beta9_provisioning.operations import store
-from beta9_provisioning.operations.journal import NewEvent
+from beta9_provisioning.operations.records import store
+from beta9_provisioning.operations.records.journal import NewEvent
 from beta9_provisioning.schemas.environment import Environment, Event
 from beta9_provisioning.settings import Settings
 

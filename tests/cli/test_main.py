@@ -77,7 +77,7 @@ def test_help_needs_no_heavy_imports() -> None:
 
 @pytest.mark.parametrize(
     ("command", "module"),
-    [(["api"], "api"), (["worker"], "worker"), (["db", "init"], "operations.migrate")],
+    [(["api"], "api"), (["worker"], "worker"), (["db", "init"], "operations.records.migrate")],
 )
 def test_service_commands_become_the_service(
     monkeypatch: pytest.MonkeyPatch, command: list[str], module: str

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from tests.support.clusters import ROOT, Kube, StaticDirectory
 
-from beta9_provisioning.engine.aws.cluster_access import ClusterAccess, Token
-from beta9_provisioning.engine.helm import Helm
-from beta9_provisioning.engine.kubernetes import Kubernetes
-from beta9_provisioning.local import charts
-from beta9_provisioning.local.cluster import serve
+from beta9_provisioning.engine.helm.helm import Helm
+from beta9_provisioning.engine.kubernetes.access import ClusterAccess, Token
+from beta9_provisioning.engine.kubernetes.kubernetes import Kubernetes
 from beta9_provisioning.local.tools import ensure_tools
+from beta9_simulator import charts
+from beta9_simulator.cluster import serve
 
 CHARTS = Path(charts.__path__[0])
 

@@ -18,9 +18,9 @@ from beta9_provisioning.environments.errors import (
 )
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import EnvironmentStatus, Kind, OperationStatus, Reason
-from beta9_provisioning.operations import store
-from beta9_provisioning.operations.model import EnvironmentRow, OperationRow
-from beta9_provisioning.operations.store import Failure
+from beta9_provisioning.operations.records import store
+from beta9_provisioning.operations.records.model import EnvironmentRow, OperationRow
+from beta9_provisioning.operations.records.store import Failure
 from beta9_provisioning.settings import Settings
 
 S = OperationStatus

@@ -10,10 +10,10 @@ from beta9_provisioning.environments import queries
 from beta9_provisioning.environments.errors import BadCursor, NoCluster, NotFound
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import EnvironmentStatus, OperationStatus, Reason
-from beta9_provisioning.operations import store
-from beta9_provisioning.operations.journal import NewEvent
-from beta9_provisioning.operations.model import EnvironmentRow
-from beta9_provisioning.operations.store import Failure
+from beta9_provisioning.operations.records import store
+from beta9_provisioning.operations.records.journal import NewEvent
+from beta9_provisioning.operations.records.model import EnvironmentRow
+from beta9_provisioning.operations.records.store import Failure
 from beta9_provisioning.schemas.environment import EnvironmentPage, Progress
 from beta9_provisioning.settings import Settings
 

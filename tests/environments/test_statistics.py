@@ -7,7 +7,7 @@ from beta9_provisioning.environments import statistics
 from beta9_provisioning.environments.statistics import BUCKETS, Statistics
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import EnvironmentStatus, OperationStatus
-from beta9_provisioning.operations.model import OperationRow
+from beta9_provisioning.operations.records.model import OperationRow
 from beta9_provisioning.settings import Settings
 
 S = OperationStatus

@@ -7,8 +7,8 @@ from typing import Any
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.ids import new_id
 from beta9_provisioning.lifecycle import Kind
-from beta9_provisioning.operations import journal, store
-from beta9_provisioning.operations.model import EnvironmentRow, OperationRow
+from beta9_provisioning.operations.records import journal, store
+from beta9_provisioning.operations.records.model import EnvironmentRow, OperationRow
 
 CONFIG: dict[str, Any] = {
     "name": "demo",

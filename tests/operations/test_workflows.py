@@ -10,16 +10,17 @@ from ruamel.yaml import YAML
 from tests.operations.rows import Made, add_destroy, events, make_environment, operation, status, take
 from tests.support.simulated import ROOT, World, simulated_world
 
+from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.errors import EngineError
-from beta9_provisioning.engine.synthesizer import Synthesizer
+from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.kit.database import Sessions
 from beta9_provisioning.lifecycle import OperationStatus, Reason
-from beta9_provisioning.local.cloud.store import NewObject
-from beta9_provisioning.operations.context import Context
-from beta9_provisioning.operations.runner import Runner, Step, Workflows
-from beta9_provisioning.operations.stopping import Stop, StopReason
+from beta9_provisioning.operations.run.context import Context
+from beta9_provisioning.operations.run.runner import Runner, Step, Workflows
+from beta9_provisioning.operations.run.stopping import Stop, StopReason
 from beta9_provisioning.operations.workflows import PROVISION, workflow_of
 from beta9_provisioning.settings import Settings
+from beta9_simulator.cloud.store import NewObject
 
 S = OperationStatus
 CONFIG: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "example-config.yaml").read_text())
@@ -27,7 +28,7 @@ CONFIG: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "example-confi
 
 @pytest.fixture(scope="module")
 def synthesizer() -> Iterator[Synthesizer]:
-    with Synthesizer() as synthesizer:
+    with new_synthesizer() as synthesizer:
         yield synthesizer
 
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from beta9_provisioning.local.cluster import ClusterServer, SimCluster, SimNode
-from beta9_provisioning.local.cluster.cluster import Cluster
 from beta9_provisioning.local.tools import Tools
+from beta9_simulator.cluster import ClusterServer, SimCluster, SimNode
+from beta9_simulator.cluster.cluster import Cluster
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCOUNT, REGION, TOKEN = "123456789012", "us-east-1", "let-me-in"

@@ -7,13 +7,13 @@ import heapq
 from collections.abc import Callable
 from typing import Any
 
-from beta9_provisioning.local.cluster import SimCluster, SimNode
-from beta9_provisioning.local.cluster.behaviour import Behaviour
-from beta9_provisioning.local.cluster.cluster import NAMESPACES, Cluster
-from beta9_provisioning.local.cluster.controllers import Controllers
-from beta9_provisioning.local.cluster.nodes import sync_nodes
-from beta9_provisioning.local.cluster.resources import BUILTIN
-from beta9_provisioning.local.cluster.store import Object
+from beta9_simulator.cluster import SimCluster, SimNode
+from beta9_simulator.cluster.behaviour import Behaviour
+from beta9_simulator.cluster.cluster import NAMESPACES, Cluster
+from beta9_simulator.cluster.controllers import Controllers
+from beta9_simulator.cluster.nodes import sync_nodes
+from beta9_simulator.cluster.resources import BUILTIN
+from beta9_simulator.cluster.store import Object
 
 
 class World:

@@ -19,9 +19,10 @@ from typing import Any
 import boto3
 from moto.server import ThreadedMotoServer
 
-from beta9_provisioning.engine.progress import Progress
-from beta9_provisioning.engine.terraform import Terraform
-from beta9_provisioning.engine.terraform_events import TerraformEvent
+from beta9_provisioning.clouds.aws.terraform_rules import RULES
+from beta9_provisioning.engine.terraform.events import TerraformEvent
+from beta9_provisioning.engine.terraform.progress import Progress
+from beta9_provisioning.engine.terraform.terraform import Terraform
 
 VERSION = "3.39.0"
 REGION = "us-east-1"
@@ -97,6 +98,7 @@ class Stack:
             env=environment(directory, rc),
             stop=self.stop,
             on_event=self._take,
+            rules=RULES,
             lock_timeout=0.2,
         )
 

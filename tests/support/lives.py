@@ -8,8 +8,8 @@ from tests.support.configs import config
 from beta9_provisioning.environments import commands, queries
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import OperationStatus
-from beta9_provisioning.operations import store
-from beta9_provisioning.operations.store import Claim
+from beta9_provisioning.operations.records import store
+from beta9_provisioning.operations.records.store import Claim
 from beta9_provisioning.schemas.environment import Environment
 from beta9_provisioning.settings import Settings
 

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from beta9_provisioning.local.services import embedded_postgres, embedded_valkey
-from beta9_provisioning.operations.migrate import init_db
+from beta9_provisioning.operations.records.migrate import init_db
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from beta9_provisioning.local import environment
-from beta9_provisioning.local.cloud.store import Store
+from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
+from beta9_provisioning.local import variables
 from beta9_provisioning.local.processes import wait_until
-from beta9_provisioning.local.simulator import Simulator
 from beta9_provisioning.local.tools import ensure_tools, find_terraform
 from beta9_provisioning.settings import Settings
+from beta9_simulator.cloud.store import Store
+from beta9_simulator.handle import Simulator
 
 ROOT = Path(__file__).resolve().parents[2]
-CHARTS = ROOT / "src/beta9_provisioning/local/charts"
 ACCOUNT = "123456789012"
 EXTERNAL_ID = "b9-3f1c7a52e0d84f6b"
 
@@ -49,7 +49,7 @@ class World:
         """Return a worker's settings, and set this process's environment as a worker's."""
         for name in [name for name in os.environ if name.startswith(("AWS_", "TF_"))]:
             monkeypatch.delenv(name)
-        for name, value in environment.cloud(self.simulator).items():
+        for name, value in variables.cloud(self.simulator).items():
             monkeypatch.setenv(name, value)
         tools = ensure_tools(ROOT)
         values: dict[str, object] = {
@@ -57,7 +57,7 @@ class World:
             "terraform_binary": str(find_terraform()),
             "terraform_cli_config": Path(self.simulator.terraform_cli_config),
             "helm_binary": str(tools.helm),
-            "chart_source": str(CHARTS),
+            "chart_source": self.simulator.charts,
             "s3_path_style": True,
         }
         return Settings(**(values | changes))  # type: ignore[arg-type]
@@ -66,11 +66,12 @@ class World:
 @contextmanager
 def simulated_world(directory: Path) -> Iterator[World]:
     """Run a simulator that takes no time, with the account of example-config.yaml."""
-    arguments = [str(directory), "--account", ACCOUNT, "--external-id", EXTERNAL_ID, "--time-scale", "0"]
+    arguments = [str(directory), "--provider-schema", str(SCHEMA_FILE), "--time-scale", "0"]
+    arguments += ["--account", ACCOUNT, "--external-id", EXTERNAL_ID]
     log = directory / "simulator.log"
     with log.open("wb") as output:
         child = subprocess.Popen(
-            [sys.executable, "-m", "beta9_provisioning.local.simulator", *arguments],
+            [sys.executable, "-m", "beta9_simulator", *arguments],
             stdout=output,
             stderr=output,
         )

@@ -6,12 +6,24 @@ from typing import Any
 
 from tests.support.configs import config
 
-from beta9_provisioning.engine.synthesis import Backend, synthesize
+from beta9_provisioning.clouds.synthesis import synthesize
+from beta9_provisioning.engine.synthesis.synthesize import Backend
 
 ENVIRONMENT_ID = "env_a1b2c3d4e5f6g7h8"
 ROLE = "arn:aws:iam::123456789012:role/Beta9Provisioner"
 EXTERNAL_ID = "b9-0123456789abcdef"
-BACKEND = Backend("state", "key", "us-east-1", ROLE, EXTERNAL_ID, path_style=False)
+BACKEND = Backend(
+    "s3",
+    {
+        "bucket": "state",
+        "key": f"environments/{ENVIRONMENT_ID}/terraform.tfstate",
+        "region": "us-east-1",
+        "role_arn": ROLE,
+        "external_id": EXTERNAL_ID,
+        "session_name": f"beta9-provisioning-{ENVIRONMENT_ID}",
+        "path_style": True,
+    },
+)
 OUTPUTS = {
     "vpc_id",
     "cluster_name",

@@ -11,15 +11,15 @@ import redis
 from sqlalchemy import Engine, func, select, text, update
 from tests.operations.rows import make_environment, take
 
+from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.errors import Stopped
-from beta9_provisioning.engine.synthesizer import Synthesizer
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.queue import BACKLOG_KEY, NAMESPACE, Queue, make_broker
 from beta9_provisioning.lifecycle import Kind, OperationStatus, Reason
-from beta9_provisioning.operations.context import Context
-from beta9_provisioning.operations.model import AttemptRow, OperationRow
-from beta9_provisioning.operations.runner import Runner, Step
-from beta9_provisioning.operations.store import Claim
+from beta9_provisioning.operations.records.model import AttemptRow, OperationRow
+from beta9_provisioning.operations.records.store import Claim
+from beta9_provisioning.operations.run.context import Context
+from beta9_provisioning.operations.run.runner import Runner, Step
 from beta9_provisioning.settings import Settings
 from beta9_provisioning.worker.actors import ACTOR, register
 from beta9_provisioning.worker.metrics import Metrics
@@ -108,7 +108,7 @@ def make_worker(
         engine,
         sessions,
         queue,
-        Runner(sessions, settings, Synthesizer(), work.workflow_of),
+        Runner(sessions, settings, new_synthesizer(), work.workflow_of),
         metrics or Metrics(),
         actor=ACTOR,
         lease_seconds=lease_seconds,

@@ -16,10 +16,10 @@ from tests.worker.rig import attempt, lock_holder, until
 
 from beta9_provisioning.kit.database import Sessions, connect, transaction
 from beta9_provisioning.kit.database import sessions as session_factory
-from beta9_provisioning.operations.leases import hold_liveness
-from beta9_provisioning.operations.model import AttemptRow
-from beta9_provisioning.operations.stopping import Stop, StopReason
-from beta9_provisioning.operations.store import Claim, request_cancel
+from beta9_provisioning.operations.records.leases import hold_liveness
+from beta9_provisioning.operations.records.model import AttemptRow
+from beta9_provisioning.operations.records.store import Claim, request_cancel
+from beta9_provisioning.operations.run.stopping import Stop, StopReason
 from beta9_provisioning.worker.heartbeat import Heartbeat
 
 # Beats every 0.4 s; an operation that could not be renewed is stopped after 1.2 s.

@@ -17,7 +17,7 @@ from tests.worker.rig import hints, row_waiters, until
 
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.queue import Queue
-from beta9_provisioning.operations.store import lock_environment
+from beta9_provisioning.operations.records.store import lock_environment
 from beta9_provisioning.settings import Settings
 from beta9_provisioning.worker.actors import ACTOR
 

@@ -16,7 +16,7 @@ from beta9_provisioning.kit.database import Sessions, connect, transaction
 from beta9_provisioning.kit.database import sessions as session_factory
 from beta9_provisioning.kit.queue import Queue
 from beta9_provisioning.lifecycle import Kind
-from beta9_provisioning.operations.store import lock_environment, request_cancel
+from beta9_provisioning.operations.records.store import lock_environment, request_cancel
 from beta9_provisioning.settings import Settings
 from beta9_provisioning.worker.actors import ACTOR
 from beta9_provisioning.worker.metrics import Metrics

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from beta9_provisioning.api import environments, openapi, problems, service
+from beta9_provisioning.api.dependencies import Services
 from beta9_provisioning.api.hints import Hints
 from beta9_provisioning.api.metrics import Metrics
-from beta9_provisioning.api.services import Services
 from beta9_provisioning.api.streams import Streams, StreamTimes
 from beta9_provisioning.api.telemetry import Telemetry
 from beta9_provisioning.kit.database import connect, sessions

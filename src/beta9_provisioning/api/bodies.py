@@ -5,12 +5,14 @@ then YAML, of which JSON-like flow style survives on one line.
 """
 
 import json
+from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from beta9_provisioning.api import yaml12
+from beta9_provisioning.environments import rules
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 
 MAX_BODY = 1024 * 1024
@@ -62,7 +64,7 @@ async def read(request: Request) -> bytes:
 
 def configuration(body: bytes) -> EnvironmentConfig:
     """Return the configuration in a body; raises as `validated` does."""
-    return validated(EnvironmentConfig, body)
+    return _valid(rules.read, parse(body))
 
 
 def validated(model: type[_Model], body: bytes) -> _Model:
@@ -72,9 +74,12 @@ def validated(model: type[_Model], body: bytes) -> _Model:
         BodyRefused: it is no JSON and no YAML.
         InvalidConfiguration: it is, but breaks the schema.
     """
-    data = parse(body)
+    return _valid(model.model_validate, parse(body))
+
+
+def _valid(validate: Callable[[dict[str, Any]], _Model], data: dict[str, Any]) -> _Model:
     try:
-        return model.model_validate(data)
+        return validate(data)
     except ValidationError as error:
         raise InvalidConfiguration(error) from error
 

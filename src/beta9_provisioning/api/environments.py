@@ -9,7 +9,7 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from beta9_provisioning.api import bodies, problems, streams
-from beta9_provisioning.api.services import PrincipalDep, ServicesDep
+from beta9_provisioning.api.dependencies import PrincipalDep, ServicesDep
 from beta9_provisioning.environments import commands, ids, queries
 from beta9_provisioning.kit.database import transaction
 from beta9_provisioning.lifecycle import EnvironmentStatus

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from beta9_provisioning.kit.database import DatabaseUnavailable
 from beta9_provisioning.kit.database import check as check_database
 from beta9_provisioning.kit.queue import Queue, QueueUnavailable
-from beta9_provisioning.operations import migrate
+from beta9_provisioning.operations.records import migrate
 
 
 class Check(BaseModel):

@@ -6,7 +6,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
 from beta9_provisioning.api import readiness
-from beta9_provisioning.api.services import ServicesDep
+from beta9_provisioning.api.dependencies import ServicesDep
 from beta9_provisioning.schemas.configuration import json_schema
 
 router = APIRouter(tags=["service"])

@@ -38,7 +38,7 @@ def run_worker() -> None:
 
 def init_database() -> None:
     """Create or upgrade the tables in DATABASE_URL; running it again does nothing."""
-    _become("operations.migrate")
+    _become("operations.records.migrate")
 
 
 def token(
@@ -53,13 +53,13 @@ def token(
 
     The kubeconfig of `env kubeconfig` calls this. Your AWS credentials must be allowed to assume the role.
     """
-    from beta9_provisioning.engine.aws.cluster_access import exec_credential, sign_token  # noqa: PLC0415
-    from beta9_provisioning.engine.aws.session import AwsSession  # noqa: PLC0415
+    from beta9_provisioning.clouds.registry import CLOUDS  # noqa: PLC0415
+    from beta9_provisioning.schemas.configuration import Provider  # noqa: PLC0415
 
-    session = AwsSession(
-        region=region, role_arn=role_arn, external_id=external_id, session_name="beta9-provisioning-token"
+    credential = CLOUDS[Provider.AWS].user_credential(
+        cluster=cluster, region=region, principal=role_arn, external_id=external_id
     )
-    write_json(exec_credential(sign_token(session, cluster)))
+    write_json(credential)
 
 
 def version(output: OutputOption = Output.TABLE) -> None:

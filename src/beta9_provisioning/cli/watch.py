@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from beta9_provisioning.cli.output import stderr, write_json
-from beta9_provisioning.cli.progress import Line, Tracker
+from beta9_provisioning.cli.tracker import Line, Tracker
 from beta9_provisioning.cli.views import EventView, duration, error_text
 
 if TYPE_CHECKING:

@@ -26,3 +26,15 @@ class Stopped(EngineError):
     """The work was stopped on request before it was finished; nothing failed."""
 
     code = "stopped"
+
+
+class NotSupported(EngineError):
+    """The configuration asks for something that this release cannot build."""
+
+    code = "not_supported"
+
+
+class SynthesisError(EngineError):
+    """The configuration could not be turned into infrastructure; nothing was created."""
+
+    code = "synthesis_failed"

@@ -17,9 +17,9 @@ from beta9_provisioning.environments.errors import (
     QuotaExceeded,
 )
 from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus, Kind
-from beta9_provisioning.operations.journal import NewEvent, append
-from beta9_provisioning.operations.model import EnvironmentRow, IdempotencyRow, OperationRow
-from beta9_provisioning.operations.store import latest, lock_environment, queue, request_cancel
+from beta9_provisioning.operations.records.journal import NewEvent, append
+from beta9_provisioning.operations.records.model import EnvironmentRow, IdempotencyRow, OperationRow
+from beta9_provisioning.operations.records.store import latest, lock_environment, queue, request_cancel
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 from beta9_provisioning.schemas.environment import Environment, EnvironmentChanges
 from beta9_provisioning.settings import Settings

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from beta9_provisioning.engine.aws.cluster_access import user_kubeconfig
+from beta9_provisioning.clouds.registry import cloud_of
 from beta9_provisioning.environments import cursors, ids, wire
 from beta9_provisioning.environments.errors import NoCluster, NotFound
 from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus
-from beta9_provisioning.operations import journal
-from beta9_provisioning.operations.model import EnvironmentRow, OperationRow
+from beta9_provisioning.operations.records import journal
+from beta9_provisioning.operations.records.model import EnvironmentRow, OperationRow
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 from beta9_provisioning.schemas.environment import Environment, EnvironmentPage, Event, EventPage
 
@@ -112,16 +112,8 @@ def kubeconfig(session: Session, environment_id: str, *, owner: str) -> str:
     outputs = row.outputs
     if row.status == EnvironmentStatus.DESTROYED or not all(outputs.get(key) for key in _KUBECONFIG_OUTPUTS):
         raise NoCluster(row.status)
-    cloud = EnvironmentConfig.model_validate(row.config).cloud
-    assert cloud.role_arn is not None
-    return user_kubeconfig(
-        cluster_name=outputs["cluster_name"],
-        endpoint=outputs["cluster_endpoint"],
-        certificate_authority=outputs["cluster_ca"],
-        region=row.region,
-        role_arn=cloud.role_arn,
-        external_id=cloud.external_id,
-    )
+    config = EnvironmentConfig.model_validate(row.config)
+    return cloud_of(config).user_kubeconfig(config, outputs)
 
 
 def check_owner(session: Session, environment_id: str, *, owner: str) -> None:

@@ -1,7 +1,19 @@
-"""What this installation allows, beyond the shape of a configuration."""
+"""What a configuration must be beyond its shape: what its cloud demands, what this installation allows."""
 
+from typing import Any
+
+from beta9_provisioning.clouds.registry import CLOUDS, ProviderRules
 from beta9_provisioning.environments.errors import ConfigurationRefused, Fault
-from beta9_provisioning.schemas.configuration import EnvironmentConfig, Provider
+from beta9_provisioning.schemas.configuration import EnvironmentConfig
+
+
+def read(document: dict[str, Any]) -> EnvironmentConfig:
+    """Return the configuration that a user sent, checked by its cloud's rules as well.
+
+    Raises:
+        ValidationError: with every fault that was found.
+    """
+    return EnvironmentConfig.model_validate(document, context=ProviderRules())
 
 
 def check(config: EnvironmentConfig, allowed_regions: tuple[str, ...]) -> None:
@@ -11,7 +23,7 @@ def check(config: EnvironmentConfig, allowed_regions: tuple[str, ...]) -> None:
         ConfigurationRefused: with every fault that was found.
     """
     faults = [*_unavailable(config)]
-    if config.cloud.provider is Provider.AWS and config.cloud.region not in allowed_regions:
+    if config.cloud.provider in CLOUDS and config.cloud.region not in allowed_regions:
         faults.append(
             Fault("cloud.region", f"{config.cloud.region} is not allowed by ALLOWED_REGIONS", allowed_regions)
         )
@@ -22,9 +34,9 @@ def check(config: EnvironmentConfig, allowed_regions: tuple[str, ...]) -> None:
 def _unavailable(config: EnvironmentConfig) -> list[Fault]:
     """Return what the configuration may say one day, but this version cannot do."""
     faults = []
-    if config.cloud.provider is not Provider.AWS:
+    if config.cloud.provider not in CLOUDS:
         faults.append(
-            Fault("cloud.provider", f"{config.cloud.provider} is not available yet", (Provider.AWS.value,))
+            Fault("cloud.provider", f"{config.cloud.provider} is not available yet", tuple(map(str, CLOUDS)))
         )
     if config.cluster.use_existing:
         faults.append(Fault("cluster.use_existing", "existing clusters are not available yet", ("false",)))

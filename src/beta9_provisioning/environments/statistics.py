@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Float, cast, func, select, text
 from sqlalchemy.orm import Session, aliased
 
 from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus
-from beta9_provisioning.operations.model import EnvironmentRow, EventRow, OperationRow
+from beta9_provisioning.operations.records.model import EnvironmentRow, EventRow, OperationRow
 
 BUCKETS = (5, 15, 30, 60, 120, 300, 600, 900, 1200, 1800, 2700, 3600, 5400, 7200, 10800, 14400)
 """Upper bounds in seconds of the durations' histogram."""

@@ -1,7 +1,7 @@
 """From rows to wire types."""
 
 from beta9_provisioning.lifecycle import FINAL
-from beta9_provisioning.operations.model import EnvironmentRow, EventRow, OperationRow
+from beta9_provisioning.operations.records.model import EnvironmentRow, EventRow, OperationRow
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 from beta9_provisioning.schemas.environment import (
     Environment,

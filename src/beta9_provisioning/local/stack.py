@@ -10,16 +10,18 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from beta9_provisioning.local import environment
-from beta9_provisioning.local.environment import Programs
+from beta9_provisioning.clouds.registry import CLOUDS
+from beta9_provisioning.local import variables
 from beta9_provisioning.local.ports import HOST, require_free
 from beta9_provisioning.local.postgres import THROW_AWAY, EmbeddedPostgres, data_directory
 from beta9_provisioning.local.processes import ProcessRef
 from beta9_provisioning.local.servers import ServiceError, answers, spawn, start_on_port
-from beta9_provisioning.local.simulator import Simulator
 from beta9_provisioning.local.state import Member, State, exclusive, forget
 from beta9_provisioning.local.tools import ensure_tools, find_terraform
 from beta9_provisioning.local.valkey import EmbeddedValkey
+from beta9_provisioning.local.variables import Programs
+from beta9_provisioning.schemas.configuration import Provider
+from beta9_simulator.handle import Simulator
 
 _DATA = ("cloud", "valkey", "work")
 _SERVER_GRACE = 20.0
@@ -140,13 +142,13 @@ class Stack:
         # A Terraform of the user comes first; the set-up fetched one beside Helm only if there was none.
         search_path = os.pathsep.join([os.environ.get("PATH", os.defpath), str(tools.helm.parent)])
         programs = Programs(find_terraform(search_path), tools.helm, tools.kubectl)
-        common = environment.base(programs)
+        common = variables.base(programs)
         database_url, redis_url = self._start_servers()
         simulator = self._start_simulator(common, time_scale)
         self._migrate({**common, "DATABASE_URL": database_url})
-        api = environment.api(common, database_url=database_url, redis_url=redis_url)
+        api = variables.api(common, database_url=database_url, redis_url=redis_url)
         api_url = self._start_api(api, api_port)
-        worker = environment.worker(
+        worker = variables.worker(
             common,
             simulator,
             programs,
@@ -156,7 +158,7 @@ class Stack:
         )
         self._start_worker(worker)
         self._state.api_url = api_url
-        self._state.environment = environment.user(api_url, simulator, programs)
+        self._state.environment = variables.user(api_url, simulator, programs)
         self._state.complete = True
         self._state.save(self.directory)
 
@@ -185,6 +187,8 @@ class Stack:
         example = YAML(typ="safe", pure=True).load((self._root / "example-config.yaml").read_text())["cloud"]
         arguments = [
             str(directory),
+            "--provider-schema",
+            str(CLOUDS[Provider.AWS].provider_schema),
             "--account",
             example["account_id"],
             "--external-id",
@@ -196,14 +200,14 @@ class Stack:
             found = Simulator.load(directory)
             return found is not None and found.pid == pid and answers(f"{found.control_url}/health")
 
-        self._run("simulator", "local.simulator", lambda _port: common, ready, arguments=arguments)
+        self._run("simulator", "beta9_simulator", lambda _port: common, ready, arguments=arguments)
         return self.simulator()
 
     def _start_api(self, settings: dict[str, str], wanted: int) -> str:
         self._report("Starting the API")
         port = self._run(
             "api",
-            "api",
+            "beta9_provisioning.api",
             lambda port: {**settings, "API_PORT": str(port)},
             lambda _pid, port: answers(f"http://{HOST}:{port}/health/ready"),
             wanted=wanted,
@@ -214,7 +218,7 @@ class Stack:
         self._report("Starting the worker")
         self._run(
             "worker",
-            "worker",
+            "beta9_provisioning.worker",
             lambda port: {**settings, "WORKER_METRICS_PORT": str(port)},
             lambda _pid, port: answers(f"http://{HOST}:{port}/metrics"),
             grace=_WORKER_GRACE,
@@ -231,9 +235,9 @@ class Stack:
         wanted: int = 0,
         grace: float = _SERVER_GRACE,
     ) -> int:
-        """Run a module of this package as a member of the stack; return its port."""
+        """Run a module as a member of the stack; return its port."""
         log = self.logs / f"{name}.log"
-        command = [sys.executable, "-m", f"beta9_provisioning.{module}", *(arguments or [])]
+        command = [sys.executable, "-m", module, *(arguments or [])]
         child, port = start_on_port(
             name, lambda port: self._spawn(command, settings(port), log), ready, log, wanted
         )
@@ -247,7 +251,7 @@ class Stack:
     def _migrate(self, settings: dict[str, str]) -> None:
         self._report("Preparing the database")
         log = self.logs / "db-init.log"
-        command = [sys.executable, "-m", "beta9_provisioning.operations.migrate"]
+        command = [sys.executable, "-m", "beta9_provisioning.operations.records.migrate"]
         child = self._spawn(command, settings, log)
         try:
             code = child.wait(_MIGRATION_SECONDS)

@@ -1,9 +1,10 @@
 """The workflows: what each kind of operation does, in order. Read this before anything else here."""
 
 from beta9_provisioning.lifecycle import Kind, OperationStatus, Reason
-from beta9_provisioning.operations import bootstrap, steps
-from beta9_provisioning.operations.runner import Step
-from beta9_provisioning.operations.store import FIRST_TOUCH, Claim
+from beta9_provisioning.operations.records.store import FIRST_TOUCH, Claim
+from beta9_provisioning.operations.run.runner import Step
+from beta9_provisioning.operations.steps import bootstrap
+from beta9_provisioning.operations.steps import infrastructure as steps
 
 _PLANNING = OperationStatus.PLANNING
 _APPLYING = OperationStatus.APPLYING

@@ -2,12 +2,15 @@
 
 Everything but `name`, `cloud` and `beta9.domain` has a default. The models are strict about shape
 (unknown fields and wrong types are refused) and know no settings: which regions an installation
-allows is checked by `environments.rules`.
+allows is checked by `environments.rules`. What a provider demands of its own fields is checked only where a
+configuration comes in: there the context of the validation is a `Rules`.
 """
 
-import re
+from __future__ import annotations
+
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Protocol, Self
 
 from pydantic import (
     BaseModel,
@@ -15,13 +18,11 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
-
-ROLE_NAME = "Beta9Provisioner"
-_ROLE_ARN = re.compile(r"^arn:aws(?:-[a-z]+)*:iam::(?P<account>\d{12}):role/(?P<name>[\w+=,.@/-]{1,512})$")
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$")]
 LabelKey = Annotated[
@@ -73,7 +74,17 @@ class TaintEffect(StrEnum):
     NO_EXECUTE = "NoExecute"
 
 
-def _refuse(section: str, messages: dict[str, str]) -> None:
+class Rules(Protocol):
+    """What providers demand of their fields in `cloud`."""
+
+    def field_fault(self, name: str, value: str) -> str | None:
+        """Return what is wrong with one field that belongs to a provider; or None."""
+
+    def section_faults(self, section: Cloud) -> Mapping[str, str]:
+        """Return what is wrong with the section as a whole, by field."""
+
+
+def _refuse(section: str, messages: Mapping[str, str]) -> None:
     """Raise a validation error that names fields, where pydantic would name the whole section."""
     if messages:
         raise ValidationError.from_exception_data(
@@ -123,34 +134,27 @@ class Cloud(Section):
 
     @field_validator("account_id")
     @classmethod
-    def _account_id_has_twelve_digits(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"\d{12}", value, re.ASCII):
-            raise ValueError('must be twelve digits, such as "123456789012"')
+    def _account_id_is_one(cls, value: str | None, info: ValidationInfo[Rules | None]) -> str | None:
+        if value is not None and info.context is not None:
+            fault = info.context.field_fault("account_id", value)
+            if fault is not None:
+                raise ValueError(fault)
         return value
 
     @model_validator(mode="after")
-    def _provider_fields(self) -> Self:
+    def _provider_fields(self, info: ValidationInfo[Rules | None]) -> Self:
         if self.provider is Provider.AWS:
-            return self._check_aws()
-        foreign = [name for name in ("account_id", "role_arn", "external_id") if getattr(self, name)]
-        _refuse("Cloud", {name: "belongs to provider aws only" for name in foreign})
-        if not self.service_account:
-            _refuse("Cloud", {"service_account": "is required for provider gcp"})
-        return self
-
-    def _check_aws(self) -> Self:
-        missing = [name for name in ("account_id", "role_arn") if getattr(self, name) is None]
-        _refuse("Cloud", {name: "is required for provider aws" for name in missing})
-        if self.service_account:
-            _refuse("Cloud", {"service_account": "belongs to provider gcp only"})
-        match = _ROLE_ARN.fullmatch(self.role_arn or "")
-        expected = f"arn:aws:iam::{self.account_id}:role/{ROLE_NAME}"
-        if match is None:
-            _refuse("Cloud", {"role_arn": f"is not an IAM role ARN; expected {expected}"})
-        elif match["name"].rsplit("/", 1)[-1] != ROLE_NAME:
-            _refuse("Cloud", {"role_arn": f"must name the role {ROLE_NAME}; expected {expected}"})
-        elif match["account"] != self.account_id:
-            _refuse("Cloud", {"role_arn": f"is a role of account {match['account']}; expected {expected}"})
+            missing = [name for name in ("account_id", "role_arn") if getattr(self, name) is None]
+            _refuse("Cloud", {name: "is required for provider aws" for name in missing})
+            if self.service_account:
+                _refuse("Cloud", {"service_account": "belongs to provider gcp only"})
+        else:
+            foreign = [name for name in ("account_id", "role_arn", "external_id") if getattr(self, name)]
+            _refuse("Cloud", {name: "belongs to provider aws only" for name in foreign})
+            if not self.service_account:
+                _refuse("Cloud", {"service_account": "is required for provider gcp"})
+        if info.context is not None:
+            _refuse("Cloud", info.context.section_faults(self))
         return self
 
 

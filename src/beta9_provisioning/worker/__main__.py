@@ -10,13 +10,14 @@ import structlog
 from prometheus_client import start_http_server
 from sqlalchemy.exc import SQLAlchemyError
 
-from beta9_provisioning.engine.aws.service_models import preload
-from beta9_provisioning.engine.synthesizer import Synthesizer
+from beta9_provisioning.clouds.registry import preload
+from beta9_provisioning.clouds.synthesis import new_synthesizer
+from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.kit import logs
 from beta9_provisioning.kit.database import DatabaseUnavailable, check
 from beta9_provisioning.kit.queue import Queue, make_broker
-from beta9_provisioning.operations.database import get_engine, get_sessions
-from beta9_provisioning.operations.runner import Runner
+from beta9_provisioning.operations.records.sessions import get_engine, get_sessions
+from beta9_provisioning.operations.run.runner import Runner
 from beta9_provisioning.operations.workflows import workflow_of
 from beta9_provisioning.settings import Settings, run_or_explain
 from beta9_provisioning.worker.actors import ACTOR, register
@@ -41,7 +42,7 @@ def main(settings: Settings) -> int:
         return 1
     try:
         check(get_engine())
-        with Synthesizer() as synthesizer:
+        with new_synthesizer() as synthesizer:
             _serve(settings, synthesizer)
     except (DatabaseUnavailable, SQLAlchemyError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.kit.database import Sessions, transaction
-from beta9_provisioning.operations.leases import Renewed, hold_liveness, renew
-from beta9_provisioning.operations.stopping import Stop, StopReason
+from beta9_provisioning.operations.records.leases import Renewed, hold_liveness, renew
+from beta9_provisioning.operations.run.stopping import Stop, StopReason
 
 log = structlog.get_logger(__name__)
 

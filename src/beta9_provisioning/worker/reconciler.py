@@ -8,8 +8,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.queue import Queue, QueueUnavailable
-from beta9_provisioning.operations.leases import abandoned, take_from_lost_worker
-from beta9_provisioning.operations.store import LeaseLost, unclaimed, waiting
+from beta9_provisioning.operations.records.leases import abandoned, take_from_lost_worker
+from beta9_provisioning.operations.records.store import LeaseLost, unclaimed, waiting
 
 log = structlog.get_logger(__name__)
 

@@ -11,9 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.queue import Queue, QueueUnavailable
-from beta9_provisioning.operations.runner import Runner
-from beta9_provisioning.operations.stopping import Stop, StopReason
-from beta9_provisioning.operations.store import Claim, claim, waiting
+from beta9_provisioning.operations.records.store import Claim, claim, waiting
+from beta9_provisioning.operations.run.runner import Runner
+from beta9_provisioning.operations.run.stopping import Stop, StopReason
 from beta9_provisioning.worker.heartbeat import Heartbeat
 from beta9_provisioning.worker.metrics import Metrics
 

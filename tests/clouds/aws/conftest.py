@@ -1,68 +1,67 @@
-"""A user's machine on which nothing of AWS is set, and the two that a user's token asks."""
+"""A simulated AWS with its API door, a customer's account in it per test, and synthesized stacks."""
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.support.fake_sts import FakeSts, fake_sts
+from tests.support.stacks import Document, synthesized
 
-from beta9_provisioning.local.cloud.api import AwsApi, serve
-from beta9_provisioning.local.cloud.store import Store
+from beta9_provisioning.clouds.aws.account import AwsTarget
+from beta9_simulator.cloud.api import AwsApi, serve
+from beta9_simulator.cloud.seeding import Seeded, seed
+from beta9_simulator.cloud.store import Store
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home; PATH has nothing but the directory `bin` in it."""
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    home = tmp_path / "home"
-    (home / "bin").mkdir(parents=True)
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("PATH", str(home / "bin"))
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(home / "config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(home / "credentials"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setattr("beta9_provisioning.clouds.aws.sts.PAUSE_SECONDS", 0)
-    return home
+_accounts = itertools.count(100000000001)
 
 
-@pytest.fixture
-def program(home: Path) -> Callable[[str, str], Path]:
-    """Puts a shell script on PATH."""
+@dataclass(frozen=True)
+class Customer:
+    """A seeded account, its cloud, and where an environment of it would live."""
 
-    def install(name: str, script: str) -> Path:
-        path = home / "bin" / name
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(0o700)
-        return path
-
-    return install
+    store: Store
+    api: AwsApi
+    seeded: Seeded
+    target: AwsTarget
 
 
-@pytest.fixture
-def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Credentials of the user's own in the environment."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAOWN")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "own-secret")
-    monkeypatch.setenv("AWS_SESSION_TOKEN", "own/token+==")
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSts]:
-    """A scripted STS, which the environment names."""
-    with fake_sts() as fake:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", fake.url)
-        yield fake
-
-
-@pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, AwsApi]]:
-    """A simulated AWS."""
-    path = tmp_path_factory.mktemp("cloud") / "store.sqlite"
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, AwsApi]]:
+    path: Path = tmp_path_factory.mktemp("cloud") / "store.sqlite"
     api = serve(path)
     yield Store(path), api
     api.stop()
+
+
+@pytest.fixture
+def customer(door: tuple[Store, AwsApi], monkeypatch: pytest.MonkeyPatch) -> Customer:
+    """A new customer, with the worker's own credentials in the environment."""
+    store, api = door
+    account = str(next(_accounts))
+    seeded = seed(store, account=account)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", api.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", seeded.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", seeded.secret_key)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    target = AwsTarget(
+        environment_id="env_0123456789abcdef",
+        account_id=account,
+        region="us-east-1",
+        role_arn=seeded.role_arn,
+        external_id=seeded.external_id,
+        s3_path_style=True,
+    )
+    return Customer(store, api, seeded, target)
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Callable[..., Document]:
+    """Synthesizes a configuration and returns the Terraform document."""
+    return partial(synthesized, tmp_path / "cdktf.out")

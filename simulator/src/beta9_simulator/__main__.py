@@ -1,0 +1,136 @@
+"""One process that is the whole simulated outside world: the AWS API and the Kubernetes API of its clusters.
+
+    python -m beta9_simulator DIRECTORY --provider-schema FILE --account 123456789012 --external-id ID \\
+        --time-scale 0.01
+
+FILE holds the schema of the Terraform provider that is simulated; whoever writes for that provider keeps it.
+It keeps everything in DIRECTORY, writes `DIRECTORY/simulator.json` when it is ready, and stops on SIGTERM.
+A third, small door is for the local stack alone: `GET /health`, and `GET /leftovers`, which lists what is
+left in the simulated cloud and its clusters.
+"""
+
+import argparse
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from beta9_simulator.cloud import api as cloud_api
+from beta9_simulator.cloud.clusters import StoreClusters
+from beta9_simulator.cloud.inventory import inventory
+from beta9_simulator.cloud.mirror import cli_config, install_mirror
+from beta9_simulator.cloud.seeding import seed
+from beta9_simulator.cloud.store import Store
+from beta9_simulator.cluster import ClusterServer
+from beta9_simulator.cluster import serve as serve_clusters
+from beta9_simulator.handle import Simulator, retract
+
+HOST = "127.0.0.1"
+_CHARTS = Path(__file__).parent / "charts"
+_STORE = "cloud.sqlite"
+_MIRROR = "mirror"
+
+
+def run(directory: Path, *, provider_schema: Path, account: str, external_id: str, time_scale: float) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        directory: where everything is kept.
+        provider_schema: the file with the schema of the Terraform provider.
+        account: the customer's account, whose role `Beta9Provisioner` the control plane may assume.
+        external_id: what the role's trust policy demands.
+        time_scale: real creation times are multiplied by this; 0 means no waiting.
+    """
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
+    directory.mkdir(parents=True, exist_ok=True)
+    retract(directory)
+    store = Store(directory / _STORE)
+    seeded = seed(store, account=account, external_id=external_id)
+    clusters = serve_clusters(StoreClusters(store), time_scale=time_scale)
+    for key, value in (
+        ("kube_url", clusters.url),
+        ("kube_ca", clusters.ca_pem),
+        ("time_scale", str(time_scale)),
+    ):
+        store.set_setting(key, value)
+    aws = cloud_api.serve(directory / _STORE)
+    install_mirror(directory / _MIRROR, provider_schema, (directory / _STORE).absolute())
+    control = _serve_control(lambda: _leftovers(store, clusters))
+    Simulator(
+        pid=os.getpid(),
+        aws_url=aws.url,
+        kubernetes_url=clusters.url,
+        control_url=f"http://{HOST}:{control.server_address[1]}",
+        access_key=seeded.access_key,
+        secret_key=seeded.secret_key,
+        store=str(directory / _STORE),
+        terraform_cli_config=str(cli_config(directory / _MIRROR)),
+        charts=str(_CHARTS),
+    ).announce(directory)
+    told.wait()
+    retract(directory)
+    control.shutdown()
+    aws.stop()
+    clusters.stop()
+    store.close()
+
+
+def _leftovers(store: Store, clusters: ClusterServer) -> dict[str, list[str]]:
+    return {
+        "cloud": [f"{item.type} {item.id} ({item.account}, {item.region})" for item in inventory(store)],
+        "clusters": [
+            f"{item.kind} {item.namespace}/{item.name} of cluster {item.cluster}"
+            for item in clusters.leftovers()
+        ],
+    }
+
+
+def _serve_control(report: Callable[[], object]) -> ThreadingHTTPServer:
+    class Door(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answers: dict[str, Callable[[], object]] = {
+                "/health": lambda: {"status": "healthy"},
+                "/leftovers": report,
+            }
+            answer = answers.get(self.path)
+            self.send_response(200 if answer else 404)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps(answer() if answer else {"paths": sorted(answers)}).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Keep health checks out of the log."""
+
+    server = ThreadingHTTPServer((HOST, 0), Door)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="control", daemon=True).start()
+    return server
+
+
+def main() -> None:
+    """Run the simulator from the command line."""
+    parser = argparse.ArgumentParser(description="The simulated AWS and Kubernetes APIs of the local stack.")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument(
+        "--provider-schema", required=True, type=Path, help="file with the Terraform provider's schema"
+    )
+    parser.add_argument("--account", required=True, help="the customer's account")
+    parser.add_argument("--external-id", required=True, help="what the role's trust policy demands")
+    parser.add_argument("--time-scale", type=float, required=True, help="1 is real time, 0 no waiting")
+    arguments = parser.parse_args()
+    run(
+        arguments.directory.resolve(),
+        provider_schema=arguments.provider_schema.resolve(),
+        account=arguments.account,
+        external_id=arguments.external_id,
+        time_scale=arguments.time_scale,
+    )
+
+
+if __name__ == "__main__":
+    main()

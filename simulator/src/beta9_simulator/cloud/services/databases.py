@@ -1,0 +1,99 @@
+"""RDS and ElastiCache: instances and replication groups, to read."""
+
+from typing import Any
+
+from beta9_simulator.cloud.reading import current
+from beta9_simulator.cloud.rules import CloudError
+from beta9_simulator.cloud.services.request import Handler, Request, page, tag_list, when
+from beta9_simulator.cloud.store import StoredObject
+
+_PAGE = 100
+_CACHE_PORT = 6379
+State = dict[str, Any]
+
+
+def _describe_db_instances(request: Request) -> State:
+    name = request.params.get("DBInstanceIdentifier")
+    found = request.find("aws_db_instance", **({"name": name} if name else {}))
+    if name and not found:
+        raise CloudError("DBInstanceNotFound", f"DBInstance {name} not found.")
+    size = int(request.params.get("MaxRecords") or _PAGE)
+    items, marker = page(found, size, request.params.get("Marker"))
+    return {"DBInstances": [_db_instance(item) for item in items], "Marker": marker}
+
+
+def _db_instance(found: StoredObject) -> State:
+    state = current(found)
+    instance = {
+        "DBInstanceIdentifier": found.name,
+        "DBInstanceArn": state["arn"],
+        "DbiResourceId": state["resource_id"],
+        "DBInstanceClass": state["instance_class"],
+        "DBInstanceStatus": state["status"],
+        "DBName": state["db_name"],
+        "Engine": state["engine"],
+        "EngineVersion": state["engine_version_actual"],
+        "MasterUsername": state["username"],
+        "AllocatedStorage": state["allocated_storage"],
+        "MultiAZ": bool(state["multi_az"]),
+        "StorageEncrypted": bool(state["storage_encrypted"]),
+        "BackupRetentionPeriod": state["backup_retention_period"],
+        "DeletionProtection": bool(state["deletion_protection"]),
+        "InstanceCreateTime": when(found.created_at),
+        "TagList": tag_list(found.tags),
+    }
+    if state["address"]:
+        instance["Endpoint"] = {"Address": state["address"], "Port": state["port"]}
+    for secret in state["master_user_secret"]:
+        instance["MasterUserSecret"] = {
+            "SecretArn": secret["secret_arn"],
+            "SecretStatus": secret["secret_status"],
+            "KmsKeyId": secret["kms_key_id"],
+        }
+    return instance
+
+
+def _describe_replication_groups(request: Request) -> State:
+    name = request.params.get("ReplicationGroupId")
+    found = request.find("aws_elasticache_replication_group", **({"id": name} if name else {}))
+    if name and not found:
+        raise CloudError("ReplicationGroupNotFoundFault", f"ReplicationGroup {name} not found.")
+    size = int(request.params.get("MaxRecords") or _PAGE)
+    items, marker = page(found, size, request.params.get("Marker"))
+    return {"ReplicationGroups": [_replication_group(item) for item in items], "Marker": marker}
+
+
+def _replication_group(found: StoredObject) -> State:
+    state = current(found)
+    port = state["port"] or _CACHE_PORT
+    group = {
+        "ReplicationGroupId": found.id,
+        "Description": state["description"],
+        "Status": {"updating": "modifying"}.get(found.status, found.status),
+        "ARN": state["arn"],
+        "MemberClusters": state["member_clusters"],
+        "CacheNodeType": state["node_type"],
+        "ClusterEnabled": bool(state["cluster_enabled"]),
+        "AutomaticFailover": "enabled" if state["automatic_failover_enabled"] else "disabled",
+        "MultiAZ": "enabled" if state["multi_az_enabled"] else "disabled",
+        "TransitEncryptionEnabled": bool(state["transit_encryption_enabled"]),
+        "AtRestEncryptionEnabled": state["at_rest_encryption_enabled"] == "true",
+        "Engine": state["engine"],
+        "NodeGroups": [],
+    }
+    if state["primary_endpoint_address"]:
+        group["NodeGroups"] = [
+            {
+                "NodeGroupId": "0001",
+                "Status": group["Status"],
+                "PrimaryEndpoint": {"Address": state["primary_endpoint_address"], "Port": port},
+                "ReaderEndpoint": {"Address": state["reader_endpoint_address"], "Port": port},
+            }
+        ]
+    if state["configuration_endpoint_address"]:
+        group["ConfigurationEndpoint"] = {"Address": state["configuration_endpoint_address"], "Port": port}
+    return group
+
+
+RDS: dict[str, Handler] = {"DescribeDBInstances": _describe_db_instances}
+ELASTICACHE: dict[str, Handler] = {"DescribeReplicationGroups": _describe_replication_groups}

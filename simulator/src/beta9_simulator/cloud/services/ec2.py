@@ -1,0 +1,205 @@
+"""Elastic Compute Cloud: the network, to read, with the filters that an inventory uses."""
+
+import fnmatch
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from beta9_simulator.cloud.reading import current
+from beta9_simulator.cloud.rules import CloudError
+from beta9_simulator.cloud.services.request import Handler, Request, page, tag_list, when
+from beta9_simulator.cloud.store import StoredObject
+
+_PAGE = 1000
+State = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How one kind of object is described: its list, its id, and the rest of its entry."""
+
+    type: str
+    list: str
+    id: str
+    ids: str
+    filter: str
+    entry: Callable[[StoredObject, State], State]
+
+
+def _vpc(found: StoredObject, state: State) -> State:
+    return {
+        "CidrBlock": state["cidr_block"],
+        "State": "pending" if found.status == "creating" else "available",
+        "OwnerId": found.account,
+        "InstanceTenancy": state["instance_tenancy"],
+        "IsDefault": False,
+    }
+
+
+def _subnet(found: StoredObject, state: State) -> State:
+    return {
+        "VpcId": state["vpc_id"],
+        "CidrBlock": state["cidr_block"],
+        "AvailabilityZone": state["availability_zone"],
+        "AvailabilityZoneId": state["availability_zone_id"],
+        "MapPublicIpOnLaunch": bool(state["map_public_ip_on_launch"]),
+        "State": "pending" if found.status == "creating" else "available",
+        "SubnetArn": state["arn"],
+        "OwnerId": found.account,
+    }
+
+
+def _nat_gateway(found: StoredObject, state: State) -> State:
+    status = {"creating": "pending", "deleting": "deleting"}.get(found.status, "available")
+    address = {
+        "AllocationId": state["allocation_id"],
+        "PublicIp": state["public_ip"],
+        "PrivateIp": state["private_ip"],
+        "NetworkInterfaceId": state["network_interface_id"],
+        "AssociationId": state["association_id"],
+    }
+    return {
+        "SubnetId": state["subnet_id"],
+        "VpcId": state["vpc_id"],
+        "State": status,
+        "ConnectivityType": state["connectivity_type"],
+        "CreateTime": when(found.created_at),
+        "NatGatewayAddresses": [{key: value for key, value in address.items() if value}],
+    }
+
+
+def _address(_found: StoredObject, state: State) -> State:
+    return {"PublicIp": state["public_ip"], "Domain": state["domain"]}
+
+
+def _security_group(found: StoredObject, state: State) -> State:
+    return {
+        "GroupName": state["name"],
+        "Description": state["description"],
+        "VpcId": state["vpc_id"],
+        "OwnerId": found.account,
+    }
+
+
+def _internet_gateway(found: StoredObject, state: State) -> State:
+    attached = [{"VpcId": state["vpc_id"], "State": "available"}] if state["vpc_id"] else []
+    return {"Attachments": attached, "OwnerId": found.account}
+
+
+def _route_table(found: StoredObject, state: State) -> State:
+    return {"VpcId": state["vpc_id"], "OwnerId": found.account}
+
+
+def _vpc_endpoint(found: StoredObject, state: State) -> State:
+    return {
+        "VpcId": state["vpc_id"],
+        "ServiceName": state["service_name"],
+        "VpcEndpointType": state["vpc_endpoint_type"],
+        "State": state["state"],
+        "OwnerId": found.account,
+    }
+
+
+_KINDS = {
+    "DescribeVpcs": _Kind("aws_vpc", "Vpcs", "VpcId", "VpcIds", "vpc-id", _vpc),
+    "DescribeSubnets": _Kind("aws_subnet", "Subnets", "SubnetId", "SubnetIds", "subnet-id", _subnet),
+    "DescribeNatGateways": _Kind(
+        "aws_nat_gateway", "NatGateways", "NatGatewayId", "NatGatewayIds", "nat-gateway-id", _nat_gateway
+    ),
+    "DescribeAddresses": _Kind(
+        "aws_eip", "Addresses", "AllocationId", "AllocationIds", "allocation-id", _address
+    ),
+    "DescribeSecurityGroups": _Kind(
+        "aws_security_group", "SecurityGroups", "GroupId", "GroupIds", "group-id", _security_group
+    ),
+    "DescribeInternetGateways": _Kind(
+        "aws_internet_gateway",
+        *("InternetGateways", "InternetGatewayId", "InternetGatewayIds", "internet-gateway-id"),
+        _internet_gateway,
+    ),
+    "DescribeRouteTables": _Kind(
+        "aws_route_table", "RouteTables", "RouteTableId", "RouteTableIds", "route-table-id", _route_table
+    ),
+    "DescribeVpcEndpoints": _Kind(
+        "aws_vpc_endpoint",
+        "VpcEndpoints",
+        "VpcEndpointId",
+        "VpcEndpointIds",
+        "vpc-endpoint-id",
+        _vpc_endpoint,
+    ),
+}
+_NEVER_THERE = {
+    "DescribeNetworkInterfaces": "NetworkInterfaces",
+    "DescribeVolumes": "Volumes",
+    "DescribeLaunchTemplates": "LaunchTemplates",
+}
+"""Kinds of which this cloud has none, such as what a cluster's controllers would make."""
+
+_ATTRIBUTES = {
+    "vpc-id": "vpc_id",
+    "attachment.vpc-id": "vpc_id",
+    "subnet-id": "subnet_id",
+    "group-name": "name",
+}
+
+
+def _handler(kind: _Kind) -> Handler:
+    def describe(request: Request) -> State:
+        found = request.find(kind.type)
+        wanted = request.params.get(kind.ids) or []
+        missing = set(wanted) - {item.id for item in found}
+        if missing:
+            noun = kind.id.removesuffix("Id")
+            raise CloudError(f"Invalid{kind.id}.NotFound", f"The {noun} '{missing.pop()}' does not exist")
+        filters = request.params.get("Filters") or request.params.get("Filter") or []
+        entries = []
+        for item in found:
+            if (not wanted or item.id in wanted) and all(_matches(kind, item, each) for each in filters):
+                entries.append(_entry(request, kind, item))
+        size = int(request.params.get("MaxResults") or _PAGE)
+        items, token = page(entries, size, request.params.get("NextToken"))
+        return {kind.list: items, "NextToken": token}
+
+    return describe
+
+
+def _entry(request: Request, kind: _Kind, item: StoredObject) -> State:
+    entry = {kind.id: item.id, "Tags": tag_list(item.tags), **kind.entry(item, current(item))}
+    if kind.type == "aws_eip":
+        holders = [gw for gw in request.find("aws_nat_gateway") if gw.state["allocation_id"] == item.id]
+        if holders:
+            entry["AssociationId"] = holders[0].state["association_id"]
+            entry["NetworkInterfaceId"] = holders[0].state["network_interface_id"]
+    return entry
+
+
+def _matches(kind: _Kind, item: StoredObject, wanted: State) -> bool:
+    name, patterns = wanted["Name"], wanted.get("Values") or []
+    if name.startswith("tag:"):
+        tag = item.tags.get(name.removeprefix("tag:"))
+        values = [] if tag is None else [tag]
+    elif name == "tag-key":
+        values = list(item.tags)
+    elif name == kind.filter:
+        values = [item.id]
+    elif name in _ATTRIBUTES and _ATTRIBUTES[name] in item.state:
+        values = [item.state[_ATTRIBUTES[name]] or ""]
+    elif name == "state":
+        values = [kind.entry(item, current(item)).get("State", "")]
+    else:
+        raise CloudError("InvalidParameterValue", f"The filter '{name}' is invalid")
+    return any(fnmatch.fnmatchcase(value, pattern) for value in values for pattern in patterns)
+
+
+def _none_there(key: str) -> Handler:
+    def describe(_request: Request) -> State:
+        return {key: []}
+
+    return describe
+
+
+HANDLERS: dict[str, Handler] = {
+    **{action: _handler(kind) for action, kind in _KINDS.items()},
+    **{action: _none_there(key) for action, key in _NEVER_THERE.items()},
+}

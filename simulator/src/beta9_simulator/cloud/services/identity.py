@@ -1,0 +1,73 @@
+"""IAM and Secrets Manager, as far as the store holds what they know; moto has the rest."""
+
+from typing import Any
+from urllib.parse import quote
+
+from beta9_simulator.cloud.services.request import Handler, Request, page, tag_list, when
+from beta9_simulator.cloud.store import StoredObject
+
+_PAGE = 100
+
+
+def _get_role(request: Request) -> dict[str, Any] | None:
+    found = request.find_global("aws_iam_role", name=request.params["RoleName"])
+    return {"Role": _role(found[0])} if found else None
+
+
+def _list_roles(request: Request) -> dict[str, Any]:
+    size = int(request.params.get("MaxItems") or _PAGE)
+    items, marker = page(request.find_global("aws_iam_role"), size, request.params.get("Marker"))
+    return {"Roles": [_role(item) for item in items], "IsTruncated": marker is not None, "Marker": marker}
+
+
+def _role(found: StoredObject) -> dict[str, Any]:
+    state = found.state
+    return {
+        "Path": state["path"],
+        "RoleName": found.name,
+        "RoleId": state["unique_id"],
+        "Arn": state["arn"],
+        "CreateDate": when(found.created_at),
+        "AssumeRolePolicyDocument": quote(state["assume_role_policy"]),
+        "MaxSessionDuration": state["max_session_duration"],
+        "Tags": tag_list(found.tags),
+    }
+
+
+def _list_attached_role_policies(request: Request) -> dict[str, Any] | None:
+    role = request.params["RoleName"]
+    if not request.find_global("aws_iam_role", name=role):
+        return None
+    attached = [
+        {"PolicyArn": arn, "PolicyName": arn.rsplit("/", maxsplit=1)[-1]}
+        for item in request.find_global("aws_iam_role_policy_attachment")
+        if item.state["role"] == role
+        for arn in (item.state["policy_arn"],)
+    ]
+    return {"AttachedPolicies": attached, "IsTruncated": False}
+
+
+def _get_secret_value(request: Request) -> dict[str, Any] | None:
+    wanted = request.params["SecretId"]
+    rows = request.store.execute(
+        "select arn,name,version,value from secrets where account=? and region=? and (arn=? or name=?)",
+        *(request.principal.account, request.region, wanted, wanted),
+    )
+    if not rows:
+        return None
+    arn, name, version, value = rows[0]
+    return {
+        "ARN": arn,
+        "Name": name,
+        "VersionId": version,
+        "SecretString": value,
+        "VersionStages": ["AWSCURRENT"],
+    }
+
+
+IAM: dict[str, Handler] = {
+    "GetRole": _get_role,
+    "ListRoles": _list_roles,
+    "ListAttachedRolePolicies": _list_attached_role_policies,
+}
+SECRETS_MANAGER: dict[str, Handler] = {"GetSecretValue": _get_secret_value}

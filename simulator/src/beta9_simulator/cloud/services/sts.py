@@ -1,0 +1,43 @@
+"""Security Token Service: who am I, and let me be that role."""
+
+from typing import Any
+
+from beta9_simulator.cloud.services.request import Handler, Request, when
+from beta9_simulator.cloud.sts import DEFAULT_SECONDS, assume_role
+from beta9_simulator.cloud.templates import random_text
+
+
+def _get_caller_identity(request: Request) -> dict[str, Any]:
+    principal = request.principal
+    prefix = "AROA" if principal.role_arn else "AIDA"
+    name = principal.arn.rsplit("/", maxsplit=1)[-1]
+    user_id = f"{prefix}{random_text('upper', 17)}" + (f":{name}" if principal.role_arn else "")
+    return {"UserId": user_id, "Account": principal.account, "Arn": principal.arn}
+
+
+def _assume_role(request: Request) -> dict[str, Any]:
+    params = request.params
+    session = assume_role(
+        request.store,
+        request.principal,
+        params["RoleArn"],
+        params["RoleSessionName"],
+        external_id=params.get("ExternalId"),
+        seconds=int(params.get("DurationSeconds") or DEFAULT_SECONDS),
+    )
+    assert session.expires_at is not None
+    return {
+        "Credentials": {
+            "AccessKeyId": session.access_key,
+            "SecretAccessKey": session.secret_key,
+            "SessionToken": session.session_token,
+            "Expiration": when(session.expires_at),
+        },
+        "AssumedRoleUser": {
+            "AssumedRoleId": f"AROA{random_text('upper', 17)}:{params['RoleSessionName']}",
+            "Arn": session.arn,
+        },
+    }
+
+
+HANDLERS: dict[str, Handler] = {"GetCallerIdentity": _get_caller_identity, "AssumeRole": _assume_role}

@@ -1,0 +1,48 @@
+"""What a running simulator says of itself, in a file that whoever started it reads."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+_FILE = "simulator.json"
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """How to reach a running simulator."""
+
+    pid: int
+    aws_url: str
+    kubernetes_url: str
+    control_url: str
+    """The door of the local stack."""
+    access_key: str
+    secret_key: str
+    """Access key of the control plane's own principal, which may assume the customer's role."""
+    store: str
+    """Path of the simulated cloud's store."""
+    terraform_cli_config: str
+    """Path of the Terraform CLI configuration that names the simulated provider."""
+    charts: str
+    """Path of the directory that holds the stand-in charts."""
+
+    @classmethod
+    def load(cls, directory: Path) -> "Simulator | None":
+        """Return what the simulator in this directory wrote when it became ready; None before."""
+        try:
+            return cls(**json.loads((directory / _FILE).read_text()))
+        except FileNotFoundError:
+            return None
+
+    def announce(self, directory: Path) -> None:
+        """Write it, whole or not at all, where `load` finds it; only its owner can read it."""
+        aside = directory / f"{_FILE}.new"
+        aside.unlink(missing_ok=True)
+        aside.touch(mode=0o600)
+        aside.write_text(json.dumps(asdict(self)))
+        aside.replace(directory / _FILE)
+
+
+def retract(directory: Path) -> None:
+    """Remove what `announce` wrote there: the simulator is not, or no longer, ready."""
+    (directory / _FILE).unlink(missing_ok=True)

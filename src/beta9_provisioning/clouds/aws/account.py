@@ -1,0 +1,132 @@
+"""What the worker asks of a customer's AWS account, beside Terraform: one object per environment."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from beta9_provisioning.clouds.aws import cluster_access, inventory
+from beta9_provisioning.clouds.aws.names import names
+from beta9_provisioning.clouds.aws.session import AwsError, AwsSession
+from beta9_provisioning.clouds.aws.state_bucket import StateBucket, state_key
+from beta9_provisioning.clouds.cloud import Leftover
+from beta9_provisioning.engine.kubernetes.access import ClusterAccess
+from beta9_provisioning.engine.synthesis.synthesize import Backend
+
+if TYPE_CHECKING:
+    from types_boto3_secretsmanager import SecretsManagerClient
+    from types_boto3_sts import STSClient
+
+
+@dataclass(frozen=True)
+class AwsTarget:
+    """Where an environment lives: account, region, and the role that the worker assumes there.
+
+    `s3_path_style` addresses S3 buckets by path, as most S3-compatible stores demand.
+    """
+
+    environment_id: str
+    account_id: str
+    region: str
+    role_arn: str
+    external_id: str | None
+    s3_path_style: bool = False
+
+
+class AwsAccount:
+    """A customer's account, seen through the role that the worker assumes there.
+
+    Nothing is asked before the first call. `stop` ends waiting. Every method raises AwsError when AWS
+    refuses or fails; its code says which, such as `role_refused`, `credentials_missing`,
+    `permission_missing`, `region_disabled`, `aws_unreachable`.
+    """
+
+    def __init__(self, target: AwsTarget, stop: threading.Event | None = None) -> None:
+        self.target = target
+        self._session = AwsSession(
+            region=target.region,
+            role_arn=target.role_arn,
+            external_id=target.external_id,
+            session_name=names(target.environment_id).session,
+            s3_path_style=target.s3_path_style,
+        )
+        self._bucket = StateBucket(self._session, target.account_id, stop or threading.Event())
+
+    def check_access(self) -> None:
+        """Assume the role, and see that it belongs to the account.
+
+        Raises:
+            AwsError: `role_refused` with the trust statement that is needed; `account_mismatch`.
+        """
+        sts: STSClient = self._session.client("sts")
+        with self._session.explained(f"assume the role {self.target.role_arn}"):
+            account = sts.get_caller_identity()["Account"]
+        if account != self.target.account_id:
+            raise AwsError(
+                f"The role {self.target.role_arn} belongs to account {account}.",
+                detail=f"The configuration says account {self.target.account_id}.",
+                remedy="Correct cloud.account_id or cloud.role_arn.",
+                code="account_mismatch",
+            )
+
+    def ensure_state_backend(self) -> Backend:
+        """Make the state bucket if absent, leave the environment's marker in it, and say where the state is.
+
+        Raises:
+            AwsError: `bucket_taken` when another account owns the bucket.
+            Stopped: `stop` was set.
+        """
+        self._bucket.ensure(self.target.environment_id)
+        return Backend(
+            "s3",
+            {
+                "bucket": self._bucket.name,
+                "key": state_key(self.target.environment_id),
+                "region": self.target.region,
+                "role_arn": self.target.role_arn,
+                "external_id": self.target.external_id,
+                "session_name": names(self.target.environment_id).session,
+                "path_style": self.target.s3_path_style,
+            },
+        )
+
+    def cluster_access(self) -> ClusterAccess:
+        """Return how to reach the cluster's Kubernetes API as the role.
+
+        Raises:
+            AwsError: `cluster_missing` or `cluster_not_ready`; waiting is the caller's job.
+        """
+        return cluster_access.describe(self._session, names(self.target.environment_id).cluster)
+
+    def database_credentials(self, outputs: Mapping[str, Any]) -> tuple[str, str]:
+        """Return user name and password from the secret that RDS manages; the password changes every 7 days.
+
+        Raises:
+            AwsError: `secret_unreadable` when the secret is not of RDS's form.
+        """
+        secret_arn = str(outputs["database_secret_arn"])
+        secrets: SecretsManagerClient = self._session.client("secretsmanager")
+        with self._session.explained(f"read the secret {secret_arn}"):
+            text = secrets.get_secret_value(SecretId=secret_arn).get("SecretString", "")
+        try:
+            document = json.loads(text)
+            return str(document["username"]), str(document["password"])
+        except (ValueError, KeyError, TypeError):
+            # The cause is left out: it would quote the secret.
+            raise AwsError(
+                f"The secret {secret_arn} does not hold a database's user name and password.",
+                detail='Expected JSON of the form {"username": ..., "password": ...}, as RDS writes it.',
+                remedy="Check that nobody changed the secret; RDS restores it when the password is rotated.",
+                code="secret_unreadable",
+            ) from None
+
+    def leftovers(self) -> list[Leftover]:
+        """Return what AWS still shows of the environment, without its state; empty when all is gone."""
+        return inventory.leftovers(self._session, self.target.environment_id)
+
+    def purge_state(self) -> None:
+        """Delete the environment's state in all versions, then the bucket if no other environment uses it."""
+        self._bucket.purge(self.target.environment_id)

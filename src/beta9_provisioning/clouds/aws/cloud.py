@@ -1,0 +1,157 @@
+"""AWS, as the registry knows it. The SDK and CDK Terrain are loaded when they are first needed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from beta9_provisioning.clouds.aws import kubeconfig, rules
+from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
+from beta9_provisioning.clouds.aws.sizes import SIZES
+from beta9_provisioning.clouds.aws.terraform_rules import RULES
+from beta9_provisioning.engine.beta9.platform import Platform, StorageClass
+from beta9_provisioning.engine.errors import NotSupported
+from beta9_provisioning.engine.synthesis.synthesize import Backend
+from beta9_provisioning.schemas.configuration import Cloud as CloudSection
+from beta9_provisioning.schemas.configuration import EnvironmentConfig
+
+if TYPE_CHECKING:
+    from constructs import Construct
+
+    from beta9_provisioning.clouds.cloud import Account
+    from beta9_provisioning.engine.synthesis.bindings import Stack
+    from beta9_provisioning.engine.terraform.errors import Rule
+    from beta9_provisioning.settings import Settings
+
+_SAMPLE_ACCOUNT = "000000000000"
+
+
+class Aws:
+    """AWS; see `clouds.cloud.Cloud` for what each member is."""
+
+    provider_schema = SCHEMA_FILE
+    child_variables: tuple[str, ...] = ("AWS_",)
+    terraform_rules: Sequence[Rule] = RULES
+    access_addresses = frozenset(
+        {"aws_eks_access_entry.provisioner", "aws_eks_access_policy_association.provisioner"}
+    )
+    nodes_remedy = "Look at the node group's health in EKS, and at its instances' limits in EC2."
+
+    def field_fault(self, name: str, value: str) -> str | None:
+        """Return what is wrong with a field of a configuration's `cloud` that is AWS's; or None."""
+        return rules.account_fault(value) if name == "account_id" else None
+
+    def section_faults(self, section: CloudSection) -> Mapping[str, str]:
+        """Return what is wrong with the role of a configuration."""
+        fault = rules.role_fault(section.role_arn or "", section.account_id or "")
+        return {} if fault is None else {"role_arn": fault}
+
+    def check_supported(self, config: EnvironmentConfig) -> None:
+        """Raise `NotSupported` for clusters that exist already and for GPUs."""
+        if config.cluster.use_existing:
+            raise NotSupported(
+                "cluster.use_existing is not supported yet.",
+                detail="Every environment gets a cluster of its own.",
+                remedy="Leave out cluster.use_existing and cluster.existing_cluster_name.",
+            )
+        if config.beta9.workers.gpu_enabled:
+            raise NotSupported(
+                "beta9.workers.gpu_enabled is not supported yet.",
+                detail="The node group has no GPU nodes.",
+                remedy="Leave out beta9.workers.gpu_enabled and beta9.workers.gpu_type.",
+            )
+
+    def node_count(self, config: EnvironmentConfig) -> int:
+        """Return how many nodes the profile's node group starts with."""
+        return SIZES[config.cluster.profile].nodes.desired
+
+    def cluster_ready_addresses(self, config: EnvironmentConfig) -> frozenset[str]:
+        """Return the addresses of the cluster, its nodes, the worker's access and the CNI."""
+        self.check_supported(config)
+        return self.access_addresses | {
+            "aws_eks_cluster.main",
+            "aws_eks_node_group.main",
+            "aws_eks_addon.vpc_cni",
+        }
+
+    def platform(self, config: EnvironmentConfig) -> Platform:
+        """Return EBS volumes, network load balancers and S3, as the charts use them."""
+        endpoint = f"s3.{config.cloud.region}.amazonaws.com"
+        return Platform(
+            storage_class=StorageClass(
+                name="gp3", provisioner="ebs.csi.aws.com", parameters={"type": "gp3", "encrypted": "true"}
+            ),
+            # It passes TLS and HTTP/2 through; the classic load balancer, the default, is legacy.
+            load_balancer_annotations={"service.beta.kubernetes.io/aws-load-balancer-type": "nlb"},
+            object_store_url=f"https://{endpoint}",
+            bucket_url=lambda bucket: f"https://{bucket}.{endpoint}",
+        )
+
+    def add_stack(
+        self, scope: Construct, id_: str, config: EnvironmentConfig, environment_id: str, backend: Backend
+    ) -> Stack:
+        """Return the Terraform stack of an environment, with its state in S3."""
+        from beta9_provisioning.clouds.aws.stack.root import aws_stack  # noqa: PLC0415  starts Node.js
+
+        return aws_stack(scope, id_, config, environment_id, backend)
+
+    def sample(self) -> tuple[EnvironmentConfig, str, Backend]:
+        """Return the arguments for the stack of an environment that nobody wants."""
+        role = f"arn:aws:iam::{_SAMPLE_ACCOUNT}:role/{rules.ROLE_NAME}"
+        cloud = {"provider": "aws", "region": "us-east-1", "account_id": _SAMPLE_ACCOUNT, "role_arn": role}
+        document = {"name": "sample", "cloud": cloud, "beta9": {"domain": "sample.example"}}
+        state = {"bucket": "sample", "key": "terraform.tfstate", "region": "us-east-1", "role_arn": role}
+        return EnvironmentConfig.model_validate(document), "env_0000000000000000", Backend("s3", state)
+
+    def open_account(
+        self, config: EnvironmentConfig, environment_id: str, *, settings: Settings, stop: threading.Event
+    ) -> Account:
+        """Return the account of an environment, as the role of the configuration."""
+        from beta9_provisioning.clouds.aws.account import AwsAccount, AwsTarget  # noqa: PLC0415  loads the SDK
+
+        place = config.cloud
+        target = AwsTarget(
+            environment_id=environment_id,
+            account_id=place.account_id or "",
+            region=place.region,
+            role_arn=place.role_arn or "",
+            external_id=place.external_id,
+            s3_path_style=settings.s3_path_style,
+        )
+        return AwsAccount(target, stop)
+
+    def user_kubeconfig(self, config: EnvironmentConfig, outputs: Mapping[str, Any]) -> str:
+        """Return a kubeconfig whose users become the role of the configuration."""
+        place = config.cloud
+        assert place.role_arn is not None
+        return kubeconfig.user_kubeconfig(
+            cluster_name=outputs["cluster_name"],
+            endpoint=outputs["cluster_endpoint"],
+            certificate_authority=outputs["cluster_ca"],
+            region=place.region,
+            role_arn=place.role_arn,
+            external_id=place.external_id,
+        )
+
+    def user_credential(
+        self, *, cluster: str, region: str, principal: str, external_id: str | None
+    ) -> dict[str, object]:
+        """Return a token of the role `principal` for an EKS cluster."""
+        from beta9_provisioning.clouds.aws.cluster_access import sign_token  # noqa: PLC0415
+        from beta9_provisioning.clouds.aws.session import AwsSession  # noqa: PLC0415
+        from beta9_provisioning.engine.kubernetes.access import exec_credential  # noqa: PLC0415
+
+        session = AwsSession(
+            region=region,
+            role_arn=principal,
+            external_id=external_id,
+            session_name="beta9-provisioning-token",
+        )
+        return exec_credential(sign_token(session, cluster))
+
+    def preload(self) -> None:
+        """Load the SDK, and its descriptions of the services that are asked."""
+        from beta9_provisioning.clouds.aws import account, service_models  # noqa: F401, PLC0415
+
+        service_models.preload()

@@ -1,0 +1,151 @@
+"""What every cloud offers to the rest of the service.
+
+A `Cloud` stands for a provider and is made without asking anybody; what is heavy, such as a cloud's SDK, is
+loaded when it is first needed. An `Account` is one environment's place in that cloud.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from constructs import Construct
+
+    from beta9_provisioning.engine.beta9.platform import Platform
+    from beta9_provisioning.engine.kubernetes.access import ClusterAccess
+    from beta9_provisioning.engine.synthesis.bindings import Stack
+    from beta9_provisioning.engine.synthesis.synthesize import Backend
+    from beta9_provisioning.engine.terraform.errors import Rule
+    from beta9_provisioning.schemas.configuration import Cloud as CloudSection
+    from beta9_provisioning.schemas.configuration import EnvironmentConfig
+    from beta9_provisioning.settings import Settings
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A resource that still exists.
+
+    Attributes:
+        kind: service and type in the cloud's own words.
+        id: its id, or its name where the cloud has no other id.
+        status: the cloud's word for its state, such as `deleting`; empty when it tells none.
+        blocked_by: what hinders its deletion, as far as can be seen, in words.
+    """
+
+    kind: str
+    id: str
+    status: str = ""
+    blocked_by: tuple[str, ...] = field(default=())
+
+    def __str__(self) -> str:
+        status = f" ({self.status})" if self.status else ""
+        blocked = f", blocked by {'; '.join(self.blocked_by)}" if self.blocked_by else ""
+        return f"{self.kind} {self.id}{status}{blocked}"
+
+
+class Account(Protocol):
+    """A customer's account, seen through the identity that the worker takes on there, for one environment.
+
+    Nothing is asked before the first call. Every method raises EngineError when the cloud refuses or fails;
+    its code says which, such as `role_refused`, `credentials_missing` or `permission_missing`.
+    """
+
+    def check_access(self) -> None:
+        """Take on the identity, and see that it belongs to the account of the configuration."""
+
+    def ensure_state_backend(self) -> Backend:
+        """Make the place of the Terraform state if it is absent, and say where it is.
+
+        Raises:
+            Stopped: the stop event was set.
+        """
+
+    def cluster_access(self) -> ClusterAccess:
+        """Return how to reach the Kubernetes API of the environment's cluster.
+
+        Raises:
+            EngineError: `cluster_missing` or `cluster_not_ready`; waiting is the caller's job.
+        """
+
+    def database_credentials(self, outputs: Mapping[str, Any]) -> tuple[str, str]:
+        """Return user name and password of the database's master, which Terraform's outputs lead to."""
+
+    def leftovers(self) -> Sequence[Leftover]:
+        """Return what the cloud still shows of the environment, without its state; empty when all is gone."""
+
+    def purge_state(self) -> None:
+        """Delete the environment's state, and what was made for it that no other environment uses."""
+
+
+class Cloud(Protocol):
+    """One provider of clouds.
+
+    Attributes:
+        provider_schema: file with the schema of the Terraform provider that stacks are written for.
+        child_variables: how the names of environment variables begin that Terraform and Helm need here.
+        terraform_rules: what errors of the Terraform provider and its state backend mean.
+        access_addresses: Terraform addresses of what lets the worker into the cluster.
+        nodes_remedy: what to do when the cluster's nodes do not become ready.
+    """
+
+    provider_schema: Path
+    child_variables: tuple[str, ...]
+    terraform_rules: Sequence[Rule]
+    access_addresses: frozenset[str]
+    nodes_remedy: str
+
+    def field_fault(self, name: str, value: str) -> str | None:
+        """Return what is wrong with a field of a configuration's `cloud` that is this provider's; or None."""
+
+    def section_faults(self, section: CloudSection) -> Mapping[str, str]:
+        """Return what is wrong with `cloud` as a whole, by field; its fields are right one by one."""
+
+    def check_supported(self, config: EnvironmentConfig) -> None:
+        """Raise `NotSupported` when the configuration asks for what cannot be built here yet."""
+
+    def node_count(self, config: EnvironmentConfig) -> int:
+        """Return how many nodes the cluster has at its start."""
+
+    def cluster_ready_addresses(self, config: EnvironmentConfig) -> frozenset[str]:
+        """Return the Terraform addresses after which charts can be installed: cluster, nodes, access."""
+
+    def platform(self, config: EnvironmentConfig) -> Platform:
+        """Return what the charts must know of the cloud."""
+
+    def add_stack(
+        self, scope: Construct, id_: str, config: EnvironmentConfig, environment_id: str, backend: Backend
+    ) -> Stack:
+        """Return the Terraform stack of an environment. `backend` is what its account gave.
+
+        Raises:
+            SynthesisError: it does not fit the provider's schema.
+        """
+
+    def sample(self) -> tuple[EnvironmentConfig, str, Backend]:
+        """Return the arguments for the stack of an environment that nobody wants, to warm synthesis up."""
+
+    def open_account(
+        self, config: EnvironmentConfig, environment_id: str, *, settings: Settings, stop: threading.Event
+    ) -> Account:
+        """Return the account of an environment; `stop` ends its waiting."""
+
+    def user_kubeconfig(self, config: EnvironmentConfig, outputs: Mapping[str, Any]) -> str:
+        """Return a kubeconfig (YAML) for people; it holds no secret."""
+
+    def user_credential(
+        self, *, cluster: str, region: str, principal: str, external_id: str | None
+    ) -> dict[str, object]:
+        """Return the ExecCredential with which kubectl reaches a cluster as `principal`.
+
+        The credentials of whoever runs this must be allowed to become the principal.
+
+        Raises:
+            EngineError: there are no credentials, or the cloud refused them.
+        """
+
+    def preload(self) -> None:
+        """Load now what the first operations of a worker would load otherwise."""

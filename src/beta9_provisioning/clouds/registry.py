@@ -1,0 +1,48 @@
+"""The clouds that this release can build in. Importing it loads no cloud's SDK."""
+
+from collections.abc import Mapping
+
+from beta9_provisioning.clouds.aws.cloud import Aws
+from beta9_provisioning.clouds.cloud import Cloud
+from beta9_provisioning.engine.errors import NotSupported
+from beta9_provisioning.schemas.configuration import Cloud as CloudSection
+from beta9_provisioning.schemas.configuration import EnvironmentConfig, Provider
+
+CLOUDS: Mapping[Provider, Cloud] = {Provider.AWS: Aws()}
+
+
+def cloud_of(config: EnvironmentConfig) -> Cloud:
+    """Return the cloud of an environment.
+
+    Raises:
+        NotSupported: this release cannot build in it.
+    """
+    provider = config.cloud.provider
+    if provider not in CLOUDS:
+        names = " or ".join(CLOUDS)
+        raise NotSupported(
+            f"cloud.provider {provider} is not supported yet.",
+            detail=f"Environments can be created in {names.upper()} only.",
+            remedy=f"Set cloud.provider to {names}.",
+        )
+    return CLOUDS[provider]
+
+
+class ProviderRules:
+    """The clouds' rules for a configuration, as `schemas.configuration` asks for them."""
+
+    def field_fault(self, name: str, value: str) -> str | None:
+        """Return what is wrong with a field that belongs to one provider, whichever the configuration has."""
+        faults = (cloud.field_fault(name, value) for cloud in CLOUDS.values())
+        return next((fault for fault in faults if fault is not None), None)
+
+    def section_faults(self, section: CloudSection) -> Mapping[str, str]:
+        """Return what the configuration's provider finds wrong, by field."""
+        cloud = CLOUDS.get(section.provider)
+        return cloud.section_faults(section) if cloud is not None else {}
+
+
+def preload() -> None:
+    """Load now what the first operations of this process would load otherwise."""
+    for cloud in CLOUDS.values():
+        cloud.preload()

@@ -1,0 +1,167 @@
+"""Run Helm once against one cluster, with a private kubeconfig, and tell how it ended.
+
+Helm gets no cloud credentials: its kubeconfig holds a bearer token that was made for this call, and its
+environment holds nothing but what it needs.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from beta9_provisioning.engine.errors import Stopped
+from beta9_provisioning.engine.processes import process
+
+# Helm needs this long at most to write down that it was stopped; less than a third of a worker's lease.
+GRACE_SECONDS = 15.0
+
+_PASSED_ON = (
+    "PATH",
+    "TMPDIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HELM_REGISTRY_CONFIG",
+)
+# What Helm prints when the API was not there, was too busy, or lost the connection.
+_TRANSIENT = (
+    "(servertimeout)",
+    "(serviceunavailable)",
+    "(timeout)",
+    "apiserver not ready",
+    "connection refused",
+    "connection reset by peer",
+    "etcdserver: ",
+    "failed calling webhook",
+    "http2: client connection lost",
+    "i/o timeout",
+    "no such host",
+    "server is currently unable to handle the request",
+    "service unavailable",
+    "server misbehaving",
+    "tls handshake timeout",
+    "too many requests",
+    "toomanyrequests",
+    ": eof",
+    "unexpected eof",
+)
+_REFUSED = ("asked for the client to provide credentials", "must be logged in to the server", "unauthorized")
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a call printed (stdout and stderr together, the last 64 KiB if not all) and its code."""
+
+    returncode: int
+    text: str
+    timed_out: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether Helm succeeded."""
+        return self.returncode == 0
+
+    def says(self, *phrases: str) -> bool:
+        """Return whether one of the phrases (in lower case) is in the text."""
+        text = self.text.lower()
+        return any(phrase in text for phrase in phrases)
+
+    @property
+    def passing(self) -> bool:
+        """Whether the failure is of a kind that passes."""
+        return self.timed_out or self.says(*_TRANSIENT)
+
+    @property
+    def refused(self) -> bool:
+        """Whether the cluster did not accept the token."""
+        return self.says(*_REFUSED)
+
+
+@dataclass(frozen=True)
+class HelmProcess:
+    """Helm and one cluster.
+
+    Attributes:
+        binary: Helm, a path or a name to be found on PATH.
+        directory: where its files go; it must exist.
+        kubeconfig: gives the kubeconfig for the next call.
+        env: the environment to take PATH, proxies and certificates from; nothing else of it is passed on.
+        stop: ends Helm.
+    """
+
+    binary: Path | str
+    directory: Path
+    kubeconfig: Callable[[], str]
+    env: Mapping[str, str]
+    stop: threading.Event
+
+    def call(
+        self,
+        *arguments: str,
+        timeout: float,
+        on_line: Callable[[str], None] | None = None,
+        whole_output: bool = False,
+    ) -> Output:
+        """Run Helm once and return what it said.
+
+        `timeout` (seconds) is of the clock on the wall: then Helm gets SIGTERM, on which it writes down that
+        it failed.
+
+        Raises:
+            Stopped: `stop` was set.
+            ToolMissing: Helm is not installed.
+        """
+        with (
+            private_file(self.directory, self.kubeconfig(), ".kubeconfig") as kubeconfig,
+            private_file(self.directory, "", ".log") as log,
+        ):
+            finished = process.run(
+                [str(self.binary), *arguments],
+                cwd=self.directory,
+                env=self._environment(kubeconfig),
+                log=log,
+                stop=self.stop,
+                timeout=timeout,
+                on_line=on_line,
+                interrupt=signal.SIGTERM,
+                grace=GRACE_SECONDS,
+            )
+            if finished.stopped:
+                raise Stopped(f"helm {arguments[0]} was stopped.")
+            text = log.read_text(errors="replace") if whole_output else finished.output
+            return Output(finished.returncode, text, finished.timed_out)
+
+    def _environment(self, kubeconfig: Path) -> dict[str, str]:
+        home = self.directory / "home"
+        return {
+            **{name: self.env[name] for name in _PASSED_ON if name in self.env},
+            "HOME": str(home),
+            "KUBECONFIG": str(kubeconfig),
+            "HELM_CACHE_HOME": str(home / "helm-cache"),
+            "HELM_CONFIG_HOME": str(home / "helm-config"),
+            "HELM_DATA_HOME": str(home / "helm-data"),
+        }
+
+
+@contextmanager
+def private_file(directory: Path, content: str, suffix: str) -> Iterator[Path]:
+    """Give a file with that content which only we may read, and remove it at the end."""
+    descriptor, name = tempfile.mkstemp(dir=directory, suffix=suffix)  # mode 0600
+    path = Path(name)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(content)
+        yield path
+    finally:
+        path.unlink(missing_ok=True)

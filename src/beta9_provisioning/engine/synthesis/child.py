@@ -1,0 +1,80 @@
+"""One synthesis in a process that is started ahead: the body of a module that a `Synthesizer` starts.
+
+It makes everything ready, waits for one request (a line of JSON) on standard input, prints one answer (a line
+of JSON) and ends: `{"directory": ...}`, or `{"error": ...}`. Without a request, it ends with its input.
+SIGINT ends it at any time. Its temporary files, and those of its Node.js, are gone when it has ended.
+"""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from pydantic import TypeAdapter
+
+from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.engine.synthesis.synthesize import Backend
+from beta9_provisioning.schemas.configuration import EnvironmentConfig
+
+_INTERRUPTED = 128 + signal.SIGINT
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to synthesize, and where to."""
+
+    config: EnvironmentConfig
+    environment_id: str
+    backend: Backend
+    outdir: Path
+
+    def to_line(self) -> bytes:
+        """Return the request as the child reads it."""
+        return _REQUESTS.dump_json(self) + b"\n"
+
+
+_REQUESTS = TypeAdapter(Request)
+
+
+def main(synthesize: Callable[[Request], Path], rehearse: Callable[[Path], None]) -> NoReturn:
+    """Serve one request; see the module's docstring.
+
+    Args:
+        synthesize: does what the request asks for, and returns the directory.
+        rehearse: makes everything ready by a synthesis into a directory, which is thrown away.
+    """
+    with tempfile.TemporaryDirectory(prefix="beta9-synthesis-", ignore_cleanup_errors=True) as scratch:
+
+        def interrupted(*_: object) -> NoReturn:
+            shutil.rmtree(scratch, ignore_errors=True)
+            os._exit(_INTERRUPTED)
+
+        signal.signal(signal.SIGINT, interrupted)
+        # CDK Terrain looks for a project in the working directory; jsii unpacks itself into TMPDIR.
+        os.chdir(scratch)
+        os.environ["TMPDIR"] = tempfile.tempdir = scratch
+        answer = _answer(synthesize, rehearse, Path(scratch))
+        sys.stdout.write(answer)
+        sys.stdout.flush()
+    # Not sys.exit: jsii would wait for the end of Node.js. The launcher ends what is left of the group.
+    os._exit(0)
+
+
+def _answer(synthesize: Callable[[Request], Path], rehearse: Callable[[Path], None], scratch: Path) -> str:
+    """Return the answer to the request, as a line; nothing when there is no request."""
+    try:
+        rehearse(scratch / "rehearsal")
+        line = sys.stdin.buffer.readline()
+        if not line:
+            return ""
+        directory = synthesize(_REQUESTS.validate_json(line))
+    except EngineError as error:
+        told = {"code": error.code, "message": error.message, "detail": error.detail, "remedy": error.remedy}
+        return json.dumps({"error": told}) + "\n"
+    return json.dumps({"directory": str(directory)}) + "\n"

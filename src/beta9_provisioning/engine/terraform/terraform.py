@@ -1,0 +1,253 @@
+"""Run Terraform (or OpenTofu) in a directory that holds its configuration.
+
+One object serves one working directory. Commands that write the state share one log, `terraform.log`, and
+with it a lock: two of them never run in the same directory at once, not even when one was left behind by a
+worker that died.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from beta9_provisioning.engine.errors import Stopped
+from beta9_provisioning.engine.processes import process
+from beta9_provisioning.engine.terraform.errors import Diagnostic, Rule, TerraformFailed, diagnostics, failure
+from beta9_provisioning.engine.terraform.events import TEXT, TerraformEvent, parse
+
+LOG = "terraform.log"
+ERRORED_STATE = "errored.tfstate"
+READ_TIMEOUT = 120.0
+TEXT_LINES = 40
+# Exit codes above this stand for signals, see process.Finished.
+SIGNALLED = 128
+
+# TF_IN_AUTOMATION drops advice about commands to type; CHECKPOINT_DISABLE a call to HashiCorp at each start.
+ENVIRONMENT = {"TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"}
+
+_ADDRESS = re.compile(r"(module\.\S+\.)?[A-Za-z]\w*\.[\w-]+(\[.*\])?")
+_NO_JSON = "flag provided but not defined: -json"
+_NO_STATE = "No state file was found"
+
+
+class Terraform:
+    """Terraform in one working directory.
+
+    Every method raises `Stopped` when `stop` was set before the command had ended, and `TerraformFailed`
+    when it failed or took longer than its timeout (in seconds). Either way Terraform was interrupted once
+    and given `grace` seconds to save its state; only then was it killed (code `terraform_killed`).
+    """
+
+    def __init__(
+        self,
+        *,
+        binary: Path | str,
+        directory: Path,
+        env: Mapping[str, str],
+        stop: threading.Event,
+        on_event: Callable[[TerraformEvent], None],
+        rules: Sequence[Rule] = (),
+        lock_timeout: float = 60.0,
+        grace: float = 60.0,
+    ) -> None:
+        """Prepare; nothing is started.
+
+        Args:
+            binary: path of the program, or its name, which is then looked up in the PATH of `env`.
+            directory: holds the configuration; Terraform's own files and `terraform.log` go there too.
+            env: the complete environment of Terraform, credentials included.
+            stop: set by the caller to have the running command stop.
+            on_event: gets every event of init, apply and destroy, without secrets, on the calling thread.
+            rules: what errors of the cloud's provider and state backend mean.
+            lock_timeout: seconds to wait for the state's lock, and for another command in this directory.
+            grace: seconds between the interrupt and the kill.
+        """
+        self._binary = str(binary)
+        self._directory = directory
+        self._env = {**env, **ENVIRONMENT}
+        self._stop = stop
+        self._on_event = on_event
+        self._rules = rules
+        self._lock_timeout = lock_timeout
+        self._grace = grace
+
+    @property
+    def errored_state(self) -> Path | None:
+        """The state that an earlier command could not save to the backend, if there is one."""
+        path = self._directory / ERRORED_STATE
+        return path if path.exists() else None
+
+    def init(self, timeout: float = 300) -> None:
+        """Prepare backend and providers. The configuration's backend replaces the one of an earlier init."""
+        arguments = ["init", "-input=false", "-no-color", "-reconfigure"]
+        try:
+            self._write("init", [*arguments, "-json"], timeout)
+        except TerraformFailed as error:
+            if _NO_JSON not in error.detail:
+                raise
+            self._write("init", arguments, timeout)
+
+    def apply(self, timeout: float) -> None:
+        """Make the cloud match the configuration."""
+        self._change("apply", timeout)
+
+    def destroy(self, timeout: float) -> None:
+        """Delete everything that the state holds."""
+        self._change("destroy", timeout)
+
+    def recover_state(self) -> None:
+        """Push the state that an earlier command left in `errored.tfstate`; does nothing if there is none."""
+        errored = self.errored_state
+        if errored is None:
+            return
+        self._write("state push", ["state", "push", self._lock_flag, errored.name], READ_TIMEOUT)
+        errored.unlink()
+
+    def outputs(self) -> dict[str, object]:
+        """Return the values of all outputs, the sensitive ones included."""
+        text = self._read("output", ["output", "-json", "-no-color"])
+        # Warnings about the CLI configuration are printed before the document.
+        start = re.search(r"^\{", text, re.MULTILINE)
+        if start is None:
+            raise failure("output", (), text, 0)
+        document, _ = json.JSONDecoder().raw_decode(text, start.start())
+        return {name: output["value"] for name, output in document.items()}
+
+    def resources(self) -> list[str]:
+        """Return the addresses of the managed resources in the state; none if there is no state yet."""
+        try:
+            text = self._read("state list", ["state", "list", "-no-color"])
+        except TerraformFailed as error:
+            if _NO_STATE in error.detail:
+                return []
+            raise
+        lines = text.splitlines()
+        return [
+            line
+            for line in lines
+            if _ADDRESS.fullmatch(line) and not re.match(r"(module\.\S+\.)?data\.", line)
+        ]
+
+    @property
+    def _lock_flag(self) -> str:
+        return f"-lock-timeout={self._lock_timeout:g}s"
+
+    def _change(self, command: str, timeout: float) -> None:
+        """Run apply or destroy, unless an earlier one left a state that the backend does not have."""
+        if self.errored_state is not None:
+            raise self._state_not_saved(f"terraform {command} was not started", ())
+        arguments = ["-json", "-auto-approve", "-input=false", "-no-color", self._lock_flag]
+        self._write(command, [command, *arguments], timeout)
+
+    def _write(self, command: str, arguments: Sequence[str], timeout: float) -> None:
+        """Run a command that may write the state; report its events."""
+        reported: list[TerraformEvent] = []
+        texts: deque[str] = deque(maxlen=TEXT_LINES)
+
+        def take(line: str) -> None:
+            event = parse(line)
+            if event is None:
+                return
+            if event.type == "diagnostic":
+                reported.append(event)
+            elif event.type == TEXT:
+                texts.append(event.message)
+            self._on_event(event)
+
+        finished = self._run_alone(arguments, timeout, take)
+        if finished.returncode == 0:
+            return
+        errors = diagnostics(reported)
+        if self.errored_state is not None:
+            raise self._state_not_saved(f"terraform {command} could not save the state", errors)
+        self._fail(command, finished, errors, "\n".join(texts))
+
+    def _run_alone(
+        self, arguments: Sequence[str], timeout: float, on_line: Callable[[str], None]
+    ) -> process.Finished:
+        """Run a command as soon as no other one writes in this directory."""
+        deadline = time.monotonic() + self._lock_timeout
+        while True:
+            try:
+                return self._run(arguments, self._directory / LOG, timeout, on_line)
+            except process.AlreadyRunning:
+                if time.monotonic() >= deadline:
+                    raise
+                self._stop.wait(0.2)
+
+    def _read(self, command: str, arguments: Sequence[str]) -> str:
+        """Run a command that only reads, and return its output. That stays in memory: it may hold secrets."""
+        with os.fdopen(os.memfd_create(f"terraform {command}"), "rb") as output:
+            finished = self._run(arguments, Path(f"/proc/self/fd/{output.fileno()}"), READ_TIMEOUT, None)
+            text = output.read().decode(errors="replace")
+        if finished.returncode != 0:
+            self._fail(command, finished, (), text)
+        return text
+
+    def _run(
+        self, arguments: Sequence[str], log: Path, timeout: float, on_line: Callable[[str], None] | None
+    ) -> process.Finished:
+        return process.run(
+            [self._binary, *arguments],
+            cwd=self._directory,
+            env=self._env,
+            log=log,
+            stop=self._stop,
+            timeout=timeout,
+            on_line=on_line,
+            # Providers run in Terraform's group: they ignore SIGINT, but SIGTERM ends them in mid-request.
+            interrupt=signal.SIGINT,
+            grace=self._grace,
+        )
+
+    def _fail(
+        self, command: str, finished: process.Finished, errors: tuple[Diagnostic, ...], text: str
+    ) -> NoReturn:
+        """Raise the error that says most about how a command ended."""
+        what = f"terraform {command}"
+        if finished.killed:
+            raise _killed(f"{what} was killed after {self._grace:g} s of grace.", errors)
+        if finished.stopped:
+            raise Stopped(
+                f"{what} was stopped before it had finished.",
+                detail="The state is saved; what was being created, if anything, is marked as tainted in it.",
+            )
+        if finished.timed_out:
+            raise TerraformFailed(
+                f"{what} was stopped because its time was up; the state is saved.",
+                code="timeout",
+                detail="\n\n".join(str(error) for error in errors),
+                remedy="See what it was waiting for in the events, then try again.",
+                diagnostics=errors,
+            )
+        if finished.returncode > SIGNALLED:
+            raise _killed(f"{what} was ended by signal {finished.returncode - SIGNALLED}.", errors)
+        raise failure(command, errors, text, finished.returncode, self._rules)
+
+    def _state_not_saved(self, what: str, errors: tuple[Diagnostic, ...]) -> TerraformFailed:
+        return TerraformFailed(
+            f"{what}: {ERRORED_STATE} holds a state that the backend does not have.",
+            code="state_not_saved",
+            detail="\n\n".join(str(error) for error in errors),
+            remedy="Keep the working directory and push that state (recover_state) before the next run.",
+            diagnostics=errors,
+            errored_state=self.errored_state,
+        )
+
+
+def _killed(what: str, errors: tuple[Diagnostic, ...]) -> TerraformFailed:
+    return TerraformFailed(
+        what,
+        code="terraform_killed",
+        detail="What it did in the last 20 s may be missing in the state, and its lock be left.",
+        remedy="Look for resources that are not in the state, and for the lock, before the next run.",
+        diagnostics=errors,
+    )

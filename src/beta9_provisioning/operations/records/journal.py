@@ -1,0 +1,65 @@
+"""The event journal: events are numbered per environment, without gaps and in the order of commit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from beta9_provisioning.operations.records.model import EnvironmentRow, EventRow
+
+
+@dataclass(frozen=True)
+class NewEvent:
+    """An event that is not written yet. `message` is in the past tense."""
+
+    type: str
+    message: str
+    data: dict[str, Any] = field(default_factory=dict)
+    operation_id: str | None = None
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+def append(session: Session, environment_id: str, events: Sequence[NewEvent]) -> None:
+    """Write events in the session's transaction.
+
+    The counter's row lock is held until commit, so a reader that has seen number n has seen all
+    before it.
+    """
+    if not events:
+        return
+    last = session.execute(
+        update(EnvironmentRow)
+        .where(EnvironmentRow.id == environment_id)
+        .values(last_event=EnvironmentRow.last_event + len(events))
+        .returning(EnvironmentRow.last_event)
+        .execution_options(synchronize_session=False)
+    ).scalar_one()
+    first = last - len(events) + 1
+    session.execute(
+        insert(EventRow),
+        [
+            {
+                "environment_id": environment_id,
+                "id": first + offset,
+                "at": event.at,
+                "operation_id": event.operation_id,
+                "type": event.type,
+                "message": event.message,
+                "data": event.data,
+            }
+            for offset, event in enumerate(events)
+        ],
+    )
+
+
+def read(session: Session, environment_id: str, *, after: int, limit: int) -> Sequence[EventRow]:
+    """Return at most `limit` events with a number above `after`, oldest first."""
+    return session.scalars(
+        select(EventRow)
+        .where(EventRow.environment_id == environment_id, EventRow.id > after)
+        .order_by(EventRow.id)
+        .limit(limit)
+    ).all()

@@ -1,0 +1,379 @@
+"""The rows of operations: queue, claim, move, cancel. Every change of status goes through `_move`.
+
+All functions take a session and leave the commit to the caller; the event of a change is written in
+the same transaction as the change. Rows are locked in one order, environment, operation, attempt, so
+that two writers never wait for each other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import and_, exists, func, select, update
+from sqlalchemy.orm import Session, aliased
+
+from beta9_provisioning.kit.ids import new_id
+from beta9_provisioning.lifecycle import (
+    FINAL,
+    RUNNING,
+    EnvironmentStatus,
+    Kind,
+    OperationStatus,
+    Reason,
+    environment_status,
+    moves,
+)
+from beta9_provisioning.operations.records.journal import NewEvent, append
+from beta9_provisioning.operations.records.model import AttemptRow, EnvironmentRow, EventRow, OperationRow
+
+FIRST_TOUCH = "state"
+"""Name of the first step that changes anything in the customer's account."""
+
+
+class LeaseLost(Exception):
+    """This attempt no longer holds its operation; whatever it wanted to write was not written."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An operation that a worker holds, and all it needs to know to run it.
+
+    Attributes:
+        touched_cloud: whether any operation of the environment may have changed the customer's account.
+    """
+
+    operation_id: str
+    environment_id: str
+    environment_name: str
+    kind: Kind
+    config: dict[str, Any]
+    attempt: int
+    lease_token: UUID
+    queued_at: datetime
+    touched_cloud: bool
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an operation did not succeed."""
+
+    reason: Reason
+    code: str
+    message: str
+    detail: str = ""
+    remedy: str = ""
+
+    def document(self) -> dict[str, str]:
+        """Return the error as it is stored and shown."""
+        return {"code": self.code, "message": self.message, "detail": self.detail, "remedy": self.remedy}
+
+
+def latest(session: Session, environment_id: str) -> OperationRow:
+    """Return the environment's latest operation."""
+    return session.scalars(
+        select(OperationRow)
+        .where(OperationRow.environment_id == environment_id)
+        .order_by(OperationRow.number.desc())
+        .limit(1)
+    ).one()
+
+
+def lock_environment(session: Session, environment_id: str) -> EnvironmentRow | None:
+    """Return the environment's row, locked until the transaction ends; None when there is none."""
+    return session.scalars(
+        select(EnvironmentRow).where(EnvironmentRow.id == environment_id).with_for_update()
+    ).one_or_none()
+
+
+def queue(session: Session, environment: EnvironmentRow, kind: Kind, requested_by: str) -> OperationRow:
+    """Add an operation to an environment whose row the caller holds (locked, or new)."""
+    session.flush()
+    number = session.scalar(
+        select(func.coalesce(func.max(OperationRow.number), 0) + 1).where(
+            OperationRow.environment_id == environment.id
+        )
+    )
+    operation = OperationRow(
+        id=new_id("op"),
+        environment_id=environment.id,
+        number=number or 1,
+        kind=kind,
+        status=OperationStatus.QUEUED,
+        config=environment.config,
+        requested_by=requested_by,
+        created_at=datetime.now(UTC),
+        attempts=0,
+    )
+    session.add(operation)
+    session.flush()
+    queued = NewEvent("operation.queued", f"A {kind} was requested.", {"kind": kind}, operation.id)
+    append(session, environment.id, [queued])
+    _publish(session, environment.id, operation.id, environment_status(kind, OperationStatus.QUEUED))
+    return operation
+
+
+def claim(
+    session: Session, operation_id: str, *, worker: str, liveness_key: int, lease_seconds: float
+) -> Claim | None:
+    """Take a queued operation for one attempt; None when it is not there to be taken.
+
+    It is not when another worker was first, when it is over, or when another operation of its
+    environment still runs.
+    """
+    environment_id = session.scalar(
+        select(OperationRow.environment_id).where(OperationRow.id == operation_id)
+    )
+    environment = lock_environment(session, environment_id) if environment_id else None
+    if environment is None:
+        return None
+    operation = session.get_one(OperationRow, operation_id)
+    if operation.status != OperationStatus.QUEUED or _is_running(session, environment.id):
+        return None
+    kind = Kind(operation.kind)
+    token = uuid4()
+    now = datetime.now(UTC)
+    session.add(
+        AttemptRow(
+            lease_token=token,
+            operation_id=operation.id,
+            number=operation.attempts + 1,
+            worker=worker,
+            liveness_key=liveness_key,
+            started_at=now,
+            heartbeat_at=func.clock_timestamp(),
+            lease_expires_at=func.clock_timestamp() + timedelta(seconds=lease_seconds),
+        )
+    )
+    operation.attempts += 1
+    operation.started_at = operation.started_at or now
+    session.flush()
+    started = NewEvent(
+        "operation.claimed", "A worker took the operation.", {"worker": worker, "kind": kind}, operation.id
+    )
+    append(session, environment.id, [started])
+    first = min(moves(kind, OperationStatus.QUEUED) - FINAL)
+    _move(session, operation.id, OperationStatus.QUEUED, first)
+    return Claim(
+        operation_id=operation.id,
+        environment_id=environment.id,
+        environment_name=environment.name,
+        kind=kind,
+        config=operation.config,
+        attempt=operation.attempts,
+        lease_token=token,
+        queued_at=operation.created_at,
+        touched_cloud=_has_touched_cloud(session, environment.id),
+    )
+
+
+def advance(session: Session, claim: Claim, before: OperationStatus, after: OperationStatus) -> None:
+    """Move a claimed operation to its path's next status.
+
+    Raises:
+        LeaseLost: when this attempt no longer holds the operation.
+    """
+    hold(session, claim)
+    _move(session, claim.operation_id, before, after)
+
+
+def hold(session: Session, claim: Claim) -> None:
+    """Lock the environment and the attempt until the transaction ends, so that nobody takes over meanwhile.
+
+    Raises:
+        LeaseLost: when this attempt no longer holds the operation.
+    """
+    lock_environment(session, claim.environment_id)
+    held = session.scalar(
+        select(AttemptRow.lease_token)
+        .where(AttemptRow.lease_token == claim.lease_token, AttemptRow.ended_at.is_(None))
+        .with_for_update()
+    )
+    if held is None:
+        raise LeaseLost(f"operation {claim.operation_id}: attempt {claim.attempt} lost its lease")
+
+
+def record(
+    session: Session, claim: Claim, events: Sequence[NewEvent], progress: dict[str, Any] | None
+) -> None:
+    """Write events of a claimed operation, and its progress unless None.
+
+    Raises:
+        LeaseLost: when this attempt no longer holds the operation.
+    """
+    hold(session, claim)
+    append(session, claim.environment_id, events)
+    if progress is not None:
+        session.execute(
+            update(OperationRow).where(OperationRow.id == claim.operation_id).values(progress=progress)
+        )
+
+
+def succeed(session: Session, claim: Claim, before: OperationStatus, outputs: dict[str, Any] | None) -> None:
+    """End a claimed operation well; `outputs` replace the environment's unless None.
+
+    Raises:
+        LeaseLost: when this attempt no longer holds the operation.
+    """
+    hold(session, claim)
+    if outputs is not None:
+        session.execute(
+            update(EnvironmentRow).where(EnvironmentRow.id == claim.environment_id).values(outputs=outputs)
+        )
+    _end_attempt(session, claim.lease_token, "succeeded")
+    _move(session, claim.operation_id, before, OperationStatus.SUCCEEDED)
+
+
+def fail(session: Session, claim: Claim, failure: Failure) -> None:
+    """End a claimed operation with a failure; a cancel that was honoured ends as cancelled.
+
+    Raises:
+        LeaseLost: when this attempt no longer holds the operation.
+    """
+    hold(session, claim)
+    _end_attempt(session, claim.lease_token, failure.reason)
+    _fail(session, claim.operation_id, failure)
+
+
+def fail_attempt(session: Session, attempt: AttemptRow, failure: Failure) -> None:
+    """End another worker's attempt whose row the caller holds locked; that worker can write no more."""
+    _end_attempt(session, attempt.lease_token, failure.reason)
+    _fail(session, attempt.operation_id, failure)
+
+
+def request_cancel(session: Session, operation: OperationRow) -> None:
+    """Ask for the end of a live operation: at once when queued, by its worker when running."""
+    if operation.status == OperationStatus.QUEUED:
+        _fail(session, operation.id, Failure(Reason.CANCELLED, "cancelled", "Cancelled before it started."))
+    elif operation.cancel_requested_at is None and operation.status not in FINAL:
+        operation.cancel_requested_at = datetime.now(UTC)
+        asked = NewEvent("operation.cancel_requested", "Its cancellation was requested.", {}, operation.id)
+        append(session, operation.environment_id, [asked])
+
+
+def waiting(session: Session, environment_id: str) -> str | None:
+    """Return the id of the environment's queued operation that may be claimed now, if any."""
+    if _is_running(session, environment_id):
+        return None
+    return session.scalar(
+        select(OperationRow.id)
+        .where(OperationRow.environment_id == environment_id, OperationRow.status == OperationStatus.QUEUED)
+        .order_by(OperationRow.number)
+        .limit(1)
+    )
+
+
+def unclaimed(session: Session, *, older_than: float, limit: int = 100) -> list[str]:
+    """Return queued operations that could be claimed and have waited `older_than` seconds, oldest first."""
+    other = aliased(OperationRow)
+    blocked = exists().where(
+        and_(other.environment_id == OperationRow.environment_id, other.status.in_(RUNNING))
+    )
+    return list(
+        session.scalars(
+            select(OperationRow.id)
+            .where(
+                OperationRow.status == OperationStatus.QUEUED,
+                OperationRow.created_at < func.clock_timestamp() - timedelta(seconds=older_than),
+                ~blocked,
+            )
+            .order_by(OperationRow.created_at)
+            .limit(limit)
+        )
+    )
+
+
+def _has_touched_cloud(session: Session, environment_id: str) -> bool:
+    """Return whether history knows of a first touch: steps are journaled before they begin."""
+    touched = exists().where(
+        EventRow.environment_id == environment_id,
+        EventRow.type == "step.started",
+        EventRow.data["step"].astext == FIRST_TOUCH,
+    )
+    return bool(session.scalar(select(touched)))
+
+
+def _is_running(session: Session, environment_id: str) -> bool:
+    return bool(
+        session.scalar(
+            select(
+                exists().where(
+                    OperationRow.environment_id == environment_id, OperationRow.status.in_(RUNNING)
+                )
+            )
+        )
+    )
+
+
+def _end_attempt(session: Session, token: UUID, outcome: str) -> None:
+    session.execute(
+        update(AttemptRow)
+        .where(AttemptRow.lease_token == token)
+        .values(ended_at=datetime.now(UTC), outcome=outcome)
+    )
+
+
+def _fail(session: Session, operation_id: str, failure: Failure) -> None:
+    operation = session.get_one(OperationRow, operation_id, with_for_update=True, populate_existing=True)
+    cancelled = failure.reason is Reason.CANCELLED
+    status = OperationStatus.CANCELLED if cancelled else OperationStatus.FAILED
+    _move(session, operation_id, OperationStatus(operation.status), status, failure)
+
+
+def _move(
+    session: Session,
+    operation_id: str,
+    before: OperationStatus,
+    after: OperationStatus,
+    failure: Failure | None = None,
+) -> None:
+    """Change a status as a compare-and-set, with its events; the environment's status follows."""
+    operation = session.get_one(OperationRow, operation_id)
+    kind = Kind(operation.kind)
+    if after not in moves(kind, before):
+        raise ValueError(f"a {kind} operation does not go from {before} to {after}")
+    values: dict[str, Any] = {"status": after}
+    if after in FINAL:
+        values |= {"finished_at": datetime.now(UTC), "progress": None}
+    if failure is not None:
+        values |= {"reason": failure.reason, "error": failure.document()}
+    moved = session.execute(
+        update(OperationRow)
+        .where(OperationRow.id == operation_id, OperationRow.status == before)
+        .values(**values)
+        .returning(OperationRow.id)
+    ).one_or_none()
+    if moved is None:
+        raise LeaseLost(f"operation {operation_id} was not {before} any more")
+    if after in FINAL:
+        append(session, operation.environment_id, [_finished(operation_id, kind, after, failure)])
+    _publish(session, operation.environment_id, operation_id, environment_status(kind, after))
+
+
+def _finished(operation_id: str, kind: Kind, status: OperationStatus, failure: Failure | None) -> NewEvent:
+    data: dict[str, Any] = {"kind": kind, "status": status}
+    message = f"The {kind} {status}." if status is OperationStatus.SUCCEEDED else f"The {kind} was {status}."
+    if failure is not None:
+        data |= {"reason": failure.reason, "error": failure.document()}
+        message = failure.message
+    return NewEvent("operation.finished", message, data, operation_id)
+
+
+def _publish(session: Session, environment_id: str, operation_id: str, status: EnvironmentStatus) -> None:
+    """Write the environment's status, unless a later operation speaks for it already."""
+    if latest(session, environment_id).id != operation_id:
+        return
+    environment = session.get_one(EnvironmentRow, environment_id)
+    session.refresh(environment, ["status", "last_event"])
+    before = environment.status
+    # A new environment's row is born with its first status, which still has to be told.
+    if before == status and environment.last_event > 1:
+        return
+    environment.status = status
+    environment.updated_at = datetime.now(UTC)
+    session.flush()
+    changed = {"from": None if before == status else before, "to": status}
+    append(
+        session, environment_id, [NewEvent("environment.status", f"Became {status}.", changed, operation_id)]
+    )

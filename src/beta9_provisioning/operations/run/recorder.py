@@ -1,0 +1,92 @@
+"""Writes a running operation's events in small batches, so that Terraform never waits for the database."""
+
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from beta9_provisioning.kit.database import Sessions, transaction
+from beta9_provisioning.operations.records.journal import NewEvent
+from beta9_provisioning.operations.records.store import Claim, LeaseLost, record
+from beta9_provisioning.operations.run.stopping import Stop, StopReason
+
+_BATCH_SECONDS = 0.1
+_BATCH_EVENTS = 500
+
+log = structlog.get_logger(__name__)
+
+
+class Recorder:
+    """The journal of one attempt: `emit` from any thread, written within about 0.1 s.
+
+    While the database is away events wait in memory and are written when it is back. Once the lease is
+    lost nothing can be written any more, and the operation is asked to stop.
+    """
+
+    def __init__(self, factory: Sessions, claim: Claim, stop: Stop) -> None:
+        self._factory = factory
+        self._claim = claim
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._pending: list[NewEvent] = []
+        self._progress: dict[str, Any] | None = None
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"recorder-{claim.operation_id}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def emit(self, type_: str, message: str, **data: Any) -> None:
+        """Take an event; `message` is in the past tense."""
+        event = NewEvent(type_, message, data, self._claim.operation_id)
+        with self._lock:
+            self._pending.append(event)
+
+    def progress(self, step: str, *, done: int = 0, total: int | None = None) -> None:
+        """Take the operation's present progress."""
+        with self._lock:
+            self._progress = {"step": step, "done": done, "total": total}
+
+    def flush(self) -> None:
+        """Write everything taken so far.
+
+        Raises:
+            LeaseLost: when this attempt no longer holds its operation.
+            SQLAlchemyError: when the database is away; what was taken is kept.
+        """
+        with self._writing:
+            while self._flush_batch():
+                pass
+
+    def _flush_batch(self) -> bool:
+        with self._lock:
+            events, progress = self._pending[:_BATCH_EVENTS], self._progress
+        if not events and progress is None:
+            return False
+        with transaction(self._factory) as session:
+            record(session, self._claim, events, progress)
+        with self._lock:
+            del self._pending[: len(events)]
+            if self._progress is progress:
+                self._progress = None
+        return True
+
+    def _run(self) -> None:
+        while not self._done.wait(_BATCH_SECONDS):
+            try:
+                self.flush()
+            except LeaseLost:
+                self._stop.request(StopReason.LEASE_LOST)
+                return
+            except SQLAlchemyError as error:
+                log.warning("journal_delayed", operation_id=self._claim.operation_id, error=str(error))

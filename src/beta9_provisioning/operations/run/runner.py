@@ -1,0 +1,226 @@
+"""Runs a claimed operation: a list of steps and one loop. Load, work, apply: no session stays open."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import structlog
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from beta9_provisioning.clouds.registry import cloud_of
+from beta9_provisioning.engine.errors import EngineError, Stopped
+from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
+from beta9_provisioning.kit.database import Sessions, transaction
+from beta9_provisioning.lifecycle import OperationStatus, Reason
+from beta9_provisioning.operations.records.store import Claim, Failure, LeaseLost, advance, fail, succeed
+from beta9_provisioning.operations.run.context import Context
+from beta9_provisioning.operations.run.recorder import Recorder
+from beta9_provisioning.operations.run.stopping import Stop, StopReason
+from beta9_provisioning.schemas.configuration import EnvironmentConfig
+from beta9_provisioning.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a workflow.
+
+    Attributes:
+        name: machine-readable.
+        title: what people see while it runs, such as "Creating infrastructure".
+        status: the operation's status while it runs.
+        reason: why the operation failed when this step fails.
+        run: does the work, or raises EngineError.
+    """
+
+    name: str
+    title: str
+    status: OperationStatus
+    reason: Reason
+    run: Callable[[Context], None]
+
+
+Workflows = Callable[[Claim], tuple[Step, ...]]
+
+
+class Runner:
+    """Runs operations of this worker by its workflows; the caller opens and closes the synthesizer."""
+
+    def __init__(
+        self, factory: Sessions, settings: Settings, synthesizer: Synthesizer, workflows: Workflows
+    ) -> None:
+        self._factory = factory
+        self._settings = settings
+        self._synthesizer = synthesizer
+        self._workflows = workflows
+
+    def run(self, claim: Claim, stop: Stop) -> OperationStatus | None:
+        """Run a claimed operation to its end and return how it ended; None when the lease was lost."""
+        structlog.contextvars.bind_contextvars(
+            operation_id=claim.operation_id, environment_id=claim.environment_id
+        )
+        log.info("operation_started", kind=claim.kind, attempt=claim.attempt)
+        try:
+            status = self._run(claim, stop)
+        except LeaseLost as error:
+            log.warning("lease_lost", detail=str(error))
+            return None
+        finally:
+            structlog.contextvars.unbind_contextvars("operation_id", "environment_id")
+        log.info("operation_ended", kind=claim.kind, status=status, operation_id=claim.operation_id)
+        return status
+
+    def _run(self, claim: Claim, stop: Stop) -> OperationStatus:
+        with Recorder(self._factory, claim, stop) as recorder:
+            try:
+                with ExitStack() as resources:
+                    context = self._context(claim, stop, recorder, resources)
+                    steps = self._workflows(claim)
+                    self._walk(context, steps)
+                outputs = context.public_outputs
+                before = steps[-1].status
+                self._conclude(recorder, stop, lambda session: succeed(session, claim, before, outputs))
+            except _StepFailed as failed:
+                failure = failed.failure
+                self._conclude(recorder, stop, lambda session: fail(session, claim, failure))
+                cancelled = failure.reason is Reason.CANCELLED
+                return OperationStatus.CANCELLED if cancelled else OperationStatus.FAILED
+            return OperationStatus.SUCCEEDED
+
+    def _context(self, claim: Claim, stop: Stop, recorder: Recorder, resources: ExitStack) -> Context:
+        try:
+            config = EnvironmentConfig.model_validate(claim.config)
+        except ValidationError as error:
+            detail = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            message = "The stored configuration does not fit this version."
+            raise _StepFailed(
+                Failure(Reason.CONFIGURATION, "configuration_invalid", message, detail)
+            ) from error
+        try:
+            cloud = cloud_of(config)
+            account = cloud.open_account(
+                config, claim.environment_id, settings=self._settings, stop=stop.event
+            )
+        except EngineError as error:
+            raise _StepFailed(_told(Reason.CONFIGURATION, error)) from error
+        return Context(
+            claim,
+            config,
+            self._settings,
+            stop,
+            recorder,
+            self._synthesizer,
+            cloud,
+            account,
+            resources,
+        )
+
+    def _walk(self, context: Context, steps: Sequence[Step]) -> None:
+        # The claim has moved the operation to its first working status already.
+        status = steps[0].status
+        for step in steps:
+            if step.status is not status:
+                self._advance(context, status, step.status)
+                status = step.status
+            self._run_step(context, step)
+
+    def _advance(self, context: Context, before: OperationStatus, after: OperationStatus) -> None:
+        claim = context.claim
+        self._conclude(context.recorder, context.stop, lambda session: advance(session, claim, before, after))
+
+    def _run_step(self, context: Context, step: Step) -> None:
+        emit = context.recorder.emit
+        emit("step.started", f"{step.title}: started.", step=step.name, title=step.title)
+        context.recorder.progress(step.title)
+        # Written before the work begins: what the journal does not know has not been started.
+        self._conclude(context.recorder, context.stop)
+        began = time.monotonic()
+        try:
+            _run_unless_stopped(step, context)
+        except LeaseLost:
+            raise
+        except Exception as error:
+            failure = _failure(step, error, context.stop)
+            seconds = round(time.monotonic() - began, 3)
+            emit("step.failed", failure.message, step=step.name, title=step.title, seconds=seconds)
+            raise _StepFailed(failure) from error
+        seconds = round(time.monotonic() - began, 3)
+        emit("step.finished", f"{step.title}: done.", step=step.name, title=step.title, seconds=seconds)
+
+    def _conclude(
+        self, recorder: Recorder, stop: Stop, write: Callable[[Session], None] = lambda _: None
+    ) -> None:
+        """Write events, then the change; wait for a database that is away as long as the lease lasts."""
+        while True:
+            if stop.reason is StopReason.LEASE_LOST:
+                raise LeaseLost("the lease was lost while the database was away")
+            try:
+                recorder.flush()
+                with transaction(self._factory) as session:
+                    write(session)
+            except SQLAlchemyError as error:
+                log.warning("database_away", error=str(error), at=datetime.now(UTC).isoformat())
+                time.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+
+class _StepFailed(Exception):
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+_STOPPED = {
+    StopReason.CANCELLED: Failure(
+        Reason.CANCELLED,
+        "cancelled",
+        "The operation was cancelled.",
+        "",
+        "Delete the environment to clean up.",
+    ),
+    StopReason.WORKER_STOPPED: Failure(
+        Reason.WORKER_STOPPED,
+        "worker_stopped",
+        "The worker was shut down before the operation had ended.",
+        "Terraform was stopped gracefully and its state was saved.",
+        "Delete the environment to remove what was created, then create it again.",
+    ),
+}
+
+
+def _run_unless_stopped(step: Step, context: Context) -> None:
+    if context.stop.event.is_set():
+        raise Stopped("The operation was stopped.")
+    step.run(context)
+
+
+def _told(reason: Reason, error: EngineError) -> Failure:
+    return Failure(reason, error.code, error.message, error.detail, error.remedy)
+
+
+def _failure(step: Step, error: Exception, stop: Stop) -> Failure:
+    """Return what to tell about a step that raised."""
+    if isinstance(error, EngineError):
+        # What fails after a stop request fails because of it, whatever the tool calls it.
+        if stop.reason is StopReason.LEASE_LOST:
+            raise LeaseLost("the lease was lost") from error
+        if stop.reason is not None:
+            return replace(_STOPPED[stop.reason], detail=error.detail)
+        reason = Reason.TIMEOUT if error.code == "timeout" else step.reason
+        return _told(reason, error)
+    log.error("step_crashed", step=step.name, exc_info=error)
+    return Failure(
+        Reason.INTERNAL,
+        "internal_error",
+        f"{step.title} failed because of a fault in the service.",
+        f"{type(error).__name__}; the worker's log has the details.",
+        "Report it with the operation's id.",
+    )

@@ -1,0 +1,88 @@
+"""The steps that concern the cluster: charts, Beta9, what users get to know, and the way back."""
+
+from beta9_provisioning.engine.beta9.database_user import ADMIN_SECRET
+from beta9_provisioning.engine.beta9.generated_secrets import kept_secrets
+from beta9_provisioning.engine.beta9.releases import BETA9_NAMESPACE, beta9_release, ingress_service
+from beta9_provisioning.engine.beta9.values import grpc_domain
+from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.operations.run.context import Context
+from beta9_provisioning.operations.steps.cluster import Cluster
+from beta9_provisioning.operations.steps.infrastructure import built
+
+_PUBLIC = (
+    "region",
+    "vpc_id",
+    "cluster_name",
+    "cluster_endpoint",
+    "cluster_version",
+    "database_host",
+    "database_port",
+    "database_name",
+    "redis_host",
+    "redis_port",
+    "bucket_name",
+)
+"""Terraform outputs that users see."""
+
+
+def install_base(context: Context) -> None:
+    """Wait for the base charts, and install them now if they were not installed beside the apply."""
+    if context.finish_base_charts():
+        return
+    with Cluster(context) as cluster:
+        cluster.wait_for_nodes()
+        cluster.install_base()
+
+
+def install_beta9(context: Context) -> None:
+    """Install Beta9 with its own database user; the master password is in the cluster only meanwhile."""
+    username, password = context.account.database_credentials(context.outputs)
+    admin = {"username": username, "password": password}
+    with Cluster(context) as cluster:
+        generated = kept_secrets(cluster.kubernetes, BETA9_NAMESPACE)
+        release = beta9_release(
+            context.config,
+            context.cloud.platform(context.config),
+            context.outputs,
+            generated,
+            ingress_controller=context.settings.ingress_controller,
+        )
+        with cluster.kubernetes.passing_secret(BETA9_NAMESPACE, ADMIN_SECRET, admin):
+            cluster.install(release)
+
+
+def collect_outputs(context: Context) -> None:
+    """Gather what users need to reach the environment; no secrets."""
+    namespace, service = ingress_service(context.settings.ingress_controller)
+    with Cluster(context) as cluster:
+        host = cluster.kubernetes.load_balancer_host(namespace, service)
+    domain = context.config.beta9.domain
+    context.public_outputs = {
+        **{name: context.outputs[name] for name in _PUBLIC if name in context.outputs},
+        "cluster_ca": cluster.access.certificate_authority,
+        "load_balancer_host": host,
+        "gateway_url": f"https://{domain}",
+        "grpc_host": grpc_domain(domain),
+        "dns_records": [f"{name} CNAME {host}" for name in (domain, grpc_domain(domain))],
+    }
+
+
+def drain(context: Context) -> None:
+    """Remove what the cluster made outside Terraform: load balancers and volumes would block the network.
+
+    Nothing was ever installed where the worker never had access: what the state does not know of the
+    access entry, nobody has used.
+    """
+    if not built(context) >= context.cloud.access_addresses:
+        context.recorder.emit("cluster.absent", "There was no cluster to drain: access was never set up.")
+        return
+    try:
+        cluster = Cluster(context)
+    except EngineError as error:
+        if error.code != "cluster_missing":
+            raise
+        context.recorder.emit("cluster.absent", "There was no cluster to drain: it is gone.")
+        return
+    with cluster:
+        cluster.uninstall_all()
+        cluster.kubernetes.remove_cloud_objects()

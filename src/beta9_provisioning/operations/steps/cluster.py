@@ -1,0 +1,96 @@
+"""An environment's cluster as the steps use it: nodes, charts, and what they report to the journal."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+from beta9_provisioning.engine.beta9.releases import BETA9_NAMESPACE, base_releases
+from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.engine.helm.helm import Helm
+from beta9_provisioning.engine.helm.release import Release
+from beta9_provisioning.engine.kubernetes.kubernetes import Kubernetes
+from beta9_provisioning.operations.run.context import Context
+
+
+class Cluster:
+    """Reaches the cluster as who the worker is there, with a new token for every call.
+
+    Use it in a `with` statement.
+
+    Raises:
+        EngineError: `cluster_missing` or `cluster_not_ready`, when it is made.
+    """
+
+    def __init__(self, context: Context, stop: threading.Event | None = None) -> None:
+        self._context = context
+        self.access = context.account.cluster_access()
+        directory = context.workdir / "cluster"
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        stop = stop or context.stop.event
+        self.kubernetes = Kubernetes(self.access, stop)
+        self.helm = Helm(
+            binary=context.settings.helm_binary,
+            directory=directory,
+            kubeconfig=self.access.kubeconfig,
+            env=context.child_env,
+            stop=stop,
+            chart_source=context.settings.chart_source,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kubernetes.close()
+
+    @property
+    def _timeout(self) -> float:
+        return self._context.settings.bootstrap_timeout_minutes * 60
+
+    def wait_for_nodes(self) -> None:
+        """Wait until as many nodes are ready as the profile wants."""
+        context = self._context
+        ready = self.kubernetes.wait_nodes_ready(
+            context.cloud.node_count(context.config),
+            timeout=self._timeout,
+            remedy=context.cloud.nodes_remedy,
+        )
+        context.recorder.emit("cluster.nodes_ready", f"{len(ready)} nodes became ready.", nodes=ready)
+
+    def install_base(self) -> None:
+        """Install the base charts side by side: none of them needs another."""
+        context = self._context
+        releases = base_releases(
+            context.config,
+            context.cloud.platform(context.config),
+            ingress_controller=context.settings.ingress_controller,
+        )
+        with ThreadPoolExecutor(max_workers=len(releases), thread_name_prefix="helm") as pool:
+            for future in [pool.submit(self.install, release) for release in releases]:
+                future.result()
+
+    def install(self, release: Release) -> None:
+        """Install or upgrade one chart and wait until it is ready."""
+        emit = self._context.recorder.emit
+        title = f"{release.name} {release.version}"
+        emit("helm.release", f"Started to install {title}.", release=release.name, phase="start")
+        began = time.monotonic()
+        try:
+            self.helm.install(release)
+        except EngineError as error:
+            emit("helm.release", error.message, release=release.name, phase="errored", code=error.code)
+            raise
+        seconds = round(time.monotonic() - began, 3)
+        emit("helm.release", f"Installed {title}.", release=release.name, phase="complete", seconds=seconds)
+
+    def uninstall_all(self) -> None:
+        """Uninstall every release, whoever installed it: Beta9 first, for it uses the others."""
+        for one in sorted(self.helm.releases(), key=lambda one: one.namespace != BETA9_NAMESPACE):
+            self.helm.uninstall(one.name, one.namespace)
+            self._context.recorder.emit(
+                "helm.release", f"Uninstalled {one.name}.", release=one.name, phase="uninstalled"
+            )

@@ -1,0 +1,314 @@
+"""Genuine Helm on a simulated cluster: installing, failing, being killed, and coming back."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.support.clusters import eventually
+from tests.support.configs import config
+
+from beta9_provisioning.clouds.registry import cloud_of
+from beta9_provisioning.engine.beta9.database_user import ADMIN_SECRET
+from beta9_provisioning.engine.beta9.generated_secrets import kept_secrets
+from beta9_provisioning.engine.beta9.releases import (
+    BETA9_NAMESPACE,
+    base_releases,
+    beta9_release,
+    ingress_service,
+)
+from beta9_provisioning.engine.errors import Stopped
+from beta9_provisioning.engine.helm.helm import HelmFailed, Installed
+from beta9_provisioning.engine.helm.release import Release
+from beta9_simulator.cluster.behaviour import HttpFault
+
+if TYPE_CHECKING:
+    from tests.engine.conftest import Access
+
+OUTPUTS: dict[str, object] = {
+    "bucket_name": "beta9-bucket",
+    "cluster_name": "beta9-cluster",
+    "database_host": "db.example.internal",
+    "database_name": "beta9",
+    "database_port": 5432,
+    "redis_host": "redis.example.internal",
+    "redis_port": 6379,
+    "region": "us-east-1",
+}
+TEMPLATE = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ .Release.Name }}
+spec:
+  replicas: {{ .Values.replicas }}
+  selector: {matchLabels: {app: small}}
+  template:
+    metadata: {labels: {app: small}}
+    spec: {containers: [{name: a, image: b}]}
+"""
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A directory with the chart `small`: one Deployment."""
+    templates = tmp_path / "charts" / "small" / "templates"
+    templates.mkdir(parents=True)
+    (templates.parent / "Chart.yaml").write_text("apiVersion: v2\nname: small\nversion: 1.2.3\n")
+    (templates.parent / "values.yaml").write_text("replicas: 1\n")
+    (templates / "all.yaml").write_text(TEMPLATE)
+    return tmp_path / "charts"
+
+
+def small(values: Mapping[str, Any] | None = None, timeout: float = 60.0) -> Release:
+    return Release("small", "apps", "small", "1.2.3", values or {}, timeout)
+
+
+def statuses(access: Access) -> dict[str, str]:
+    return {release.name: release.status for release in access.helm().releases()}
+
+
+def killed_helm(access: Access, source: Path) -> None:
+    """Install or upgrade `small` with a Helm that is killed while it waits."""
+    before = _secrets(access)
+    access.kube.server.hold("Deployment")
+    child = subprocess.Popen(
+        [
+            *(str(access.kube.tools.helm), "upgrade", "small", str(source / "small"), "--install"),
+            *("--create-namespace", "--namespace=apps", "--wait", "--set=replicas=3", "--timeout=60s"),
+        ],
+        env={
+            "KUBECONFIG": str(access.kube.kubeconfig),
+            "HOME": str(access.directory),
+            "PATH": os.environ["PATH"],
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        eventually(
+            lambda: _secrets(access) > before and "small" in access.kube.objects("Deployment"), seconds=30
+        )
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    access.kube.server.release()
+
+
+def _secrets(access: Access) -> int:
+    return len([name for name in access.kube.objects("Secret") if name.startswith("sh.helm.release")])
+
+
+def test_installs_upgrades_and_removes(access: Access, source: Path) -> None:
+    helm = access.helm(source=source)
+    helm.install(small())
+    assert helm.releases() == [Installed("small", "apps", "small-1.2.3", 1, "deployed")]
+
+    helm.install(small({"replicas": 2}))
+    assert helm.releases()[0].revision == 2
+    assert access.kube.objects("Deployment")["small"]["spec"]["replicas"] == 2
+
+    assert helm.uninstall("small", "apps") is True
+    assert helm.releases() == []
+    assert "small" not in access.kube.objects("Deployment")
+    assert helm.uninstall("small", "apps") is False
+
+
+def test_values_leave_no_trace_on_disk(access: Access, source: Path) -> None:
+    access.helm(source=source).install(small({"password": "very-secret"}))
+    assert access.files() == set()
+    left = [path for path in access.directory.rglob("*") if path.is_file()]
+    assert not [path for path in left if b"very-secret" in path.read_bytes()]
+    assert access.lines
+    assert "very-secret" not in "\n".join(access.lines)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        HttpFault(status=503, times=3),
+        HttpFault(status=429, times=3),
+        HttpFault(drop=True, times=3),
+        HttpFault(drop=True, method="PATCH", path="deployments", times=2),
+    ],
+    ids=["503", "429", "dropped", "dropped-halfway"],
+)
+def test_bears_with_a_busy_api(access: Access, source: Path, fault: HttpFault) -> None:
+    access.kube.server.inject(fault)
+    access.helm(source=source).install(small())
+    assert fault.times == 0
+    assert statuses(access) == {"small": "deployed"}
+
+
+def test_a_cluster_that_is_away(access: Access, source: Path) -> None:
+    access.kube.server.stop()
+    start = time.monotonic()
+    with pytest.raises(HelmFailed, match="install small") as caught:
+        access.helm(source=source).install(small(timeout=18))
+    assert "refused" in caught.value.detail
+    assert time.monotonic() - start < 18
+
+
+def test_what_never_becomes_ready_is_named(access: Access, source: Path) -> None:
+    access.kube.server.hold("Deployment")
+    with pytest.raises(HelmFailed) as caught:
+        access.helm(source=source).install(small(timeout=17))
+    assert caught.value.code == "release_timeout"
+    assert "Deployment" in caught.value.detail
+    assert "--namespace apps" in caught.value.remedy
+    assert statuses(access) == {"small": "failed"}
+
+    access.kube.server.release()
+    access.helm(source=source).install(small())
+    assert statuses(access) == {"small": "deployed"}
+
+
+def test_a_hanging_api_is_left_at_the_deadline(access: Access, source: Path) -> None:
+    access.kube.server.inject(HttpFault(delay=120, times=99))
+    start = time.monotonic()
+    with pytest.raises(HelmFailed) as caught:
+        access.helm(source=source).install(small(timeout=2))
+    assert caught.value.code == "release_timeout"
+    assert time.monotonic() - start < 60
+
+
+def test_a_broken_chart_fails_at_once(access: Access, source: Path) -> None:
+    (source / "small" / "templates" / "all.yaml").write_text('{{ fail "no good" }}')
+    start = time.monotonic()
+    with pytest.raises(HelmFailed, match="install small in apps") as caught:
+        access.helm(source=source).install(small())
+    assert caught.value.code == "helm_failed"
+    assert "no good" in caught.value.detail
+    assert time.monotonic() - start < 15
+
+
+def test_stopped_in_the_middle_and_installed_again(access: Access, source: Path) -> None:
+    access.kube.server.hold("Deployment")
+
+    def stop_halfway() -> None:
+        eventually(lambda: "small" in access.kube.objects("Deployment"), seconds=30)
+        access.stop.set()
+
+    stopper = threading.Thread(target=stop_halfway)
+    stopper.start()
+    with pytest.raises(Stopped):
+        access.helm(source=source).install(small(timeout=60))
+    stopper.join()
+    access.stop.clear()
+    assert statuses(access) == {"small": "failed"}
+    assert access.files() == set()
+
+    access.kube.server.release()
+    access.helm(source=source).install(small())
+    assert statuses(access) == {"small": "deployed"}
+
+
+def test_a_pending_install_is_left_alone_unless_nobody_holds_it(access: Access, source: Path) -> None:
+    killed_helm(access, source)
+    assert statuses(access) == {"small": "pending-install"}
+
+    with pytest.raises(HelmFailed) as caught:
+        access.helm(source=source).install(small())
+    assert caught.value.code == "release_pending"
+
+    access.helm(source=source).install(small(), no_live_holder=True)
+    assert access.helm().releases() == [Installed("small", "apps", "small-1.2.3", 1, "deployed")]
+
+
+def test_a_pending_upgrade_is_rolled_back_first(access: Access, source: Path) -> None:
+    access.helm(source=source).install(small())
+    killed_helm(access, source)
+    assert statuses(access) == {"small": "pending-upgrade"}
+
+    access.helm(source=source).install(small({"replicas": 2}), no_live_holder=True)
+    [release] = access.helm().releases()
+    assert release.status == "deployed"
+    # 1 installed, 2 pending, 3 rolled back, 4 upgraded: the Deployment was never deleted.
+    assert release.revision == 4
+    assert access.kube.objects("Deployment")["small"]["spec"]["replicas"] == 2
+
+
+def test_reads_json_between_warnings(access: Access, tmp_path: Path) -> None:
+    released = '{"name": "a", "namespace": "b", "chart": "a-1", "revision": "3", "status": "deployed"}'
+    helm = tmp_path / "chatty-helm"
+    helm.write_text(
+        f"#!/bin/sh\necho 'Warning: old [really]'\necho '[{released}]'\necho 'W1124 more [words]'\n"
+    )
+    helm.chmod(0o755)
+    assert access.helm(binary=helm).releases() == [Installed("a", "b", "a-1", 3, "deployed")]
+
+    helm.write_text("#!/bin/sh\necho 'Warning: nothing'\n")
+    with pytest.raises(HelmFailed, match="did not print the JSON"):
+        access.helm(binary=helm).releases()
+
+
+def test_the_kubeconfig_is_private_and_new_for_each_call(access: Access, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    helm = tmp_path / "curious-helm"
+    helm.write_text(
+        f"#!/bin/sh\nstat -c %a $KUBECONFIG >> {seen}\ngrep -o token-. $KUBECONFIG >> {seen}\necho '[]'\n"
+    )
+    helm.chmod(0o755)
+    numbers = itertools.count(1)
+    curious = access.helm(binary=helm, kubeconfig=lambda: f"token-{next(numbers)}")
+    curious.releases()
+    curious.releases()
+    assert seen.read_text().split() == ["600", "token-1", "600", "token-2"]
+    assert access.files() == set()
+
+
+def test_a_pending_release_can_be_uninstalled(access: Access, source: Path) -> None:
+    killed_helm(access, source)
+    assert access.helm().uninstall("small", "apps") is True
+    assert access.helm().releases() == []
+
+
+def test_only_one_kind_of_token_is_accepted(access: Access, source: Path) -> None:
+    with pytest.raises(HelmFailed, match="install small"):
+        access.helm(token="wrong", source=source).install(small(timeout=16))
+
+
+def test_everything_of_an_environment_is_installed_and_removed(access: Access) -> None:
+    """All releases with the stand-in charts, in parallel as far as they may, then back to nothing."""
+    helm, kubernetes = access.helm(), access.kubernetes()
+    platform = cloud_of(config()).platform(config())
+    threads = [
+        threading.Thread(target=helm.install, args=(each,)) for each in base_releases(config(), platform)
+    ]
+    for thread in threads:
+        thread.start()
+    generated = kept_secrets(kubernetes, BETA9_NAMESPACE)
+    for thread in threads:
+        thread.join()
+    admin = {"username": "postgres", "password": "master"}
+    release = beta9_release(config(), platform, OUTPUTS, generated)
+    with kubernetes.passing_secret(BETA9_NAMESPACE, ADMIN_SECRET, admin):
+        helm.install(replace(release, timeout=60))
+
+    assert statuses(access) == dict.fromkeys(
+        ["traefik", "cert-manager", "metrics-server", "beta9"], "deployed"
+    )
+    assert kubernetes.load_balancer_host(*ingress_service(), timeout=10)
+    claims = access.kube.objects("PersistentVolumeClaim")
+    assert {claim["spec"]["storageClassName"] for claim in claims.values()} == {"gp3"}
+    assert len(claims) == 2
+    assert set(access.kube.objects("Ingress")) == {"beta9-gateway", "beta9-gateway-grpc"}
+    assert "letsencrypt" in access.kube.objects("Issuer")
+    selector = access.kube.objects("Service")["beta9-gateway-grpc"]["spec"]["selector"]
+    pod = access.kube.objects("Deployment")["beta9-gateway"]["spec"]["template"]
+    assert selector.items() <= pod["metadata"]["labels"].items()
+
+    for each in reversed(helm.releases()):
+        helm.uninstall(each.name, each.namespace)
+    kubernetes.remove_cloud_objects(timeout=30)
+    assert helm.releases() == []
+    assert access.kube.server.leftovers() == []

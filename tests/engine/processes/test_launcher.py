@@ -1,0 +1,176 @@
+"""The launcher, run as the program it is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from beta9_provisioning.engine.processes import launcher
+
+# Writes its process id to the file $1, then one line for every SIGINT; ends by itself after 20 s.
+COUNTER = """
+trap 'echo interrupted >> "$1"' INT
+echo $$ > "$1.new"; mv "$1.new" "$1"
+i=0; while [ $i -lt 400 ]; do sleep 0.05; i=$((i+1)); done
+"""
+
+
+@pytest.fixture
+def started() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Processes to end, by their own id, when the test is over."""
+    processes: list[subprocess.Popen[bytes]] = []
+    yield processes
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def command(*program: str, parent: int | None = None, grace: float = 30.0) -> list[str]:
+    parent = os.getpid() if parent is None else parent
+    words = [launcher.__file__, str(parent), str(int(signal.SIGINT)), str(grace), *program]
+    return [sys.executable, "-I", "-S", *words]
+
+
+def run(*program: str, parent: int | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*program, parent=parent), capture_output=True, text=True, timeout=20, check=False
+    )
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.01)
+
+
+def lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 128 + 9)])
+def test_passes_on_the_exit_code(script: str, code: int) -> None:
+    assert run("sh", "-c", script).returncode == code
+
+
+def test_passes_on_the_arguments_as_they_are() -> None:
+    assert run("printf", "%s|", "a b", "$HOME", "", "*").stdout == "a b|$HOME||*|"
+
+
+def test_starts_nothing_when_its_parent_is_gone(tmp_path: Path) -> None:
+    marker = tmp_path / "started"
+    result = run("touch", str(marker), parent=os.getppid())
+    assert result.returncode == launcher.PARENT_GONE
+    assert not marker.exists()
+
+
+def test_names_a_program_that_cannot_be_started(tmp_path: Path) -> None:
+    missing = run(str(tmp_path / "missing"))
+    assert missing.returncode == launcher.NOT_FOUND
+    assert "missing could not be started: No such file" in missing.stderr
+    (tmp_path / "plain").write_text("no program")
+    assert run(str(tmp_path / "plain")).returncode == launcher.NOT_EXECUTABLE
+
+
+def test_child_is_not_deaf_to_signals_that_the_parent_ignores(tmp_path: Path) -> None:
+    # As under nohup, or in the background of a shell without job control.
+    shell = 'trap "" INT TERM PIPE; exec "$@"'
+    status = tmp_path / "status"
+    script = f"grep -E '^Sig(Ign|Blk)' /proc/self/status > {status}"
+    words = command("sh", "-c", script)
+    subprocess.run(["sh", "-c", shell, "sh", *words], timeout=20, check=True)
+    for line in status.read_text().splitlines():
+        mask = int(line.split()[1], 16)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD):
+            assert not mask & 1 << (number - 1), line
+
+
+def test_passes_on_the_first_stop_request_only(
+    tmp_path: Path, started: list[subprocess.Popen[bytes]]
+) -> None:
+    log = tmp_path / "log"
+    process = subprocess.Popen(command("sh", "-c", COUNTER, "sh", str(log)), start_new_session=True)
+    started.append(process)
+    eventually(log.exists)
+    child = int(log.read_text())
+    process.terminate()
+    eventually(lambda: "interrupted" in log.read_text())
+    process.terminate()
+    process.terminate()
+    # Once the launcher has taken the signal it is no longer pending, so it has decided by then.
+    eventually(lambda: not pending(process.pid, signal.SIGTERM))
+    os.kill(child, signal.SIGKILL)
+    assert process.wait(10) == 128 + signal.SIGKILL
+    assert log.read_text().split() == [str(child), "interrupted"]
+
+
+def pending(pid: int, number: signal.Signals) -> bool:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return any(int(line.split()[1], 16) >> (number - 1) & 1 for line in lines if line.startswith("ShdPnd"))
+
+
+# Starts the launcher as a worker would, tells its process id, and waits.
+PARENT = """
+import os, subprocess, sys, time
+arguments = [os.fsdecode(a) if a != "PARENT" else str(os.getpid()) for a in sys.argv[1:]]
+process = subprocess.Popen(arguments, start_new_session=True)
+print(process.pid, flush=True)
+process.wait()
+"""
+
+
+def worker(arguments: list[str]) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a parent process with a launcher under it; return it and the launcher's process id."""
+    index = arguments.index(launcher.__file__) + 1
+    arguments = [*arguments[:index], "PARENT", *arguments[index + 1 :]]
+    process = subprocess.Popen([sys.executable, "-c", PARENT, *arguments], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    return process, int(process.stdout.readline())
+
+
+@pytest.mark.parametrize("asked_before", [False, True], ids=["alone", "after a stop request"])
+def test_death_of_the_parent_interrupts_once(
+    tmp_path: Path, started: list[subprocess.Popen[bytes]], asked_before: bool
+) -> None:
+    log = tmp_path / "log"
+    parent, launched = worker(command("sh", "-c", COUNTER, "sh", str(log), grace=1.0))
+    started.append(parent)
+    eventually(log.exists)
+    child = int(log.read_text())
+    if asked_before:
+        os.kill(launched, signal.SIGTERM)
+        eventually(lambda: "interrupted" in log.read_text())
+    parent.kill()
+    # The child ignores the interrupt, so it is killed after the grace, without anybody's help.
+    eventually(lambda: not lives(child) and not lives(launched))
+    assert log.read_text().split() == [str(child), "interrupted"]
+
+
+def test_death_of_the_launcher_interrupts_the_child(
+    tmp_path: Path, started: list[subprocess.Popen[bytes]]
+) -> None:
+    log = tmp_path / "log"
+    process = subprocess.Popen(command("sh", "-c", COUNTER, "sh", str(log)), start_new_session=True)
+    started.append(process)
+    eventually(log.exists)
+    child = int(log.read_text())
+    process.kill()
+    eventually(lambda: "interrupted" in log.read_text())
+    os.kill(child, signal.SIGKILL)
+
+
+def test_kills_what_the_child_leaves_in_its_group(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    result = run("sh", "-c", f"sleep 60 >/dev/null 2>&1 & echo $! > {note}; exit 4")
+    assert result.returncode == 4
+    eventually(lambda: not lives(int(note.read_text())))

@@ -1,0 +1,517 @@
+"""Terraform in a directory: the genuine one on its built-in terraform_data, and a fake that misbehaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beta9_provisioning.clouds.aws.terraform_rules import RULES
+from beta9_provisioning.engine.errors import Stopped
+from beta9_provisioning.engine.processes import process
+from beta9_provisioning.engine.terraform.errors import TerraformFailed
+from beta9_provisioning.engine.terraform.events import TEXT, TerraformEvent
+from beta9_provisioning.engine.terraform.progress import Progress
+from beta9_provisioning.engine.terraform.terraform import Terraform
+
+FAKES = Path(__file__).parent / "fakes"
+# Waits for a file that a test makes, 30 s at most.
+WAIT = "i=0; while [ ! -e {file} ] && [ $i -lt 600 ]; do sleep 0.05; i=$((i+1)); done"
+
+
+class Bench:
+    """A Terraform in a directory of its own, with its events kept."""
+
+    def __init__(self, directory: Path, **options: Any) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "terraformrc").touch()
+        self.directory = directory
+        self.stop = threading.Event()
+        self.events: list[TerraformEvent] = []
+        self.on_event: Callable[[TerraformEvent], None] = self.events.append
+        settings: dict[str, Any] = {
+            "binary": "terraform",
+            "directory": directory,
+            "env": environment(directory),
+            "stop": self.stop,
+            "on_event": lambda event: self.on_event(event),
+            "rules": RULES,
+            "lock_timeout": 1.0,
+        }
+        self.terraform = Terraform(**(settings | options))
+
+    def write(self, resources: dict[str, Any], backend: dict[str, Any] | None = None, **more: Any) -> None:
+        """Write a configuration of terraform_data resources."""
+        document = {
+            "terraform": {"backend": backend or {"local": {"path": "terraform.tfstate"}}},
+            **({"resource": {"terraform_data": resources}} if resources else {}),
+            **more,
+        }
+        (self.directory / "cdk.tf.json").write_text(json.dumps(document))
+
+    def types(self) -> list[str]:
+        return [event.type for event in self.events]
+
+    def when(self, kind: str, address: str, action: Callable[[], None]) -> None:
+        """Do `action` on the first event of this type at this address."""
+
+        def take(event: TerraformEvent) -> None:
+            self.events.append(event)
+            if (event.type, event.address) == (kind, address):
+                action()
+
+        self.on_event = take
+
+    def state(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads((self.directory / "terraform.tfstate").read_text())
+        return document
+
+    def free(self) -> None:
+        """Wait until no command runs in the directory, and see that the state's lock is gone."""
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                process.run(
+                    ["true"],
+                    cwd=self.directory,
+                    env=environment(self.directory),
+                    log=self.directory / "terraform.log",
+                    stop=threading.Event(),
+                    timeout=5,
+                )
+                break
+            except process.AlreadyRunning:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        assert not (self.directory / ".terraform.tfstate.lock.info").exists()
+
+
+def environment(directory: Path, **more: str) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(directory),
+        "TF_CLI_CONFIG_FILE": str(directory / "terraformrc"),
+        **more,
+    }
+
+
+def fake(directory: Path, mode: str, **options: Any) -> Bench:
+    env = environment(directory, FAKE=mode)
+    env["PATH"] = f"{FAKES}:{env['PATH']}"
+    env.update(options.pop("env", {}))
+    return Bench(directory, env=env, **options)
+
+
+def waiting(file: str, **more: Any) -> dict[str, Any]:
+    return {"provisioner": [{"local-exec": {"command": WAIT.format(file=file)}}], **more}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+# -- the genuine Terraform
+
+
+def test_apply_read_and_destroy(bench: Bench) -> None:
+    bench.write(
+        {"one": {"input": "x"}, "many": {"for_each": {"k 1": "a", "k2": "b"}, "input": "${each.value}"}},
+        output={
+            "plain": {"value": "${terraform_data.one.output}"},
+            "hidden": {"value": "s3cret", "sensitive": True},
+            "db_password": {"value": "s3cret"},
+            "nested": {"value": {"port": 5432, "list": [1, None]}},
+        },
+    )
+    terraform, progress = bench.terraform, Progress()
+    terraform.init()
+    assert terraform.resources() == []
+    terraform.apply(60)
+    for event in bench.events:
+        progress.add(event)
+    addresses = ['terraform_data.many["k 1"]', 'terraform_data.many["k2"]', "terraform_data.one"]
+    assert (progress.total, progress.done, progress.current) == (3, 3, None)
+    assert progress.completed_addresses == set(addresses)
+    assert terraform.resources() == addresses
+    assert terraform.outputs() == {
+        "plain": "x",
+        "hidden": "s3cret",
+        "db_password": "s3cret",
+        "nested": {"port": 5432, "list": [1, None]},
+    }
+    reported = json.dumps([event.data for event in bench.events])
+    assert "s3cret" not in reported
+    assert '"value": "x"' in reported
+    assert {"version", "init_output", "planned_change", "change_summary", "outputs", "apply_start",
+            "apply_complete"} <= set(bench.types())  # fmt: skip
+
+    again = Progress()
+    bench.on_event = again.add
+    terraform.apply(60)
+    assert (again.total, again.done, again.completed_addresses) == (0, 0, frozenset(addresses))
+
+    gone = Progress()
+    bench.on_event = gone.add
+    terraform.destroy(60)
+    assert (gone.total, gone.done, gone.completed_addresses) == (3, 3, frozenset(addresses))
+    assert terraform.resources() == []
+    assert terraform.outputs() == {}
+
+
+def test_a_replacement_counts_as_two_operations(bench: Bench) -> None:
+    bench.write({"a": {"triggers_replace": 1}})
+    bench.terraform.init()
+    bench.terraform.apply(60)
+    bench.write({"a": {"triggers_replace": 2}})
+    progress = Progress()
+    bench.on_event = progress.add
+    bench.terraform.apply(60)
+    assert (progress.total, progress.done) == (2, 2)
+    assert progress.completed_addresses == {"terraform_data.a"}
+
+
+def test_init_takes_a_changed_backend(bench: Bench) -> None:
+    bench.write({"a": {}})
+    bench.terraform.init()
+    bench.write({"a": {}}, backend={"local": {"path": "elsewhere/terraform.tfstate"}})
+    bench.terraform.init()
+    bench.terraform.apply(60)
+    assert (bench.directory / "elsewhere/terraform.tfstate").exists()
+
+
+def test_secrets_stay_out_of_files_other_than_the_state(bench: Bench) -> None:
+    bench.write({}, output={"hidden": {"value": "s3cret", "sensitive": True}})
+    bench.terraform.init()
+    bench.terraform.apply(60)
+    bench.terraform.outputs()
+    files = [file for file in bench.directory.rglob("*") if file.is_file() and b"s3cret" in file.read_bytes()]
+    assert {file.name for file in files} == {"terraform.tfstate", "cdk.tf.json"}
+    assert (bench.directory / "terraform.log").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_failing_resource_is_named_and_the_others_are_kept(bench: Bench) -> None:
+    failing = {"provisioner": [{"local-exec": {"command": "echo token=s3cret; exit 9"}}]}
+    bench.write({"good": {}, "bad": {**failing, "depends_on": ["terraform_data.good"]}})
+    bench.terraform.init()
+    with pytest.raises(TerraformFailed) as caught:
+        bench.terraform.apply(60)
+    assert caught.value.code == "provider_refused"
+    assert caught.value.message.startswith("terraform apply failed at terraform_data.bad: local-exec")
+    assert "exit status 9" in caught.value.detail
+    assert "s3cret" not in caught.value.detail + json.dumps([event.data for event in bench.events])
+    assert [item.address for item in caught.value.diagnostics] == ["terraform_data.bad"]
+    assert bench.terraform.resources() == ["terraform_data.bad", "terraform_data.good"]
+
+
+def test_an_invalid_configuration(bench: Bench) -> None:
+    bench.write({"a": {"no_such_argument": 1}})
+    bench.terraform.init()
+    with pytest.raises(TerraformFailed, match="Extraneous JSON object property") as caught:
+        bench.terraform.apply(60)
+    assert caught.value.code == "configuration_invalid"
+
+
+def test_an_init_without_its_provider(bench: Bench) -> None:
+    mirror = bench.directory / "mirror"
+    mirror.mkdir()
+    (bench.directory / "terraformrc").write_text(
+        f'provider_installation {{ filesystem_mirror {{ path = "{mirror}" }} }}'
+    )
+    bench.write({}, provider={"aws": {}})
+    with pytest.raises(TerraformFailed) as caught:
+        bench.terraform.init()
+    assert caught.value.code == "provider_missing"
+    assert "TF_CLI_CONFIG_FILE" in caught.value.remedy
+
+
+def test_commands_before_init(bench: Bench) -> None:
+    bench.write({"a": {}}, backend={"local": {"path": "other.tfstate"}})
+    with pytest.raises(TerraformFailed, match="Backend initialization required"):
+        bench.terraform.apply(60)
+    with pytest.raises(TerraformFailed, match="Backend initialization required"):
+        bench.terraform.outputs()
+
+
+def test_stop_saves_the_state_and_says_stopped(bench: Bench) -> None:
+    bench.write({"first": {}, "slow": waiting("never", depends_on=["terraform_data.first"])})
+    bench.terraform.init()
+    bench.when("apply_start", "terraform_data.slow", bench.stop.set)
+    with pytest.raises(Stopped):
+        bench.terraform.apply(60)
+    bench.free()
+    assert [item["name"] for item in bench.state()["resources"]] == ["first", "slow"]
+    assert bench.state()["resources"][1]["instances"][0]["status"] == "tainted"
+    interrupts = [event for event in bench.events if "nterrupt received" in event.message]
+    assert len(interrupts) == 1
+    with pytest.raises(Stopped):
+        bench.terraform.outputs()
+    bench.stop.clear()
+    bench.on_event = bench.events.append
+    bench.terraform.destroy(60)
+    assert bench.terraform.resources() == []
+
+
+def test_timeout_saves_the_state_and_says_so(bench: Bench) -> None:
+    bench.write({"first": {}, "slow": waiting("never", depends_on=["terraform_data.first"])})
+    bench.terraform.init()
+    with pytest.raises(TerraformFailed, match="its time was up") as caught:
+        bench.terraform.apply(1.5)
+    assert caught.value.code == "timeout"
+    bench.free()
+    # How far it came depends on the machine; what it completed is in the state.
+    completed = {event.address for event in bench.events if event.type == "apply_complete"}
+    assert completed <= set(bench.terraform.resources())
+
+
+def test_an_error_in_on_event_stops_terraform_gracefully(bench: Bench) -> None:
+    def refuse() -> None:
+        raise LookupError("journal is gone")
+
+    bench.write({"first": {}, "slow": waiting("never", depends_on=["terraform_data.first"])})
+    bench.terraform.init()
+    bench.when("apply_start", "terraform_data.slow", refuse)
+    with pytest.raises(LookupError, match="journal is gone"):
+        bench.terraform.apply(60)
+    bench.free()
+    assert [item["name"] for item in bench.state()["resources"]] == ["first", "slow"]
+
+
+def test_a_lock_held_elsewhere_is_reported_with_its_holder(bench: Bench, tmp_path: Path) -> None:
+    state = {"local": {"path": str(tmp_path / "shared.tfstate")}}
+    holder = Bench(tmp_path / "holder")
+    holder.write({"slow": waiting(str(tmp_path / "go"))}, backend=state)
+    holder.terraform.init()
+    bench.write({"other": {}}, backend=state)
+    bench.terraform.init()
+    refusals: list[TerraformFailed] = []
+
+    def collide() -> None:
+        lock = json.loads((tmp_path / ".shared.tfstate.lock.info").read_text())
+        with pytest.raises(TerraformFailed) as caught:
+            bench.terraform.apply(60)
+        (tmp_path / "go").touch()
+        assert caught.value.lock is not None
+        assert caught.value.lock.id == lock["ID"]
+        assert caught.value.lock.who == lock["Who"]
+        assert caught.value.lock.created.startswith(lock["Created"][:10])
+        refusals.append(caught.value)
+
+    holder.when("provision_start", "terraform_data.slow", collide)
+    holder.terraform.apply(60)
+    assert [error.code for error in refusals] == ["state_locked"]
+    assert refusals[0].lock is not None
+    assert "state_lock_acquire" in bench.types()
+
+
+def test_one_command_at_a_time_in_a_directory(bench: Bench, tmp_path: Path) -> None:
+    second = Bench(tmp_path, lock_timeout=0.3)
+    bench.write({"slow": waiting("go")})
+    bench.terraform.init()
+
+    def collide() -> None:
+        with pytest.raises(process.AlreadyRunning):
+            second.terraform.destroy(60)
+        assert second.terraform.resources() == []
+        (tmp_path / "go").touch()
+
+    bench.when("provision_start", "terraform_data.slow", collide)
+    bench.terraform.apply(60)
+    assert second.terraform.resources() == ["terraform_data.slow"]
+
+
+WORKER = """
+import os, sys, threading
+from pathlib import Path
+from beta9_provisioning.engine.terraform.terraform import Terraform
+directory = Path(sys.argv[1])
+terraform = Terraform(binary="terraform", directory=directory, env=dict(os.environ), stop=threading.Event(),
+    on_event=lambda event: print(event.type, event.address, flush=True))
+terraform.init()
+terraform.apply(300)
+"""
+
+
+def test_a_killed_worker_leaves_a_terraform_that_saves_its_state(bench: Bench) -> None:
+    done: dict[str, Any] = {f"d{number}": {} for number in range(5)}
+    bench.write({**done, "slow": waiting("never", depends_on=[f"terraform_data.{name}" for name in done])})
+    command = [sys.executable, "-c", WORKER, str(bench.directory)]
+    env = environment(bench.directory, PYTHONPATH=os.pathsep.join(sys.path))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as worker:
+        assert worker.stdout is not None
+        for line in worker.stdout:
+            if line == "provision_start terraform_data.slow\n":
+                break
+        worker.kill()
+    bench.free()
+    assert [item["name"] for item in bench.state()["resources"]] == [*done, "slow"]
+    log = (bench.directory / "terraform.log").read_text()
+    assert log.count("Interrupt received") == 1
+    assert "data loss may occur" in log
+    bench.terraform.destroy(60)
+    assert bench.terraform.resources() == []
+
+
+class StateServer(ThreadingHTTPServer):
+    """Terraform's `http` backend, which can refuse to save."""
+
+    state = b""
+    refusing = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), StateHandler)
+
+    @property
+    def backend(self) -> dict[str, Any]:
+        return {"http": {"address": f"http://127.0.0.1:{self.server_port}/state", "retry_max": 0}}
+
+
+class StateHandler(BaseHTTPRequestHandler):
+    server: StateServer
+
+    def do_GET(self) -> None:
+        self.answer(200 if self.server.state else 404, self.server.state)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if not self.server.refusing:
+            self.server.state = body
+        self.answer(500 if self.server.refusing else 200)
+
+    def answer(self, status: int, body: bytes = b"") -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Keep the test's output quiet."""
+
+
+@pytest.fixture
+def state_server() -> Iterator[StateServer]:
+    with StateServer() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_a_state_that_cannot_be_saved_is_kept_and_recovered(bench: Bench, state_server: StateServer) -> None:
+    bench.write({"a": {}}, backend=state_server.backend)
+    terraform = bench.terraform
+    terraform.init()
+    state_server.refusing = True
+    with pytest.raises(TerraformFailed) as caught:
+        terraform.apply(60)
+    errored = bench.directory / "errored.tfstate"
+    assert (caught.value.code, caught.value.errored_state) == ("state_not_saved", errored)
+    assert "terraform_data" in errored.read_text()
+
+    for change in (terraform.apply, terraform.destroy):
+        with pytest.raises(TerraformFailed, match="was not started") as caught:
+            change(60)
+        assert caught.value.code == "state_not_saved"
+
+    with pytest.raises(TerraformFailed):
+        terraform.recover_state()
+    assert errored.exists()
+
+    state_server.refusing = False
+    terraform.recover_state()
+    assert not errored.exists()
+    assert terraform.resources() == ["terraform_data.a"]
+    terraform.recover_state()
+    terraform.destroy(60)
+    assert terraform.resources() == []
+
+
+# -- a fake Terraform
+
+
+def test_arguments_and_environment(tmp_path: Path) -> None:
+    bench = fake(tmp_path, "environment", lock_timeout=90)
+    for change in (bench.terraform.init, bench.terraform.apply, bench.terraform.destroy):
+        change(30)
+    lines = [event.message for event in bench.events]
+    assert [line for line in lines if line.startswith("arguments: ")] == [
+        "arguments: init -input=false -no-color -reconfigure -json",
+        "arguments: apply -json -auto-approve -input=false -no-color -lock-timeout=90s",
+        "arguments: destroy -json -auto-approve -input=false -no-color -lock-timeout=90s",
+    ]
+    assert {"CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "TF_INPUT=0"} <= set(lines)
+
+
+def test_garbage_is_kept_and_a_crash_is_reported(tmp_path: Path) -> None:
+    bench = fake(tmp_path, "garbage")
+    with pytest.raises(TerraformFailed, match="exit code 11 and gave no reason") as caught:
+        bench.terraform.apply(30)
+    assert caught.value.code == "terraform_failed"
+    assert "panic: runtime error: password=(hidden)" in caught.value.detail
+    assert bench.types() == ["version", TEXT, TEXT, TEXT, TEXT, "not_invented_yet", TEXT]
+
+
+def test_a_flood_of_events(tmp_path: Path) -> None:
+    bench = fake(tmp_path, "flood")
+    bench.terraform.apply(60)
+    assert bench.types() == ["apply_progress"] * 20_000
+
+
+def test_a_deaf_terraform_is_killed_after_the_grace(tmp_path: Path) -> None:
+    bench = fake(tmp_path, "deaf", grace=0.3)
+    bench.on_event = lambda _: bench.stop.set()
+    with pytest.raises(TerraformFailed, match=r"was killed after 0\.3 s of grace") as caught:
+        bench.terraform.apply(30)
+    assert caught.value.code == "terraform_killed"
+
+
+def test_a_terraform_that_somebody_killed(tmp_path: Path) -> None:
+    with pytest.raises(TerraformFailed, match="terraform apply was ended by signal 9") as caught:
+        fake(tmp_path, "killed").terraform.apply(30)
+    assert caught.value.code == "terraform_killed"
+
+
+def test_a_silent_failure(tmp_path: Path) -> None:
+    bench = fake(tmp_path, "silent")
+    with pytest.raises(TerraformFailed, match="exit code 7 and gave no reason"):
+        bench.terraform.init()
+    with pytest.raises(TerraformFailed, match="terraform output ended with exit code 7"):
+        bench.terraform.outputs()
+
+
+def test_init_without_json(tmp_path: Path) -> None:
+    bench = fake(tmp_path, "plain-init")
+    bench.terraform.init()
+    assert bench.events[-1].message == "Successfully initialized!"
+
+
+def test_a_diagnostic_of_the_provider(tmp_path: Path) -> None:
+    diagnostic = {
+        "type": "diagnostic",
+        "@level": "error",
+        "diagnostic": {
+            "severity": "error",
+            "summary": "creating EC2 VPC: api error VpcLimitExceeded: The maximum has been reached.",
+            "address": "aws_vpc.main",
+        },
+    }
+    bench = fake(tmp_path, "diagnostic", env={"FAKE_DIAGNOSTIC": json.dumps(diagnostic)})
+    with pytest.raises(TerraformFailed, match=r"failed at aws_vpc\.main: creating EC2 VPC") as caught:
+        bench.terraform.apply(30)
+    assert caught.value.code == "quota_exceeded"
+
+
+def test_a_missing_terraform(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, binary=tmp_path / "terraform")
+    with pytest.raises(process.ToolMissing):
+        bench.terraform.init()

@@ -1,0 +1,151 @@
+"""Terraform's genuine S3 backend against moto, and an STS that refuses: what their errors become."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from beta9_provisioning.clouds.aws.terraform_rules import RULES
+from beta9_provisioning.engine.terraform.errors import StateLock, TerraformFailed
+from beta9_provisioning.engine.terraform.terraform import Terraform
+
+BUCKET = "beta9-state"
+KEY = "environments/env_1/terraform.tfstate"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example"}
+ROLE = "arn:aws:iam::123456789012:role/Beta9Provisioner"
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+class RefusingSts(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        message = f"User: arn:aws:iam::1:user/x is not authorized to perform: sts:AssumeRole on {ROLE}"
+        error = f"<Error><Type>Sender</Type><Code>AccessDenied</Code><Message>{message}</Message></Error>"
+        body = f"<ErrorResponse>{error}<RequestId>1</RequestId></ErrorResponse>".encode()
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Keep the test's output quiet."""
+
+
+@pytest.fixture
+def refusing_sts() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), RefusingSts) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def terraform(
+    directory: Path, aws: str, *, sts: str | None = None, credentials: dict[str, str], **backend: Any
+) -> Terraform:
+    settings = {
+        "bucket": BUCKET,
+        "key": KEY,
+        "region": "us-east-1",
+        "use_lockfile": True,
+        "use_path_style": True,
+        "endpoints": {"s3": aws, "iam": aws, "sts": sts or aws},
+        "max_retries": 0,
+        **backend,
+    }
+    document = {"terraform": {"backend": {"s3": settings}}, "resource": {"terraform_data": {"a": {}}}}
+    (directory / "cdk.tf.json").write_text(json.dumps(document))
+    (directory / "terraformrc").touch()
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(directory),
+        "TF_CLI_CONFIG_FILE": str(directory / "terraformrc"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        **credentials,
+    }
+    return Terraform(
+        binary="terraform",
+        directory=directory,
+        env=env,
+        stop=threading.Event(),
+        on_event=lambda _: None,
+        rules=RULES,
+        lock_timeout=0.2,
+    )
+
+
+def test_a_foreign_lock_file_is_reported(tmp_path: Path, aws: str) -> None:
+    client = boto3.client(
+        "s3",
+        endpoint_url=aws,
+        region_name="us-east-1",
+        aws_access_key_id="AKIAEXAMPLE",
+        aws_secret_access_key="example",
+    )
+    client.create_bucket(Bucket=BUCKET)
+    subject = terraform(tmp_path, aws, credentials=CREDENTIALS)
+    subject.init()
+    subject.apply(60)
+    assert subject.resources() == ["terraform_data.a"]
+    lock = {
+        "ID": "e0db0986-aea2-cb28-8a76-bcc365d7213b",
+        "Operation": "OperationTypeApply",
+        "Who": "worker@elsewhere",
+        "Version": "1.11.4",
+        "Created": "2026-11-24T06:50:44.5Z",
+        "Path": f"{BUCKET}/{KEY}",
+    }
+    client.put_object(Bucket=BUCKET, Key=f"{KEY}.tflock", Body=json.dumps(lock))
+    with pytest.raises(TerraformFailed) as caught:
+        subject.destroy(60)
+    assert caught.value.code == "state_locked"
+    assert caught.value.lock == StateLock(
+        lock["ID"], "worker@elsewhere", "2026-11-24 06:50:44.5 +0000 UTC", "OperationTypeApply"
+    )
+    assert subject.resources() == ["terraform_data.a"]
+
+
+def test_a_missing_bucket(tmp_path: Path, aws: str) -> None:
+    with pytest.raises(TerraformFailed, match='S3 bucket "beta9-absent" does not exist') as caught:
+        terraform(tmp_path, aws, credentials=CREDENTIALS, bucket="beta9-absent").init()
+    assert caught.value.code == "state_unavailable"
+
+
+def test_no_credentials(tmp_path: Path, aws: str) -> None:
+    with pytest.raises(TerraformFailed, match="No valid credential sources found") as caught:
+        terraform(tmp_path, aws, credentials={}).init()
+    assert caught.value.code == "credentials_refused"
+
+
+@pytest.mark.parametrize(("reachable", "code"), [(True, "role_refused"), (False, "cloud_unreachable")])
+def test_the_role_is_not_to_be_had(
+    tmp_path: Path, aws: str, refusing_sts: str, reachable: bool, code: str
+) -> None:
+    with pytest.raises(TerraformFailed, match="Cannot assume IAM Role") as caught:
+        terraform(
+            tmp_path,
+            aws,
+            sts=refusing_sts if reachable else "http://127.0.0.1:1",
+            credentials=CREDENTIALS,
+            assume_role={"role_arn": ROLE, "external_id": "wrong"},
+        ).init()
+    assert caught.value.code == code
+    assert ROLE in caught.value.detail
