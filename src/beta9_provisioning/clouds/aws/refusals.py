@@ -1,14 +1,16 @@
-"""What went wrong on the way to a token, told to the person at kubectl: with a remedy, and no secret."""
+"""What AWS's refusals mean, in the words of whoever asked: the worker, or a person at kubectl."""
 
 from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 
 from beta9_provisioning.engine.errors import EngineError
-from beta9_provisioning.engine.masking import MASK, mask_text
+from beta9_provisioning.kit.masking import mask_text
 
-ACCESS_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+# A HEAD request has its HTTP status for a code.
+ACCESS_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"})
 THROTTLED = frozenset(
     {"RequestLimitExceeded", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequestsException"}
 )
@@ -20,124 +22,115 @@ _BAD_CREDENTIALS = frozenset(
         "ExpiredTokenException",
         "InvalidAccessKeyId",
         "InvalidClientTokenId",
-        "MissingAuthenticationToken",
         "SignatureDoesNotMatch",
         "UnrecognizedClientException",
     }
 )
 _LONGEST_DETAIL = 500
-_SHORTEST_SECRET = 8  # AWS's have 40 characters and more; hiding a single letter would spoil the words
-_SPACES = re.compile(r"\s+")
 _ASSUMED_ROLE = re.compile(
     r"^arn:(?P<partition>[\w-]+):sts::(?P<account>\d+):assumed-role/(?P<role>[^/]+)/.*$"
 )
 
 
-def plain(text: str, secrets: tuple[str, ...] = ()) -> str:
-    """Return foreign words as one short printable line, without these secrets and what looks like others.
+class AwsError(EngineError):
+    """AWS refused or failed a request."""
 
-    AWS quotes the whole request, session token included, when it refuses a signature.
+    code = "aws_failed"
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asked AWS. The texts are whole sentences, but for `whose`; `doing` is "describe the cluster x"."""
+
+    whose: str
+    without: str
+    credentials: str
+    renewal: str
+    external_id: str
+
+    def no_credentials(self, detail: str) -> AwsError:
+        """There is nothing to ask AWS with."""
+        return AwsError(self.without, detail=detail, remedy=self.credentials, code="credentials_missing")
+
+    def unreachable(self, region: str, doing: str, detail: str) -> AwsError:
+        """Nobody answered, or somebody who is not AWS (a proxy, mostly)."""
+        return AwsError(
+            f"AWS could not be reached in {region} to {doing}.",
+            detail=detail,
+            remedy=f"Check {self.whose} network, DNS and proxy, and that the region's name is right.",
+            code="aws_unreachable",
+        )
+
+    def role_refused(self, role_arn: str, statement: dict[str, object], detail: str) -> AwsError:
+        """The role did not let the asker in; AWS does not tell whether it exists at all."""
+        return AwsError(
+            f"The role {role_arn} refused to be assumed.",
+            detail=detail,
+            remedy=(
+                "Check that the role exists and that its trust policy holds this statement:\n"
+                f"{json.dumps(statement, indent=2)}\n{self.external_id} {self.whose.capitalize()} own "
+                "identity needs permission for sts:AssumeRole on the role."
+            ),
+            code="role_refused",
+        )
+
+    def refused(self, code: str, detail: str, *, region: str, doing: str, tries: int) -> AwsError:
+        """AWS answered with an error of this code, which is not about a permission."""
+        if code in _REGION_DISABLED:
+            return AwsError(
+                f"The region {region} is not enabled in the account.",
+                detail=detail,
+                remedy="Enable the region (AWS console, Account, AWS Regions), or choose another one.",
+                code="region_disabled",
+            )
+        if code in _BAD_CREDENTIALS:
+            return AwsError(
+                f"AWS did not accept the credentials with which it was asked to {doing}.",
+                detail=detail,
+                remedy=(
+                    f"{self.renewal} If they are right, check that region {region} is enabled in the account."
+                ),
+                code="credentials_invalid",
+            )
+        if code in THROTTLED:
+            return AwsError(
+                f"AWS throttled the request to {doing}, {tries} times.",
+                detail=detail,
+                remedy=(
+                    "Try again in some minutes; other users of the account may be using up its request rate."
+                ),
+                code="aws_throttled",
+            )
+        return AwsError(f"AWS failed to {doing}.", detail=detail)
+
+
+WORKER = Asker(
+    whose="the worker's",
+    without="The worker has no AWS credentials, so it could not assume the role.",
+    credentials="Give the worker an identity of its own: a role for its pod or instance, "
+    "or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+    renewal="Renew the worker's AWS credentials and check its clock.",
+    external_id="The external ID must be the one in cloud.external_id.",
+)
+USER = Asker(
+    whose="your",
+    without="You have no AWS credentials, so the cluster's role could not be assumed.",
+    credentials="Log in with the AWS CLI, version 2 (for example aws sso login), or name your profile in "
+    "AWS_PROFILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN, if they are "
+    "temporary).",
+    renewal="Renew your AWS credentials (for example with aws sso login) and check your clock.",
+    external_id="The external ID must be the one that the role demands (option --external-id).",
+)
+
+
+def trust_statement(caller_arn: str, external_id: str | None) -> dict[str, object]:
+    """Return the statement that a role's trust policy needs so that the caller may assume the role.
+
+    An external ID is not a secret; see "Access to AWS accounts owned by third parties" in the IAM guide.
     """
-    for secret in secrets:
-        if len(secret) >= _SHORTEST_SECRET:
-            text = text.replace(secret, MASK)
-    printable = "".join(letter if letter.isprintable() else " " for letter in text)
-    return _SPACES.sub(" ", mask_text(printable)).strip()[:_LONGEST_DETAIL]
-
-
-def no_credentials(detail: str, *, remedy: str = "") -> EngineError:
-    """The user has no AWS credentials; `remedy` is more exact than the usual one."""
-    usual = (
-        "Log in (for example with aws sso login), or name your profile in AWS_PROFILE, or set "
-        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. aws sts get-caller-identity shows who you are."
-    )
-    return EngineError(
-        "You have no AWS credentials, so the cluster's role could not be assumed.",
-        detail=detail,
-        remedy=remedy or usual,
-        code="credentials_missing",
-    )
-
-
-def unusable(what: str, remedy: str, detail: str = "") -> EngineError:
-    """AWS could not even be asked, because a setting makes no sense. `what` is a whole sentence."""
-    return EngineError(what, detail=detail, remedy=remedy, code="aws_failed")
-
-
-def unreachable(region: str, doing: str, detail: str) -> EngineError:
-    """Nobody answered, or somebody who is not AWS (a proxy, mostly)."""
-    return EngineError(
-        f"AWS could not be reached in {region} to {doing}.",
-        detail=detail,
-        remedy="Check your network, DNS and proxy, and that the region's name is right.",
-        code="aws_unreachable",
-    )
-
-
-def refused(code: str, detail: str, *, region: str, doing: str, tries: int) -> EngineError:
-    """AWS answered with an error of this code, which is not one about the role."""
-    if code in _REGION_DISABLED:
-        return EngineError(
-            f"The region {region} is not enabled in the account.",
-            detail=detail,
-            remedy="Enable the region (AWS console, Account, AWS Regions).",
-            code="region_disabled",
-        )
-    if code in _BAD_CREDENTIALS:
-        return bad_credentials(detail, region=region, doing=doing)
-    if code in THROTTLED:
-        return EngineError(
-            f"AWS throttled the request to {doing}, {tries} times.",
-            detail=detail,
-            remedy="Try again in some minutes; others may be using up the account's request rate.",
-            code="aws_throttled",
-        )
-    return EngineError(f"AWS failed to {doing}.", detail=detail, code="aws_failed")
-
-
-def impossible_credentials() -> EngineError:
-    """The user's credentials are none: AWS need not be asked."""
-    return EngineError(
-        "Your AWS credentials cannot be right.",
-        detail="They hold spaces, line breaks or other characters that AWS does not use.",
-        remedy="Check the environment variables or the profile that they come from.",
-        code="credentials_invalid",
-    )
-
-
-def bad_credentials(detail: str, *, region: str, doing: str) -> EngineError:
-    """The user has credentials, but not good ones."""
-    return EngineError(
-        f"AWS did not accept the credentials with which it was asked to {doing}.",
-        detail=detail,
-        remedy=(
-            "Renew your AWS credentials (for example with aws sso login) and check your clock. "
-            f"If they are right, check that region {region} is enabled in your account."
-        ),
-        code="credentials_invalid",
-    )
-
-
-def role_refused(role_arn: str, external_id: str | None, caller_arn: str | None, detail: str) -> EngineError:
-    """The role did not let the user in; AWS does not tell whether it exists at all."""
-    statement = json.dumps(_trust_statement(caller_arn, external_id), indent=2)
-    return EngineError(
-        f"The role {role_arn} refused to be assumed.",
-        detail=detail,
-        remedy=(
-            f"Check that the role exists and that its trust policy holds this statement:\n{statement}\n"
-            "The external ID must be the one that the role demands (option --external-id). Your own identity "
-            "needs permission for sts:AssumeRole on the role."
-        ),
-        code="role_refused",
-    )
-
-
-def _trust_statement(caller_arn: str | None, external_id: str | None) -> dict[str, object]:
-    """An external ID is no secret; see "Access to AWS accounts owned by third parties" in the IAM guide."""
     statement: dict[str, object] = {
         "Effect": "Allow",
-        "Principal": {"AWS": _trusted_arn(caller_arn) if caller_arn else "ARN of your IAM user or role"},
+        "Principal": {"AWS": caller_arn},
         "Action": "sts:AssumeRole",
     }
     if external_id is not None:
@@ -145,9 +138,21 @@ def _trust_statement(caller_arn: str | None, external_id: str | None) -> dict[st
     return statement
 
 
-def _trusted_arn(caller_arn: str) -> str:
-    """A trust policy names a role rather than its session, whose ARN does not tell the role's path."""
+def trusted_arn(caller_arn: str) -> str:
+    """Return the ARN that a trust policy must name to trust this caller: a role, rather than its session.
+
+    A role with a path loses it here: the session's ARN does not tell it.
+    """
     match = _ASSUMED_ROLE.match(caller_arn)
     if match is None:
         return caller_arn
     return f"arn:{match['partition']}:iam::{match['account']}:role/{match['role']}"
+
+
+def plain(text: str) -> str:
+    """Return foreign words as one short printable line, without what looks like a secret.
+
+    AWS quotes the whole request, session token included, when it refuses a signature.
+    """
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
+    return mask_text(" ".join(printable.split()))[:_LONGEST_DETAIL]
