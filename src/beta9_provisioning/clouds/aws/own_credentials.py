@@ -1,21 +1,15 @@
-"""Who the user is: the user's own AWS credentials, from where AWS's tools look for them.
+"""Who the user is: the user's own AWS credentials, from where botocore would take them, in its order.
 
 1. AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, with AWS_SESSION_TOKEN if there is one.
-2. The profile that AWS_PROFILE (or AWS_DEFAULT_PROFILE) names, else `default`:
-   - access keys, or a `credential_process`, which is run;
-   - `role_arn` with `source_profile`, any number of them in a row: STS is asked as for the cluster's role;
-   - IAM Identity Center (`sso_*`), `login_session`, and roles with `mfa_serial`, `credential_source` or
-     `web_identity_token_file`: by the AWS CLI, version 2, which must be on PATH.
-3. If the profile has none of these, and only then, the default chain of the AWS Common Runtime (`awscrt`): a
-   web identity by AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN, a container's credentials, an instance's
-   metadata. Its requests use neither proxies nor AWS_CA_BUNDLE.
+2. The profile that AWS_DEFAULT_PROFILE or AWS_PROFILE names, else `default`: `role_arn` with
+   `source_profile`, any number of them in a row.
+3. A web identity: AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN, or the same in the profile.
+4. The profile's access keys, or its `credential_process`, which is run.
+5. The AWS CLI, version 2, for everything else: IAM Identity Center, `aws login`, roles with MFA or
+   `credential_source`, containers, instances. Its `configure export-credentials` is what AWS offers to
+   programs that lack support of their own.
 
-Why not that chain for everything: awscrt 0.38.1 knows nothing of Identity Center (aws-c-auth issue 228),
-passes over a profile that gives nothing and takes the machine's own identity instead, and ends the whole
-process (SIGABRT) when STS cannot be reached for a role of a profile. The AWS CLI's `configure
-export-credentials` is what AWS offers to programs that lack support of their own.
-
-Tried: all of it against local servers; of the AWS CLI only a stand-in, so no genuine login of any kind.
+Tried with a stand-in for the AWS CLI only, so with no genuine login of any kind.
 """
 
 from __future__ import annotations
@@ -25,52 +19,56 @@ import os
 import shlex
 import shutil
 import subprocess
+from collections.abc import Mapping
+from pathlib import Path
 
-from beta9_provisioning.clouds.aws import refusals
 from beta9_provisioning.clouds.aws.profiles import Profiles, read_profiles
+from beta9_provisioning.clouds.aws.refusals import USER, AwsError, plain
 from beta9_provisioning.clouds.aws.signing import Credentials, credentials_of
 from beta9_provisioning.clouds.aws.sts import Sts
 
 # What CloudTrail shows for the roles on the way.
 SESSION_NAME = "beta9-provisioning-token"
-# Seconds. Away from EC2 the runtime looks for its metadata for 4 s; a process may ask for an MFA code.
-CHAIN_SECONDS = 10
-PROCESS_SECONDS = 60
 
+_KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _KEY = "aws_access_key_id"
-_CLI_ONLY = frozenset({"sso_session", "sso_start_url", "login_session"})
-_CLI_ROLE = frozenset({"mfa_serial", "credential_source", "web_identity_token_file"})
+_IDENTITY_CENTER = frozenset({"sso_account_id", "sso_role_name"})
+_CLI_ROLE = frozenset({"mfa_serial", "credential_source"})
 
 
 def own_credentials(sts: Sts) -> Credentials:
-    """Return the user's own credentials; `sts` is asked for the roles of profiles.
+    """Return the user's own credentials; `sts` is asked for the roles of profiles and web identities.
 
     Raises:
-        EngineError: `credentials_missing`; `credentials_invalid` when they cannot be any; `aws_failed` when a
-            configuration file is broken; and what `Sts.assume_role` raises.
+        AwsError: `credentials_missing`; `credentials_invalid` when they cannot be any; `aws_failed` when a
+            configuration file is broken; and what `sts` raises.
     """
-    environment = (os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY"))
-    if all(environment):
-        return _usable(*environment, os.environ.get("AWS_SESSION_TOKEN"))
-    chosen = os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE")
+    keys = [os.environ.get(name) for name in _KEY_VARIABLES]
+    if keys[0]:
+        return _usable(*keys)
+    chosen = os.environ.get("AWS_DEFAULT_PROFILE") or os.environ.get("AWS_PROFILE")
     profiles = read_profiles()
     if chosen and chosen not in profiles:
-        raise refusals.no_credentials(f"There is no profile {chosen}, which AWS_PROFILE names.")
-    return _of_profile(chosen or "default", profiles, sts) or _of_machine()
+        raise USER.no_credentials(f"There is no profile {chosen}.")
+    return _of_profile(chosen or "default", profiles, sts) or _by_cli(chosen)
 
 
 def _of_profile(name: str, profiles: Profiles, sts: Sts, before: tuple[str, ...] = ()) -> Credentials | None:
     """Return a profile's credentials, or None if it has none. `before` are the profiles that led to it."""
     profile = profiles.get(name, {})
+    has_role = "role_arn" in profile and "web_identity_token_file" not in profile
     # A profile may take the role with keys of its own; then it is its own source.
-    if "role_arn" in profile and not (before and _KEY in profile):
+    if has_role and not (before and _KEY in profile):
         return _of_role(name, profiles, sts, before)
-    if _CLI_ONLY & profile.keys():
+    identity = profile if before else {**profile, **_web_identity_of_environment()}
+    if identity.get("web_identity_token_file"):
+        return _of_web_identity(identity, sts)
+    if _IDENTITY_CENTER & profile.keys() or ("login_session" in profile and _KEY not in profile):
         return _by_cli(name)
     if _KEY in profile:
         return _usable(profile[_KEY], profile.get("aws_secret_access_key"), profile.get("aws_session_token"))
     command = profile.get("credential_process")
-    return _by_process(name, command) if command else None
+    return _by_process(command, f"The credential_process of profile {name} gave none") if command else None
 
 
 def _of_role(name: str, profiles: Profiles, sts: Sts, before: tuple[str, ...]) -> Credentials:
@@ -79,10 +77,10 @@ def _of_role(name: str, profiles: Profiles, sts: Sts, before: tuple[str, ...]) -
     if source is None or _CLI_ROLE & profile.keys():
         return _by_cli(name)
     if name in before:
-        raise refusals.no_credentials(f"Profiles name each other in a circle: {', '.join((*before, name))}.")
+        raise USER.no_credentials(f"Profiles name each other in a circle: {', '.join((*before, name))}.")
     own = _of_profile(source, profiles, sts, (*before, name))
     if own is None:
-        raise refusals.no_credentials(f"Profile {source}, which profile {name} names, has no credentials.")
+        raise USER.no_credentials(f"Profile {source}, which profile {name} names, has none.")
     return sts.assume_role(
         own,
         profile["role_arn"],
@@ -91,76 +89,66 @@ def _of_role(name: str, profiles: Profiles, sts: Sts, before: tuple[str, ...]) -
     )
 
 
-def _by_cli(profile: str) -> Credentials:
+def _web_identity_of_environment() -> dict[str, str]:
+    names = ("web_identity_token_file", "role_arn", "role_session_name")
+    return {name: value for name in names if (value := os.environ.get(f"AWS_{name.upper()}"))}
+
+
+def _of_web_identity(settings: Mapping[str, str], sts: Sts) -> Credentials:
+    path = Path(settings["web_identity_token_file"])
+    if "role_arn" not in settings:
+        raise USER.no_credentials(f"There is no AWS_ROLE_ARN for the web identity in {path}.")
+    try:
+        token = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise USER.no_credentials(f"The web identity in {path} could not be read.") from error
+    session_name = settings.get("role_session_name", SESSION_NAME)
+    return sts.assume_role_with_web_identity(token, settings["role_arn"], session_name=session_name)
+
+
+def _by_cli(profile: str | None) -> Credentials:
     """Ask the user's AWS CLI, which logs in, renews and caches as AWS means it.
 
     Source: "export-credentials" in the AWS CLI command reference; it is a `credential_process` by its output.
     """
-    program = shutil.which("aws")
-    if program is None:
-        raise refusals.no_credentials(
-            f"Profile {profile} needs the AWS CLI (version 2), which is not on PATH.",
-            remedy="Install it, or set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN.",
+    if shutil.which("aws") is None:
+        raise USER.no_credentials(
+            f"Neither the environment nor the profile {profile or 'default'} holds access keys, and the AWS "
+            "CLI, which could look further, is not on PATH."
         )
-    return _run(
-        [program, "configure", "export-credentials", "--profile", profile, "--format", "process"],
-        f"The AWS CLI gave none for profile {profile}",
-        f"Log in with it (version 2), for example: aws sso login --profile {profile}",
-    )
+    choice = ["--profile", profile] if profile else []
+    command = ["aws", "configure", "export-credentials", *choice, "--format", "process"]
+    return _by_process(shlex.join(command), "The AWS CLI gave none")
 
 
-def _by_process(profile: str, command: str) -> Credentials:
-    """Run a profile's credential_process; no shell reads it.
+def _by_process(command: str, failure: str) -> Credentials:
+    """Run a command that prints credentials; no shell reads it.
 
     Source: "Process credential provider" in the AWS SDKs and Tools reference guide.
     """
-    failure, remedy = f"The credential_process of profile {profile} gave none", "Run it to see what it says."
-    try:
-        words = shlex.split(command)
-    except ValueError as error:
-        raise refusals.no_credentials(f"{failure}: its quotation marks do not match.") from error
-    return _run(words, failure, remedy)
-
-
-def _run(command: list[str], failure: str, remedy: str) -> Credentials:
     try:
         done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=PROCESS_SECONDS,
-            check=True,
+            shlex.split(command), capture_output=True, encoding="utf-8", errors="replace", check=True
         )
         found = json.loads(done.stdout)
         return _usable(found["AccessKeyId"], found["SecretAccessKey"], found.get("SessionToken"))
     except subprocess.CalledProcessError as error:
-        detail = refusals.plain(error.stderr) or f"it ended with code {error.returncode}."
-    except subprocess.TimeoutExpired:
-        detail = f"it did not end within {PROCESS_SECONDS} s."
+        detail = plain(error.stderr) or f"it ended with code {error.returncode}."
     except OSError as error:
         detail = f"it could not be started ({error.strerror})."
     except (ValueError, TypeError, LookupError, AttributeError):
         detail = "it did not print credentials."
     # Outside of the handlers: what was printed must not be a part of the error.
-    raise refusals.no_credentials(f"{failure}: {detail}", remedy=remedy)
-
-
-def _of_machine() -> Credentials:
-    """Ask awscrt's default chain. What it would find in the environment and in profiles is not there."""
-    from awscrt.auth import AwsCredentialsProvider  # noqa: PLC0415  12 MB, not needed to import this module
-
-    try:
-        found = AwsCredentialsProvider.new_default_chain().get_credentials().result(CHAIN_SECONDS)
-    except Exception as error:  # the runtime raises builtin exceptions as well as its own
-        words = refusals.plain(getattr(error, "message", "")) or type(error).__name__
-        raise refusals.no_credentials(f"Nor has this machine any: {words}") from error
-    return _usable(found.access_key_id, found.secret_access_key, found.session_token)
+    raise USER.no_credentials(f"{failure}: {detail}")
 
 
 def _usable(access_key: object, secret_key: object, session_token: object) -> Credentials:
     credentials = credentials_of(access_key, secret_key, session_token)
     if credentials is None:
-        raise refusals.impossible_credentials()
+        raise AwsError(
+            "Your AWS credentials cannot be right.",
+            detail="One is missing, or holds spaces, line breaks or other characters that AWS does not use.",
+            remedy="Check the environment variables or the profile that they come from.",
+            code="credentials_invalid",
+        )
     return credentials
