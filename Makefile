@@ -11,6 +11,11 @@ BIN := $(VENV)/bin
 CLI := $(BIN)/beta9-provisioning
 STAMP := $(VENV)/.ready
 SPEED := $(if $(TIME_SCALE),--time-scale $(TIME_SCALE))
+# What is needed for what, one line one reason; pyproject.toml and simulator/pyproject.toml read the same files.
+API_IN := requirements-api.in
+WORKER_IN := requirements-worker.in
+LOCAL_IN := requirements-local.in
+SIMULATOR_IN := simulator/requirements.in
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11
 
 # Terraform, Helm and kubectl that the set-up fetched; a Terraform of the user comes first.
@@ -23,7 +28,11 @@ help: ## Show this list.
 
 setup: $(STAMP) ## Create .venv and fetch the tools; a second run does nothing.
 
-$(STAMP): pyproject.toml scripts/setup.sh scripts/get_terraform.py requirements-uv.txt requirements-dev.txt requirements-tools.txt requirements.in
+# Files of which the set-up makes something; the .in files are the dependencies of the two projects themselves.
+SET_UP_FROM := scripts/setup.sh scripts/get_terraform.py requirements-uv.txt requirements-dev.txt requirements-tools.txt \
+	pyproject.toml simulator/pyproject.toml $(API_IN) $(WORKER_IN) $(LOCAL_IN) $(SIMULATOR_IN)
+
+$(STAMP): $(SET_UP_FROM)
 	@scripts/setup.sh
 	@touch $@
 
@@ -68,12 +77,14 @@ dev-down: $(STAMP) ## Stop them; the database stays for the next dev-up.
 
 lock: $(STAMP) ## Compile the requirements*.txt files anew.
 	$(COMPILE) requirements-uv.in -o requirements-uv.txt
-	$(COMPILE) requirements.in -o requirements.txt
-	$(COMPILE) -c requirements.txt requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) $(API_IN) $(WORKER_IN) -o requirements.txt
+	$(COMPILE) -c requirements.txt $(API_IN) -o requirements-api.txt
+	$(COMPILE) -c requirements.txt $(API_IN) $(WORKER_IN) $(LOCAL_IN) $(SIMULATOR_IN) requirements-dev.in -o requirements-dev.txt
 	$(COMPILE) --no-deps requirements-tools.in -o requirements-tools.txt
 	$(COMPILE) --no-deps requirements-bench.in -o requirements-bench.txt
 
 clean: ## Stop what runs and remove all that was generated, .venv and .tools included.
 	@if [ -x $(CLI) ]; then $(CLI) local down; $(CLI) local dev-down --purge; fi
 	rm -rf $(VENV) .tools .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/results
+	rm -rf build simulator/build src/*.egg-info simulator/src/*.egg-info
 	find src simulator tests api models scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

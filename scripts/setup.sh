@@ -42,7 +42,9 @@ echo "Installing Python packages from requirements-dev.txt"
     stop "pip could not install uv. Is the Python package index reachable from here?"
 .venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements-dev.txt ||
     stop "uv could not install the packages. Is the Python package index reachable from here?"
-.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --editable . --editable ./simulator ||
+# Built by the setuptools of requirements-dev.txt, whose hash was checked, and not by one that is fetched for it.
+.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation \
+    --editable . --editable ./simulator ||
     stop "uv could not install this project into .venv"
 
 # Terraform from PATH if it is new enough, otherwise from .tools/bin.

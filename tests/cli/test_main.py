@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,12 @@ def test_service_commands_become_the_service(
     assert became == [[sys.executable, "-m", f"beta9_provisioning.{module}"]]
 
 
-def test_version() -> None:
-    assert json.loads(CliRunner().invoke(app, ["version", "-o", "json"]).stdout)["version"]
+def test_the_version_has_one_source() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    number = project["version"]
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"{number}\n"
+    assert CliRunner().invoke(app, ["version"]).stdout == f"{number}\n"
+    assert json.loads(CliRunner().invoke(app, ["version", "-o", "json"]).stdout) == {"version": number}
 
 
 def test_token_without_credentials_says_what_to_do(tmp_path: Path) -> None:

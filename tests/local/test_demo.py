@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from beta9_provisioning.local.checkout import project_root
 from beta9_provisioning.local.postgres import data_directory
-from beta9_provisioning.local.stack import project_root
 from beta9_provisioning.local.state import State
 
 PROGRAM = [sys.executable, "-c", "from beta9_provisioning.cli.main import main; main()"]

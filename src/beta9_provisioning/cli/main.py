@@ -1,5 +1,7 @@
 """The command line `beta9-provisioning`."""
 
+from typing import Annotated
+
 import typer
 
 from beta9_provisioning.cli import environments, local, service
@@ -27,6 +29,24 @@ app = typer.Typer(
       130  interrupted
     """,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        service.version()
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
 app.add_typer(environments.app, name="env")
 app.add_typer(local.app, name="local")
 service.register(app)

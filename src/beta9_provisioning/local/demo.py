@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from beta9_provisioning.local.stack import Stack, project_root
+from beta9_provisioning.local.checkout import project_root
+from beta9_provisioning.local.stack import Stack
 from beta9_provisioning.local.state import State
 
 _PROGRAM = "beta9-provisioning"

@@ -5,9 +5,9 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+from beta9_provisioning.local.checkout import project_root
 from beta9_provisioning.local.ports import require_free
 from beta9_provisioning.local.postgres import EmbeddedPostgres, data_directory
-from beta9_provisioning.local.stack import project_root
 from beta9_provisioning.local.state import Member, State, exclusive, forget
 from beta9_provisioning.local.valkey import EmbeddedValkey
 

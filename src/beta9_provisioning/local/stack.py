@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from beta9_provisioning.clouds.registry import CLOUDS
 from beta9_provisioning.local import variables
+from beta9_provisioning.local.checkout import project_root
 from beta9_provisioning.local.ports import HOST, require_free
 from beta9_provisioning.local.postgres import THROW_AWAY, EmbeddedPostgres, data_directory
 from beta9_provisioning.local.processes import ProcessRef
@@ -36,21 +37,6 @@ class AlreadyUp(Exception):
     def __init__(self, state: State) -> None:
         super().__init__(f"The stack is running already, at {state.api_url}. Stop it with `make down`.")
         self.state = state
-
-
-def project_root() -> Path:
-    """Return the root of the source tree this package runs from.
-
-    Raises:
-        ServiceError: the package was installed without its source tree.
-    """
-    root = Path(__file__).resolve().parents[3]
-    if not (root / "example-config.yaml").is_file():
-        raise ServiceError(
-            "The local stack runs from a checkout of the project, and this is an installed package. "
-            "Clone the repository and run `make up` there."
-        )
-    return root
 
 
 class Stack:

@@ -30,7 +30,7 @@ _EFFECTS = {
 
 
 class StoreClusters:
-    """A directory of the clusters in a store (see ``local.cluster.directory.ClusterDirectory``)."""
+    """A directory of the clusters in a store (see ``cluster.directory.ClusterDirectory``)."""
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
         self._store = store

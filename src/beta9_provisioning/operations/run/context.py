@@ -25,7 +25,7 @@ _PASSED_PREFIXES = ("TF_", "SSL_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 def child_environment(
     source: Mapping[str, str], settings: Settings, cloud_prefixes: Iterable[str]
 ) -> dict[str, str]:
-    """Return the complete environment for Terraform and Helm."""
+    """Return the complete environment for Terraform; Helm passes on less of it (`engine.helm.command`)."""
     prefixes = (*_PASSED_PREFIXES, *cloud_prefixes)
     passed = {
         name: value

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs migrations on the connection that `operations.migrate` opened."""
+"""Alembic's entry: runs migrations on the connection that `migrate` opened."""
 
 from alembic import context
 
