@@ -39,7 +39,8 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from beta9_provisioning.clouds.aws.service_models import LOADER
-from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.engine.errors import EngineError, Stopped
+from beta9_provisioning.kit.texts import clean_text
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 30
@@ -80,6 +81,9 @@ class AwsSession:
 
     `session_name` is what the customer's CloudTrail shows. `s3_path_style` addresses buckets by path, as
     most S3-compatible stores demand. Safe to use from several threads.
+
+    When `stop` is set no request is sent any more, nor sent again: every call, and every loop of calls, then
+    raises Stopped. A request that is under way ends within its bounds.
     """
 
     def __init__(
@@ -90,12 +94,14 @@ class AwsSession:
         external_id: str | None,
         session_name: str,
         s3_path_style: bool = False,
+        stop: threading.Event | None = None,
     ) -> None:
         self.region = region
         self.role_arn = role_arn
         self.external_id = external_id
         self.session_name = session_name
         self._s3_path_style = s3_path_style
+        self._stop = stop or threading.Event()
         self._lock = threading.Lock()
         self._clients: dict[str, Any] = {}
         self._session: botocore.session.Session | None = None
@@ -134,14 +140,24 @@ class AwsSession:
         except BotoCoreError as error:
             raise self._from_botocore(error, doing) from error
         except ResponseParserError as error:
-            raise self._unreachable(doing, str(error)) from error
+            raise self._unreachable(doing, clean_text(str(error))) from error
 
     def _open(self) -> botocore.session.Session:
         if self._session is None:
-            core = _core_session()
+            core = self._core_session()
             core.register_component("credential_provider", CredentialResolver([self._provider()]))
             self._session = core
         return self._session
+
+    def _core_session(self) -> botocore.session.Session:
+        core = _core_session()
+        core.register("before-send", self._go_on)
+        return core
+
+    def _go_on(self, **_: object) -> None:
+        """Do nothing before a request is sent, unless there was a request to stop."""
+        if self._stop.is_set():
+            raise Stopped("The work in the account was stopped.")
 
     def _config(self) -> Config:
         return Config(
@@ -153,7 +169,7 @@ class AwsSession:
         )
 
     def _provider(self) -> CredentialProvider:
-        source = _core_session()
+        source = self._core_session()
         create_client = partial(source.create_client, region_name=self.region, config=self._config())
         arguments: dict[str, Any] = {"RoleSessionName": self.session_name, "DurationSeconds": ROLE_SECONDS}
         if self.external_id is not None:
@@ -163,7 +179,7 @@ class AwsSession:
     def _from_answer(self, error: ClientError, doing: str) -> AwsError:
         """Explain an error that AWS answered."""
         code = error_code(error)
-        detail = str(error)
+        detail = clean_text(str(error))
         if error.operation_name == "AssumeRole" and code in _ACCESS_DENIED:
             return self._role_refused(detail)
         known: tuple[tuple[frozenset[str], Callable[[str, str], AwsError]], ...] = (
@@ -179,11 +195,12 @@ class AwsSession:
 
     def _from_botocore(self, error: BotoCoreError, doing: str) -> AwsError:
         """Explain an error that happened before AWS answered."""
+        detail = clean_text(str(error))
         if isinstance(error, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError):
-            return _no_credentials(str(error))
+            return _no_credentials(detail)
         if isinstance(error, HTTPClientError | ConnectionError):
-            return self._unreachable(doing, str(error))
-        return AwsError(f"AWS could not be asked to {doing}.", detail=str(error))
+            return self._unreachable(doing, detail)
+        return AwsError(f"AWS could not be asked to {doing}.", detail=detail)
 
     def _unreachable(self, doing: str, detail: str) -> AwsError:
         """Nobody answered, or somebody who is not AWS (a proxy, mostly)."""
@@ -210,7 +227,9 @@ class AwsSession:
     def _worker_arn(self) -> str | None:
         """Return the ARN to trust for the worker, or None if AWS does not tell it."""
         try:
-            sts: Any = _core_session().create_client("sts", region_name=self.region, config=self._config())
+            sts: Any = self._core_session().create_client(
+                "sts", region_name=self.region, config=self._config()
+            )
             return trusted_arn(str(sts.get_caller_identity()["Arn"]))
         except (BotoCoreError, ClientError):
             return None  # only the hint becomes less exact
