@@ -1,9 +1,11 @@
 """Fixtures for all tests: genuine PostgreSQL and Valkey, an own database for every xdist worker.
 
-Servers start on first use; under xdist the controller starts them before its workers.
+Servers start on first use; under xdist the controller starts them before its workers. Tests see neither
+the developer's variables nor a `.env`.
 """
 
 from collections.abc import Iterator
+from contextlib import chdir
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +14,10 @@ import redis
 import structlog
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
+from tests.support import sealing
+from tests.support.sealing import hear_interrupts, seal
 from tests.support.servers import Addresses, Servers, create_database, drop_database, with_path
+from tests.support.threads import all_end, note_starters
 
 from beta9_provisioning.kit.database import Sessions, connect, sessions
 from beta9_provisioning.kit.queue import NAMESPACE, Queue
@@ -37,12 +42,16 @@ class _Controller:
 
     @pytest.hookimpl
     def pytest_configure_node(self, node: Any) -> None:
-        """Start the servers before the first worker, and tell every worker where they are."""
+        """Start the servers before the first worker; tell every worker where they are, and what was taken."""
         node.workerinput["servers"] = asdict(_start_once(node.config))
+        node.workerinput["taken"] = sealing.taken
 
 
+@pytest.hookimpl(trylast=True)  # pytest itself may still see how the developer wants its output
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the controller's hook."""
+    """Seal the environment, before any test is imported, and register the controller's hook."""
+    seal(getattr(config, "workerinput", {}).get("taken", {}))
+    hear_interrupts()
     if config.pluginmanager.hasplugin("dsession"):
         config.pluginmanager.register(_Controller())
 
@@ -55,9 +64,31 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def _start_once(config: pytest.Config) -> Addresses:
     if _shared not in config.stash:
-        servers = Servers()
+        servers = Servers(sealing.taken)
         config.stash[_shared] = (servers, servers.start())
     return config.stash[_shared][1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Run in an empty directory: a `.env` of the checkout is read by no test, and by no child of one."""
+    with chdir(tmp_path_factory.mktemp("elsewhere")):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _starters() -> Iterator[None]:
+    """Know who starts a thread, for the fixture below."""
+    with pytest.MonkeyPatch.context() as patch:
+        note_starters(patch)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_stays(_starters: None) -> Iterator[None]:
+    """Fail a test that leaves a thread running; those of broader fixtures were there before it."""
+    with all_end():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -141,16 +172,10 @@ def queue(redis_url: str) -> Iterator[Queue]:
 def session_settings(
     database_url: str, redis_address: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Settings:
-    """Settings that name this worker's servers, whatever the environment and `.env` say."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in Settings.model_fields:
-            patch.delenv(name.upper(), raising=False)
-        return Settings(
-            _env_file=None,  # type: ignore[call-arg]
-            database_url=database_url,
-            redis_url=redis_address,
-            workdir_base=tmp_path_factory.mktemp("work"),
-        )
+    """Settings that name this worker's servers."""
+    return Settings(
+        database_url=database_url, redis_url=redis_address, workdir_base=tmp_path_factory.mktemp("work")
+    )
 
 
 @pytest.fixture

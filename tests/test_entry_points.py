@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.local.ports import free_port
 from beta9_provisioning.operations.records.migrate import head
@@ -15,6 +16,15 @@ from beta9_provisioning.operations.records.migrate import head
 ROOT = Path(__file__).parents[1]
 INIT = "from models.database import init_db; from api.config import settings; init_db(settings.database_url)"
 GET = "from models.database import get_db; db = get_db(); print('DB OK')"
+
+
+@pytest.fixture(autouse=True)
+def _checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run in a root that has all of the project's but the `.env` of whoever works on it."""
+    for entry in ROOT.iterdir():
+        if entry.name != ".env":
+            (tmp_path / entry.name).symlink_to(entry)
+    monkeypatch.chdir(tmp_path)
 
 
 def start(program: str, database_url: str) -> "subprocess.Popen[str]":
@@ -29,7 +39,6 @@ def start(program: str, database_url: str) -> "subprocess.Popen[str]":
     }
     return subprocess.Popen(
         [sys.executable, "-S", "-c", program],
-        cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -38,7 +47,7 @@ def start(program: str, database_url: str) -> "subprocess.Popen[str]":
 
 
 def finish(child: "subprocess.Popen[str]") -> tuple[int, str, str]:
-    output, errors = child.communicate(timeout=60)
+    output, errors = child.communicate(timeout=GUARD_SECONDS)
     return child.returncode, output, errors
 
 

@@ -14,7 +14,7 @@ from beta9_provisioning.settings import Settings
 @pytest.fixture(scope="session")
 def api(session_settings: Settings) -> Iterator[Serving]:
     """The server; its streams are quick."""
-    app = create_app(session_settings, stream_times=StreamTimes(poll=0.02, ping=0.2, life=30.0))
+    app = create_app(session_settings, stream_times=StreamTimes(poll=0.02, ping=0.2, life=3600.0))
     with serving(app) as server:
         yield server
 
@@ -22,5 +22,5 @@ def api(session_settings: Settings) -> Iterator[Serving]:
 @pytest.fixture
 def client(api: Serving, settings: Settings) -> Iterator[httpx.Client]:
     """A client of the server; database and queue are empty."""
-    with httpx.Client(base_url=api.url, timeout=20, trust_env=False) as client:
+    with api.client() as client:
         yield client

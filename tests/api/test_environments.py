@@ -9,6 +9,7 @@ import pytest
 from tests.support.configs import document
 from tests.support.lives import walk
 from tests.support.serving import Serving
+from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.api.bodies import MAX_BODY
 from beta9_provisioning.environments import ids
@@ -67,9 +68,9 @@ class TestCreate:
         assert client.get(response.headers["location"]).json() == response.json()
 
     def test_the_guides_curl_command_works(self, api: Serving, client: httpx.Client) -> None:
-        command = ["curl", "--silent", "--show-error", "--noproxy", "*", "-X", "POST", f"{api.url}{URL}"]
+        command = ["curl", "--silent", "--show-error", "-X", "POST", f"{api.url}{URL}"]
         command += ["-H", "Content-Type: application/json", "-d", "@example-config.yaml"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         answer = json.loads(done.stdout)
         assert (answer["status"], answer["name"]) == ("queued", "demo")
         assert answer["environment_id"].startswith("env_")
@@ -78,8 +79,8 @@ class TestCreate:
         self, api: Serving, client: httpx.Client, tmp_path: Path
     ) -> None:
         (tmp_path / "config.yaml").write_text("name: demo\ncloud:\n  provider: aws\n")
-        command = ["curl", "--silent", "--noproxy", "*", "-d", "@config.yaml", f"{api.url}{URL}"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=True)
+        command = ["curl", "--silent", "-d", "@config.yaml", f"{api.url}{URL}"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
         assert json.loads(done.stdout)["status"] == 400
         assert "--data-binary" in json.loads(done.stdout)["detail"]
 
@@ -168,14 +169,14 @@ class TestCreate:
 
     def test_a_large_body_is_refused_before_it_is_sent(self, client: httpx.Client, api: Serving) -> None:
         # Only the announcement: who waited for the body would wait for ever.
-        with socket.create_connection(("127.0.0.1", api.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", api.port), timeout=GUARD_SECONDS) as connection:
             connection.sendall(
                 f"POST {URL} HTTP/1.1\r\nHost: x\r\nContent-Length: {MAX_BODY + 1}\r\n\r\n".encode()
             )
             assert connection.recv(100).startswith(b"HTTP/1.1 413")
 
     def test_an_endless_body_is_refused_while_it_comes(self, client: httpx.Client, api: Serving) -> None:
-        with socket.create_connection(("127.0.0.1", api.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", api.port), timeout=GUARD_SECONDS) as connection:
             connection.sendall(
                 f"POST {URL} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
             )

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.support.lives import create
+from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_provisioning.kit.database import Sessions
 from beta9_provisioning.local.ports import free_port
@@ -38,16 +38,11 @@ def process(settings: Settings, port: int, tmp_path: Path) -> Iterator[subproces
             child.wait()
 
 
-def wait_until_it_answers(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).raise_for_status()
-        except httpx.TransportError:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        else:
-            return
+def answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health", timeout=GUARD_SECONDS).is_success
+    except httpx.TransportError:
+        return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -58,14 +53,14 @@ def test_stops_in_order_with_a_stream_open(
     port = free_port()
     url = f"http://127.0.0.1:{port}/api/v1/environments/{environment.environment_id}/events"
     with process(settings, port, tmp_path) as child:
-        wait_until_it_answers(port)
+        until(lambda: answers(port), "the service answers")
         headers = {"Accept": "text/event-stream"}
-        with httpx.stream("GET", url, headers=headers, timeout=20, trust_env=False) as response:
+        with httpx.stream("GET", url, headers=headers, timeout=GUARD_SECONDS) as response:
             lines = response.iter_lines()
             assert next(line for line in lines if line.startswith("id:")) == "id: 1"
             child.send_signal(number)
             list(lines)  # the stream ends without an error
-        assert child.wait(10) == 0
+        assert child.wait(GUARD_SECONDS) == 0
     log = (tmp_path / "log").read_text()
     assert '"event": "request"' in log
     assert "Traceback" not in log
@@ -74,9 +69,9 @@ def test_stops_in_order_with_a_stream_open(
 def test_a_taken_port_ends_it_with_a_message(settings: Settings, tmp_path: Path) -> None:
     port = free_port()
     with process(settings, port, tmp_path):
-        wait_until_it_answers(port)
+        until(lambda: answers(port), "the service answers")
         other = tmp_path / "other"
         other.mkdir()
         with process(settings, port, other) as second:
-            assert second.wait(20) != 0
+            assert second.wait(GUARD_SECONDS) != 0
         assert "address already in use" in (other / "log").read_text()

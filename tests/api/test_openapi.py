@@ -13,6 +13,7 @@ from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi import checks
 from tests.support.configs import document
 from tests.support.serving import Serving
+from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.api.app import create_app
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
@@ -53,7 +54,7 @@ def test_the_service_does_what_its_document_says(
         suppress_health_check=list(HealthCheck),
     )
     def check(case: Any) -> None:
-        case.call_and_validate(base_url=api.url, checks=CHECKS, timeout=20)
+        case.call_and_validate(base_url=api.url, checks=CHECKS, timeout=GUARD_SECONDS)
 
     with suppress(Unsatisfiable):  # what takes no input has no bad input
         check()

@@ -14,6 +14,7 @@ import pytest
 import typer
 from tests.client import fake_api
 from tests.client.fake_api import BASE, ENVIRONMENT_ID, answer_json, event, stream
+from tests.support.waiting import GUARD_SECONDS
 from typer.testing import CliRunner
 
 from beta9_provisioning.cli.main import app
@@ -98,8 +99,8 @@ def test_the_version_has_one_source() -> None:
 
 
 def test_token_without_credentials_says_what_to_do(tmp_path: Path) -> None:
-    nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-    variables = {"PATH": os.environ["PATH"], "AWS_EC2_METADATA_DISABLED": "true", **nothing}
+    # No AWS CLI on PATH, which might know somebody.
+    variables = {**os.environ, "PATH": str(tmp_path)}
     arguments = ["token", "--cluster", "c", "--region", "us-east-1", "--role-arn", "arn:aws:iam::1:role/x"]
     done = subprocess.run(
         [*PROGRAM, *arguments], env=variables, capture_output=True, text=True, check=False, cwd=tmp_path
@@ -128,7 +129,7 @@ def test_ctrl_c_leaves_the_operation_and_says_so(output: str) -> None:
         while "Creating" not in watching.stdout.readline():
             assert watching.poll() is None
         watching.send_signal(signal.SIGINT)
-        _, errors = watching.communicate(timeout=20)
+        _, errors = watching.communicate(timeout=GUARD_SECONDS)
     assert watching.returncode == 130
     assert f"beta9-provisioning env watch {ENVIRONMENT_ID}" in errors
     assert "goes on" in errors

@@ -16,6 +16,7 @@ from pathlib import Path
 import uv
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from tests.support.sealing import unsealed
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = "beta9-provisioning"
@@ -195,7 +196,7 @@ def _uv(*arguments: str) -> None:
     done = subprocess.run(
         [uv.find_uv_bin(), "--quiet", *arguments],
         cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if name not in foreign},
+        env={name: value for name, value in unsealed().items() if name not in foreign},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -72,6 +72,11 @@ def test_the_local_stack_is_installed_only_when_asked_for(
 def test_the_command_line_needs_no_more_than_the_api(installations: Installations, tmp_path: Path) -> None:
     assert installations.api().run("--version", cwd=tmp_path).stdout == f"{VERSION}\n"
     assert installations.api().run("local", "up", "--help", cwd=tmp_path).returncode == 0
+    role = "arn:aws:iam::123456789012:role/Beta9Provisioner"
+    options = ("--cluster", "demo", "--region", "us-east-1", "--role-arn", role)
+    token = installations.api().run("token", *options, cwd=tmp_path)
+    assert (token.returncode, token.stdout) == (1, "")
+    assert "You have no AWS credentials" in token.stderr
 
 
 @pytest.mark.parametrize(

@@ -16,21 +16,15 @@ from beta9_provisioning.local.state import State
 PROGRAM = [sys.executable, "-c", "from beta9_provisioning.cli.main import main; main()"]
 
 
-@pytest.fixture
-def variables() -> dict[str, str]:
-    return {name: os.environ[name] for name in os.environ if name not in ("DATABASE_URL", "REDIS_URL")}
-
-
 def _running_demos() -> dict[Path, State]:
     """Stacks of demos that run now; other tests may run one at the same time."""
     found = {path: State.load(path) for path in (project_root() / ".local").glob("demo-*")}
     return {path: state for path, state in found.items() if state is not None and state.complete}
 
 
-def test_the_demo_succeeds_and_leaves_nothing(variables: dict[str, str]) -> None:
+def test_the_demo_succeeds_and_leaves_nothing() -> None:
     done = subprocess.run(
         [*PROGRAM, "local", "demo", "--time-scale", "0"],
-        env=variables,
         capture_output=True,
         text=True,
         check=False,
@@ -46,10 +40,10 @@ def test_the_demo_succeeds_and_leaves_nothing(variables: dict[str, str]) -> None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_demo_that_is_cut_off_stops_its_stack(variables: dict[str, str], number: signal.Signals) -> None:
+def test_a_demo_that_is_cut_off_stops_its_stack(number: signal.Signals) -> None:
     demo = subprocess.Popen(
         [*PROGRAM, "local", "demo"],
-        env={**variables, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_provisioning.local.foreground import wait_for_end
 from beta9_provisioning.local.processes import ProcessRef
@@ -20,7 +21,7 @@ from beta9_provisioning.local.state import Member, State, exclusive
 @pytest.fixture
 def process() -> Iterator[subprocess.Popen[bytes]]:
     """Stands for the API of a running stack."""
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     yield child
     child.kill()
     child.wait()
@@ -36,7 +37,7 @@ def state(stack: Stack, process: subprocess.Popen[bytes]) -> State:
     log = stack.directory / "api.log"
     log.write_text("the last words\n")
     started = ProcessRef.of(process.pid).started
-    member = Member("api", process.pid, started, 1, str(log), "SIGTERM", 5.0)
+    member = Member("api", process.pid, started, 1, str(log), "SIGTERM", GUARD_SECONDS)
     running = State("http://localhost:1", True, [member])
     running.save(stack.directory)
     return running
@@ -47,9 +48,16 @@ def test_a_signal_stops_the_stack(
     stack: Stack, state: State, process: subprocess.Popen[bytes], number: signal.Signals
 ) -> None:
     handler = signal.getsignal(number)
-    threading.Timer(0.2, os.kill, (os.getpid(), number)).start()
+
+    def interrupt() -> None:
+        until(lambda: signal.getsignal(number) is not handler, "the signal is listened to")
+        os.kill(os.getpid(), number)
+
+    interrupter = threading.Thread(target=interrupt)
+    interrupter.start()
     wait_for_end(stack, state)
-    assert process.wait(5) == -signal.SIGTERM
+    interrupter.join()
+    assert process.wait(GUARD_SECONDS) == -signal.SIGTERM
     assert stack.state() is None
     assert signal.getsignal(number) is handler
 

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_provisioning.local.processes import ProcessRef, tail, wait_until
 
 STUBBORN = (
-    "import signal, sys, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
+    "import signal, sys, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
 )
 
 
@@ -30,13 +31,13 @@ def _child(code: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_a_running_process_is_stopped() -> None:
-    with _child("import time; print('ready', flush=True); time.sleep(60)") as child:
+    with _child("import time; print('ready', flush=True); time.sleep(600)") as child:
         reference = ProcessRef.of(child.pid)
         assert reference.is_running()
-        assert reference.stop(signal.SIGTERM, 5)
+        assert reference.stop(signal.SIGTERM, GUARD_SECONDS)
         assert not reference.is_running()  # although nobody has reaped it yet
         assert child.wait() == -signal.SIGTERM
-        assert reference.stop(signal.SIGTERM, 5)  # again, harmlessly
+        assert reference.stop(signal.SIGTERM, GUARD_SECONDS)  # again, harmlessly
 
 
 def test_a_process_that_does_not_listen_is_killed() -> None:
@@ -46,7 +47,7 @@ def test_a_process_that_does_not_listen_is_killed() -> None:
 
 
 def test_a_recycled_pid_is_left_alone() -> None:
-    with _child("import time; print('ready', flush=True); time.sleep(60)") as child:
+    with _child("import time; print('ready', flush=True); time.sleep(600)") as child:
         reference = ProcessRef.of(child.pid)
         earlier = ProcessRef(reference.pid, reference.started - 100)
         assert not earlier.is_running()
@@ -66,9 +67,9 @@ def test_a_tied_process_ends_with_its_parent() -> None:
         "import subprocess, sys, time\n"
         "from beta9_provisioning.local.processes import dies_with_parent\n"
         "import signal\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'],\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'],\n"
         "    preexec_fn=dies_with_parent(signal.SIGTERM))\n"
-        "print(child.pid, flush=True); time.sleep(60)"
+        "print(child.pid, flush=True); time.sleep(600)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
@@ -77,13 +78,13 @@ def test_a_tied_process_ends_with_its_parent() -> None:
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    assert wait_until(lambda: not grandchild.is_running(), 5)
+    until(lambda: not grandchild.is_running(), "the child of the child has ended")
 
 
 def test_a_process_with_a_strange_name_is_read() -> None:
     name = "b'a) R 1 (b'"
     rename = f"import ctypes; ctypes.CDLL(None).prctl(15, {name}, 0, 0, 0)"
-    code = f"{rename}; import time; print('ready', flush=True); time.sleep(60)"
+    code = f"{rename}; import time; print('ready', flush=True); time.sleep(600)"
     with _child(code) as child:
         assert ProcessRef.of(child.pid).is_running()
 

@@ -14,11 +14,12 @@ from typing import LiteralString
 import psycopg
 import pytest
 import redis
+from tests.support.waiting import until
 
 from beta9_provisioning.local import postgres as postgres_module
 from beta9_provisioning.local.ports import HOST, is_free
 from beta9_provisioning.local.postgres import THROW_AWAY, EmbeddedPostgres, data_directory
-from beta9_provisioning.local.processes import ProcessRef, wait_until
+from beta9_provisioning.local.processes import ProcessRef
 from beta9_provisioning.local.servers import ServiceError, package_directory
 from beta9_provisioning.local.services import embedded_postgres, embedded_valkey
 from beta9_provisioning.local.valkey import EmbeddedValkey
@@ -36,7 +37,7 @@ def home() -> Iterator[Path]:
 
 
 def _one(url: str, query: LiteralString) -> object:
-    with psycopg.connect(url, connect_timeout=5) as connection:
+    with psycopg.connect(url, connect_timeout=60) as connection:
         row = connection.execute(query).fetchone()
         return row[0] if row else None
 
@@ -88,7 +89,7 @@ def test_postgres_survives_its_own_kill(home: Path) -> None:
         server.start()
         killed = server.process
         os.kill(killed.pid, signal.SIGKILL)
-        assert wait_until(lambda: not killed.is_running(), 5)
+        until(lambda: not killed.is_running(), "it has ended")
         server.stop()
         assert (home / "data" / "postmaster.pid").exists()
         assert _one(server.start().url, "SELECT 1") == 1
@@ -146,7 +147,7 @@ def test_servers_of_a_test_end_with_it(tmp_path: Path) -> None:
         "import pathlib, sys, time\n"
         "from beta9_provisioning.local.services import EmbeddedValkey\n"
         "server = EmbeddedValkey(pathlib.Path(sys.argv[1]), tied=True).start()\n"
-        "print(server.process.pid, flush=True); time.sleep(60)"
+        "print(server.process.pid, flush=True); time.sleep(600)"
     )
     owner = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None
@@ -154,7 +155,7 @@ def test_servers_of_a_test_end_with_it(tmp_path: Path) -> None:
     owner.kill()
     owner.wait()
     owner.stdout.close()
-    assert wait_until(lambda: not server.is_running(), 5)
+    until(lambda: not server.is_running(), "the server has ended")
 
 
 def test_valkey_comes_and_goes() -> None:

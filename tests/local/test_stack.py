@@ -13,21 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_provisioning.local.ports import HOST, PortTaken
 from beta9_provisioning.local.postgres import data_directory
-from beta9_provisioning.local.processes import wait_until
 from beta9_provisioning.local.servers import ServiceError
 from beta9_provisioning.local.stack import AlreadyUp, Stack
 from beta9_provisioning.local.state import State
 
 MEMBERS = ["postgres", "valkey", "simulator", "api", "worker"]
-
-
-@pytest.fixture(autouse=True)
-def _embedded_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DATABASE_URL", raising=False)
-    monkeypatch.delenv("REDIS_URL", raising=False)
 
 
 @pytest.fixture
@@ -38,7 +32,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 
 def _get(url: str) -> object:
-    with urllib.request.urlopen(url, timeout=10) as response:
+    with urllib.request.urlopen(url, timeout=GUARD_SECONDS) as response:
         return json.load(response)
 
 
@@ -61,7 +55,7 @@ def test_life_of_a_stack(stack: Stack) -> None:
 
     api = next(member for member in state.members if member.name == "api")
     os.kill(api.pid, signal.SIGKILL)
-    assert wait_until(lambda: bool(state.ended()), 5)
+    until(state.ended, "the API has ended")
     assert [member.name for member in state.ended()] == ["api"]
 
     again = stack.up(api_port=0, time_scale=0)  # takes over what is left of the first
@@ -143,7 +137,7 @@ def test_a_tied_stack_ends_with_its_starter_even_when_that_is_killed(tmp_path: P
         "import pathlib, sys, time\n"
         "from beta9_provisioning.local.stack import Stack\n"
         "Stack(pathlib.Path(sys.argv[1]), lambda _: None, tied=True).up(api_port=0, time_scale=0)\n"
-        "print('up', flush=True); time.sleep(60)"
+        "print('up', flush=True); time.sleep(600)"
     )
     starter = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True)
     assert starter.stdout is not None
@@ -155,6 +149,6 @@ def test_a_tied_stack_ends_with_its_starter_even_when_that_is_killed(tmp_path: P
     starter.wait()
     starter.stdout.close()
     try:
-        assert wait_until(lambda: len(state.ended()) == len(MEMBERS), 30)
+        until(lambda: len(state.ended()) == len(MEMBERS), "all have ended")
     finally:
         Stack(tmp_path, lambda _: None).down()

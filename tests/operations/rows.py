@@ -52,7 +52,9 @@ def make_environment(sessions: Sessions, config: dict[str, Any] | None = None) -
         return Made(row.id, operation.id)
 
 
-def take(sessions: Sessions, operation_id: str, *, lease: float = 30.0, liveness_key: int = 1) -> store.Claim:
+def take(
+    sessions: Sessions, operation_id: str, *, lease: float = 3600.0, liveness_key: int = 1
+) -> store.Claim:
     """Claim an operation that must be there to be claimed."""
     with transaction(sessions) as session:
         claim = store.claim(

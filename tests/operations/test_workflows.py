@@ -1,14 +1,20 @@
 """The workflows in one process, with genuine Terraform and Helm on the simulated cloud."""
 
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 from tests.operations.rows import Made, add_destroy, events, make_environment, operation, status, take
+from tests.support.process_tree import descendants
 from tests.support.simulated import ROOT, World, simulated_world
+from tests.support.threads import shared
+from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.errors import EngineError
@@ -23,12 +29,14 @@ from beta9_provisioning.settings import Settings
 from beta9_simulator.cloud.store import NewObject
 
 S = OperationStatus
+NEVER = 3600.0
+"""Seconds that no test waits for."""
 CONFIG: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "example-config.yaml").read_text())
 
 
 @pytest.fixture(scope="module")
 def synthesizer() -> Iterator[Synthesizer]:
-    with new_synthesizer() as synthesizer:
+    with shared("synthesis"), new_synthesizer() as synthesizer:
         yield synthesizer
 
 
@@ -141,10 +149,40 @@ def test_a_wrong_external_id_is_refused_and_can_still_be_deleted(bench: Bench) -
     assert status(bench.sessions, made.environment_id) == "destroyed"
 
 
+@contextmanager
+def as_soon_as(condition: Callable[[], bool], action: Callable[[], None]) -> Iterator[None]:
+    """Do something as soon as the condition holds, beside what the block does."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.05):
+            if condition():
+                action()
+                return
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+
+
 def test_base_charts_are_installed_while_the_database_is_being_created(bench: Bench) -> None:
-    bench.world.delay("aws_db_instance", 8)
+    """Its creation does not end before the charts have begun."""
+    bench.world.delay("aws_db_instance", NEVER)
+    bench.settings = bench.settings.model_copy(update={"apply_timeout_minutes": GUARD_SECONDS / 60})
     made = bench.make()
-    assert bench.run(made.operation_id) is S.SUCCEEDED
+
+    def charts_have_started() -> bool:
+        return {data["release"] for data in bench.history(made, "helm.release")} >= {
+            "traefik",
+            "cert-manager",
+        }
+
+    with as_soon_as(charts_have_started, lambda: bench.world.finish("aws_db_instance")):
+        assert bench.run(made.operation_id) is S.SUCCEEDED, bench.error(made.operation_id)
     types = [
         (kind, data.get("release") or data.get("address"), data.get("phase"))
         for _, kind, data in events(bench.sessions, made.environment_id)
@@ -170,38 +208,20 @@ def test_a_chart_that_fails_beside_the_apply_is_tried_again(bench: Bench, tmp_pa
     bench.must_destroy(made)
 
 
-def cancel_when(bench: Bench, made: Made, condition: Callable[[], bool]) -> OperationStatus | None:
-    """Run a provision and cancel it as soon as the condition holds."""
-    stop = Stop()
-    ended = threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.05):
-            if condition():
-                stop.request(StopReason.CANCELLED)
-                return
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        return bench.run(made.operation_id, stop=stop)
-    finally:
-        ended.set()
-        watcher.join()
-
-
 def test_a_cancel_stops_terraform_and_helm_and_loses_nothing(bench: Bench) -> None:
-    bench.world.delay("aws_db_instance", 60)
+    bench.world.delay("aws_db_instance", NEVER)
     made = bench.make()
+    stop = Stop()
 
     def charts_have_started() -> bool:
         return bool(bench.history(made, "helm.release"))
 
-    assert cancel_when(bench, made, charts_have_started) is S.CANCELLED
+    with as_soon_as(charts_have_started, lambda: stop.request(StopReason.CANCELLED)):
+        assert bench.run(made.operation_id, stop=stop) is S.CANCELLED
     complete = [
         data["address"] for data in bench.history(made, "terraform.resource") if data["phase"] == "complete"
     ]
-    assert "aws_db_instance.main" not in complete, "the cancel came too late to show anything"
+    assert "aws_db_instance.main" not in complete
     bench.world.delay("aws_db_instance", None)
     bench.must_destroy(made)
 
@@ -217,17 +237,36 @@ while :; do sleep 0.1; done
 """)
     helm.chmod(0o755)
     genuine = bench.settings
-    bench.settings = genuine.model_copy(update={"helm_binary": str(helm), "apply_timeout_minutes": 20 / 60})
-    bench.world.delay("aws_db_instance", 60)
+    bench.settings = genuine.model_copy(update={"helm_binary": str(helm)})
+    bench.world.delay("aws_db_instance", NEVER)
+    made = bench.make()
+
+    def those_that(word: str) -> list[str]:
+        return sorted(path.name[8:] for path in tmp_path.glob(f"{word}-*"))
+
+    with as_soon_as(lambda: len(those_that("started")) == 3, interrupt_terraform):
+        assert bench.run(made.operation_id) is S.FAILED
+    assert operation(bench.sessions, made.operation_id).reason == Reason.TERRAFORM_FAILED
+    assert those_that("started") == those_that("stopped") == ["cert-manager", "metrics-server", "traefik"]
+    bench.settings = genuine
+    bench.world.delay("aws_db_instance", None)
+    bench.must_destroy(made)
+
+
+def interrupt_terraform() -> None:
+    """Have the apply below this process end early and in order, as if somebody had interrupted it by hand."""
+    below = descendants(os.getpid())
+    [pid] = [pid for pid, line in below.items() if " apply -json" in line and "launcher.py" not in line]
+    os.kill(pid, signal.SIGINT)
+
+
+def test_an_apply_that_takes_too_long_says_so(bench: Bench) -> None:
+    genuine = bench.settings
+    bench.settings = genuine.model_copy(update={"apply_timeout_minutes": 0.01})
     made = bench.make()
     assert bench.run(made.operation_id) is S.FAILED
     assert operation(bench.sessions, made.operation_id).reason == Reason.TIMEOUT
-    started, stopped = (
-        sorted(path.name[8:] for path in tmp_path.glob(f"{word}-*")) for word in ("started", "stopped")
-    )
-    assert started == stopped == ["cert-manager", "metrics-server", "traefik"]
     bench.settings = genuine
-    bench.world.delay("aws_db_instance", None)
     bench.must_destroy(made)
 
 

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 from tests.support.clusters import ROOT, Kube, StaticDirectory
+from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.local.tools import Tools, ensure_tools
 from beta9_simulator.cluster import serve
 
+PATIENCE = f"{GUARD_SECONDS:.0f}s"
 CHARTS = ROOT / "simulator" / "src" / "beta9_simulator" / "charts"
 NAMES = sorted(path.name for path in CHARTS.iterdir())
 # What an installation on EKS sets at least.
@@ -46,7 +48,7 @@ def kube(tools: Tools, tmp_path: Path) -> Iterator[Kube]:
 def helm(tools: Tools, *arguments: str, values: Any = None) -> subprocess.CompletedProcess[str]:
     command = [str(tools.helm), *arguments, *(["--values", "-"] if values is not None else [])]
     return subprocess.run(
-        command, input=json.dumps(values), capture_output=True, text=True, check=False, timeout=60
+        command, input=json.dumps(values), capture_output=True, text=True, check=False, timeout=GUARD_SECONDS
     )
 
 
@@ -88,12 +90,14 @@ def test_a_whole_environment_installs_and_goes(kube: Kube) -> None:
     def install(chart: str) -> str:
         values = kube.home / f"{chart}.json"
         values.write_text(json.dumps(VALUES.get(chart, {})))
-        arguments = ("-n", chart, "--create-namespace", "--wait", "--timeout", "20s", "-f", str(values))
+        arguments = ("-n", chart, "--create-namespace", "--wait", "--timeout", PATIENCE, "-f", str(values))
         return kube.helm("upgrade", "--install", chart, str(CHARTS / chart), *arguments)
 
     with ThreadPoolExecutor(4) as pool:
         assert all("STATUS: deployed" in out for out in pool.map(install, NAMES))
-    kube.kubectl("wait", "apiservice/v1beta1.metrics.k8s.io", "--for=condition=Available", "--timeout=10s")
+    kube.kubectl(
+        "wait", "apiservice/v1beta1.metrics.k8s.io", f"--timeout={PATIENCE}", "--for=condition=Available"
+    )
     kube.kubectl("get", "clusterissuers,certificates,orders,challenges", "-A")
     service = kube.objects("Service")["traefik"]
     assert service["status"]["loadBalancer"]["ingress"][0]["hostname"]
@@ -101,10 +105,10 @@ def test_a_whole_environment_installs_and_goes(kube: Kube) -> None:
     assert ready == [1] * 6
 
     for chart in NAMES:
-        kube.helm("uninstall", chart, "-n", chart, "--wait", "--timeout", "20s")
+        kube.helm("uninstall", chart, "-n", chart, "--wait", "--timeout", PATIENCE)
     left = {(item.kind, item.namespace, item.name) for item in kube.server.leftovers()}
     assert left == {("Volume", "beta9", "data-juicefs-redis-master-0")}  # as of any StatefulSet
-    kube.kubectl("delete", "namespace", "beta9", "--timeout=20s")
+    kube.kubectl("delete", "namespace", "beta9", f"--timeout={PATIENCE}")
     assert kube.server.leftovers() == []
 
 

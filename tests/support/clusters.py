@@ -8,13 +8,14 @@ import os
 import ssl
 import subprocess
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.local.tools import Tools
 from beta9_simulator.cluster import ClusterServer, SimCluster, SimNode
@@ -110,7 +111,7 @@ class Kube:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=GUARD_SECONDS,
             check=False,
             cwd=self.home,
             env={"KUBECONFIG": str(self.kubeconfig), "HOME": str(self.home), "PATH": os.environ["PATH"]},
@@ -134,7 +135,7 @@ class Kube:
         request = urllib.request.Request(self.endpoint + path, data=data, method=method, headers=sent)
         context = ssl.create_default_context(cadata=self.server.ca_pem)
         try:
-            with urllib.request.urlopen(request, context=context, timeout=30) as response:
+            with urllib.request.urlopen(request, context=context, timeout=GUARD_SECONDS) as response:
                 return Answer(response.status, dict(response.headers), response.read().decode())
         except urllib.error.HTTPError as error:
             with error:
@@ -149,11 +150,3 @@ class Kube:
         """Objects of a kind in the cluster, by name."""
         found = self.server.objects(ACCOUNT, REGION, self.name)
         return {body["metadata"]["name"]: body for body in found if body["kind"] == kind}
-
-
-def eventually(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Wait until the condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not become so in time"
-        time.sleep(0.02)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
+
+from tests.support.waiting import until
 
 
 def descendants(pid: int) -> dict[int, str]:
@@ -34,9 +35,11 @@ def command(pid: int) -> str:
         return ""
 
 
-def assert_ended(*pids: int, seconds: float = 10.0) -> None:
+def assert_ended(*pids: int) -> None:
+    """Check that all of these processes have ended by now."""
+    assert [pid for pid in pids if parent(pid) is not None] == []
+
+
+def wait_for_end(*pids: int) -> None:
     """Wait until all of these processes have ended."""
-    deadline = time.monotonic() + seconds
-    while running := [pid for pid in pids if parent(pid) is not None]:
-        assert time.monotonic() < deadline, f"still running: {running}"
-        time.sleep(0.02)
+    until(lambda: all(parent(pid) is None for pid in pids), f"the processes {pids} have ended")

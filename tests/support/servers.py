@@ -4,7 +4,7 @@
 PostgreSQL and use the Redis databases 1 to 15, of which they delete the key prefix `provisioning:` only.
 """
 
-import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from secrets import token_hex
@@ -30,13 +30,15 @@ class Addresses:
 class Servers:
     """The servers of a test session, started by the process that owns them."""
 
-    def __init__(self) -> None:
+    def __init__(self, named: Mapping[str, str]) -> None:
+        """Take the developer's variables; those two of them count."""
+        self._named = named
         self._stack = ExitStack()
 
     def start(self) -> Addresses:
         """Start what no variable names, and make the template database."""
-        postgres = os.environ.get("DATABASE_URL") or self._stack.enter_context(embedded_postgres())
-        redis = os.environ.get("REDIS_URL") or self._stack.enter_context(embedded_valkey())
+        postgres = self._named.get("DATABASE_URL") or self._stack.enter_context(embedded_postgres())
+        redis = self._named.get("REDIS_URL") or self._stack.enter_context(embedded_valkey())
         template = f"beta9_test_{token_hex(4)}"
         create_database(postgres, template)
         self._stack.callback(drop_database, postgres, template)

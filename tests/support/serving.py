@@ -4,7 +4,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 from fastapi import FastAPI
+from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.api.__main__ import Server, make_server
 
@@ -32,10 +34,14 @@ class Serving:
         """Its address."""
         return f"http://127.0.0.1:{self.port}"
 
+    def client(self) -> httpx.Client:
+        """A client of the service."""
+        return httpx.Client(base_url=self.url, timeout=GUARD_SECONDS)
+
     def stop(self) -> None:
         """Stop as SIGTERM does, and wait until it has stopped."""
         self._server.should_exit = True
-        self._thread.join(30)
+        self._thread.join(GUARD_SECONDS)
         assert not self._thread.is_alive(), "the server did not stop"
 
 

@@ -1,7 +1,6 @@
 """A simulated cloud with its clusters in a process of its own, and settings that lead the engine there."""
 
 import json
-import os
 import subprocess
 import sys
 import urllib.request
@@ -10,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
 from beta9_provisioning.local import variables
-from beta9_provisioning.local.processes import wait_until
 from beta9_provisioning.local.tools import ensure_tools, find_terraform
 from beta9_provisioning.settings import Settings
 from beta9_simulator.cloud.store import Store
@@ -39,6 +38,10 @@ class World:
         """Let the creation of this type take so many seconds whatever the time scale; None ends that."""
         self.store.set_setting(f"create_seconds:{type_}", "" if seconds is None else str(seconds))
 
+    def finish(self, type_: str) -> None:
+        """Let what is going on with objects of this type end now."""
+        self.store.execute("update objects set busy_until=0 where type=?", type_)
+
     def leftovers(self) -> list[str]:
         """Return everything that is left, in the cloud and in clusters."""
         with urllib.request.urlopen(f"{self.simulator.control_url}/leftovers") as answer:
@@ -47,8 +50,6 @@ class World:
 
     def settings(self, workdir: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) -> Settings:
         """Return a worker's settings, and set this process's environment as a worker's."""
-        for name in [name for name in os.environ if name.startswith(("AWS_", "TF_"))]:
-            monkeypatch.delenv(name)
         for name, value in variables.cloud(self.simulator).items():
             monkeypatch.setenv(name, value)
         tools = ensure_tools(ROOT)
@@ -76,10 +77,10 @@ def simulated_world(directory: Path) -> Iterator[World]:
             stderr=output,
         )
     try:
-        assert wait_until(lambda: Simulator.load(directory) is not None or child.poll() is not None, 60)
+        until(lambda: Simulator.load(directory) or child.poll() is not None, "the simulator has started")
         simulator = Simulator.load(directory)
         assert simulator is not None, log.read_text()
         yield World(simulator)
     finally:
         child.terminate()
-        child.wait(20)
+        child.wait(GUARD_SECONDS)

@@ -25,16 +25,21 @@ class Proxy:
         self._refusing = False
         self.refused = 0
         """How many connections were refused because of `cut`."""
+        self._heals_at: int | None = None
         self._flowing = threading.Event()
         self._flowing.set()
         self._open: set[socket.socket] = set()
         self._threads = [threading.Thread(target=self._accept, name="proxy")]
         self._threads[0].start()
 
-    def cut(self) -> None:
-        """Break all connections and every new one: the server is down."""
+    def cut(self, *, refusing: int | None = None) -> None:
+        """Break all connections and every new one: the server is down.
+
+        It comes back when that many new ones were refused, or else when `heal` is called.
+        """
         with self._lock:
             self._refusing = True
+            self._heals_at = None if refusing is None else self.refused + refusing
             for end in self._open:
                 _shut(end)
 
@@ -66,6 +71,7 @@ class Proxy:
             with self._lock:
                 if self._refusing:
                     self.refused += 1
+                    self._refusing = self.refused != self._heals_at
                     client.close()
                     continue
                 server = socket.create_connection(self._target)

@@ -1,8 +1,7 @@
 """Workers of the tests: genuine queue, database and threads; workflows of the test's own."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -10,6 +9,7 @@ import dramatiq
 import redis
 from sqlalchemy import Engine, func, select, text, update
 from tests.operations.rows import make_environment, take
+from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.errors import Stopped
@@ -25,17 +25,7 @@ from beta9_provisioning.worker.actors import ACTOR, register
 from beta9_provisioning.worker.metrics import Metrics
 from beta9_provisioning.worker.worker import Worker
 
-PATIENCE = 20.0
-"""Seconds until a condition that must come true counts as never coming true."""
-_POLL_SECONDS = 0.02
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
-    """Wait for a condition; `what` says what is waited for."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
-        time.sleep(_POLL_SECONDS)
+_LOOK_SECONDS = 0.02
 
 
 class Work:
@@ -80,9 +70,10 @@ class Work:
         kind = context.claim.kind
         with self._lock:
             self.ran.append((kind, context.claim.operation_id))
-        deadline = time.monotonic() + PATIENCE
-        while not self._gates[kind].wait(_POLL_SECONDS) and not context.stop.event.is_set():
-            assert time.monotonic() < deadline, "nobody let the operation go"
+        until(
+            lambda: self._gates[kind].wait(_LOOK_SECONDS) or context.stop.event.is_set(),
+            "the operation is let go or stopped",
+        )
         if context.stop.event.is_set():
             raise Stopped("The work was stopped.")
         if kind in self._errors:
@@ -100,7 +91,6 @@ def make_worker(
     settings: Settings,
     work: Work,
     *,
-    lease_seconds: float = 30.0,
     metrics: Metrics | None = None,
 ) -> Worker:
     """Return a worker that runs the test's workflows; its heartbeat is not started."""
@@ -111,7 +101,7 @@ def make_worker(
         Runner(sessions, settings, new_synthesizer(), work.workflow_of),
         metrics or Metrics(),
         actor=ACTOR,
-        lease_seconds=lease_seconds,
+        lease_seconds=30.0,
     )
 
 
@@ -126,7 +116,7 @@ def consuming(redis_url: str, worker: Worker, *, threads: int) -> Iterator[None]
     try:
         yield
     finally:
-        consumer.stop(timeout=20_000)
+        consumer.stop(timeout=int(GUARD_SECONDS * 1000))
         broker.close()
 
 

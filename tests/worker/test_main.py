@@ -5,15 +5,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.operations.rows import make_environment, operation
-from tests.support.process_tree import assert_ended, descendants
-from tests.worker.rig import hints, row_waiters, until
+from tests.support.process_tree import descendants, wait_for_end
+from tests.support.waiting import GUARD_SECONDS, until
+from tests.worker.rig import hints, row_waiters
 
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.queue import Queue
@@ -64,33 +65,37 @@ class Process:
 
 
 @pytest.fixture
-def process(settings: Settings, tmp_path: Path) -> Iterator[Process]:
-    process = Process(settings, tmp_path)
-    yield process
-    process.child.kill()
-    process.child.wait()
+def start(settings: Settings, tmp_path: Path) -> Iterator[Callable[[], Process]]:
+    """Start workers; they are killed after the test."""
+    with ExitStack() as stack:
+
+        def begin() -> Process:
+            process = Process(settings, tmp_path)
+            stack.callback(process.child.wait)
+            stack.callback(process.child.kill)
+            return process
+
+        yield begin
 
 
 def test_a_busy_worker_leaves_the_rest_in_the_queue_and_stops_when_told(
-    sessions: Sessions, queue: Queue, settings: Settings, process: Process
+    sessions: Sessions, queue: Queue, settings: Settings, start: Callable[[], Process]
 ) -> None:
     made = [make_environment(sessions) for _ in range(THREADS + 3)]
     ids = [one.operation_id for one in made]
-    until(lambda: process.logged("worker_started"), "the worker has started")
+    for operation_id in ids:
+        queue.send(ACTOR, operation_id)
     with transaction(sessions) as session:
         for one in made:
             lock_environment(session, one.environment_id)  # its claim waits, and keeps a thread busy
-        for operation_id in ids:
-            queue.send(ACTOR, operation_id)
+        # All are there before it looks, so that a worker that hoards messages takes more at its first look.
+        process = start()
+        until(lambda: process.logged("worker_started"), "the worker has started")
         until(lambda: row_waiters(sessions) == THREADS, "all threads are busy")
-        # Long enough for a consumer that hoards messages to take more.
-        deadline = time.monotonic() + 0.3
-        while time.monotonic() < deadline:
-            assert queue.backlog() == 3
-            time.sleep(0.02)
+        assert queue.backlog() == 3
         process.child.send_signal(signal.SIGTERM)
         until(lambda: process.logged("shutting_down"), "the worker has heard it")
-    assert process.child.wait(20) == 0
+    assert process.child.wait(GUARD_SECONDS) == 0
     reasons = [operation(sessions, one).reason for one in ids]
     assert reasons == ["worker_stopped"] * THREADS + [None] * 3
     # A hint may have been taken in the last moment and dropped: its operation is still queued.
@@ -99,8 +104,9 @@ def test_a_busy_worker_leaves_the_rest_in_the_queue_and_stops_when_told(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_the_spare_synthesizer_ends_with_the_worker(
-    process: Process, tmp_path: Path, number: signal.Signals
+    start: Callable[[], Process], tmp_path: Path, number: signal.Signals
 ) -> None:
+    process = start()
     until(lambda: process.logged("worker_started"), "the worker has started")
     worker = process.child.pid
     # The second of its two Node.js processes is the last one to start.
@@ -108,6 +114,6 @@ def test_the_spare_synthesizer_ends_with_the_worker(
     started = [worker, *descendants(worker)]
     assert len(started) == 5
     process.child.send_signal(number)
-    process.child.wait(20)
-    assert_ended(*started)
+    process.child.wait(GUARD_SECONDS)
+    wait_for_end(*started)
     assert list(tmp_path.glob("beta9-synthesis-*")) == []

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 from tests.operations.rows import add_destroy, events, make_environment, operation, status, take
+from tests.support.waiting import until
 from tests.worker.proxy import Proxy, proxy_to
-from tests.worker.rig import attempt, hints, lose_redis, lose_worker, until, wait_long_ago
+from tests.worker.rig import attempt, hints, lose_redis, lose_worker, wait_long_ago
 
 from beta9_provisioning.kit.database import Sessions, connect
 from beta9_provisioning.kit.database import sessions as session_factory
 from beta9_provisioning.kit.queue import Queue, QueueUnavailable
+from beta9_provisioning.worker import reconciler as module
 from beta9_provisioning.worker.actors import ACTOR
 from beta9_provisioning.worker.reconciler import Reconciler
 
@@ -96,10 +98,11 @@ def test_hints_that_were_lost_in_part_are_sent_again_once(
 
 
 def test_a_young_operation_is_not_sent_again(
-    sessions: Sessions, redis_url: str, reconciler: Reconciler
+    sessions: Sessions, redis_url: str, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "_HINT_SECONDS", 3600.0)  # the database's clock does not stand still
     made = make_environment(sessions)
-    wait_long_ago(sessions, made.operation_id, seconds=1)
+    wait_long_ago(sessions, made.operation_id, seconds=3000)
     reconciler.round()
     assert hints(redis_url) == []
 

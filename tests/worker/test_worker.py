@@ -8,8 +8,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 from tests.operations.rows import add_destroy, events, make_environment, operation, status
+from tests.support.waiting import until
 from tests.worker.proxy import proxy_to
-from tests.worker.rig import Work, consuming, hints, make_worker, row_waiters, until
+from tests.worker.rig import Work, consuming, hints, make_worker, row_waiters
 
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.kit.database import Sessions, connect, transaction
@@ -19,6 +20,7 @@ from beta9_provisioning.lifecycle import Kind
 from beta9_provisioning.operations.records.store import lock_environment, request_cancel
 from beta9_provisioning.settings import Settings
 from beta9_provisioning.worker.actors import ACTOR
+from beta9_provisioning.worker.heartbeat import Heartbeat
 from beta9_provisioning.worker.metrics import Metrics
 from beta9_provisioning.worker.worker import Worker
 
@@ -32,8 +34,9 @@ def work() -> Work:
 def worker(
     engine: Engine, sessions: Sessions, queue: Queue, settings: Settings, work: Work
 ) -> Iterator[Worker]:
-    """A worker whose heart beats."""
-    worker = make_worker(engine, sessions, queue, settings, work, lease_seconds=3.0)
+    """A worker whose heart beats, and quicker than its lease asks for."""
+    worker = make_worker(engine, sessions, queue, settings, work)
+    worker.heartbeat = Heartbeat(engine, sessions, 30.0, interval=0.1)
     worker.heartbeat.start()
     yield worker
     worker.heartbeat.stop()

@@ -3,6 +3,7 @@
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from uuid import UUID
 
 import structlog
@@ -24,12 +25,30 @@ class Heartbeat:
     of its own sees to that: the one that renews may hang on a connection that has gone silent.
     """
 
-    def __init__(self, engine: Engine, factory: Sessions, lease_seconds: float) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        factory: Sessions,
+        lease_seconds: float,
+        *,
+        interval: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take what the heart needs to beat.
+
+        Args:
+            engine: for the liveness lock.
+            factory: for renewals.
+            lease_seconds: how long a renewed lease lasts.
+            interval: seconds between two beats; a sixth of a lease, and at most 5 s, unless it is given.
+            clock: tells by its seconds how long ago a lease was renewed.
+        """
         self.liveness_key = secrets.randbits(62)
         self._engine = engine
         self._factory = factory
         self._lease_seconds = lease_seconds
-        self._interval = min(5.0, lease_seconds / 6)
+        self._interval = min(5.0, lease_seconds / 6) if interval is None else interval
+        self._clock = clock
         self._held: dict[UUID, tuple[Stop, float]] = {}
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -57,9 +76,9 @@ class Heartbeat:
         self._drop_liveness()
 
     def hold(self, token: UUID, stop: Stop, *, since: float | None = None) -> None:
-        """Renew this lease from now on; it was given at `since` (monotonic seconds), or now."""
+        """Renew this lease from now on; it was given at `since` (seconds of the clock), or now."""
         with self._lock:
-            self._held[token] = (stop, time.monotonic() if since is None else since)
+            self._held[token] = (stop, self._clock() if since is None else since)
 
     def release(self, token: UUID) -> None:
         """Renew this lease no more."""
@@ -86,7 +105,7 @@ class Heartbeat:
 
     def _watch(self) -> None:
         while not self._ended.wait(self._interval / 2):
-            deadline = time.monotonic() - self._lease_seconds / 2
+            deadline = self._clock() - self._lease_seconds / 2
             with self._lock:
                 for stop, renewed_at in self._held.values():
                     if renewed_at < deadline:
@@ -115,7 +134,7 @@ class Heartbeat:
             tokens = list(self._held)
         if not tokens:
             return
-        began = time.monotonic()
+        began = self._clock()
         with transaction(self._factory) as session:
             renewed = {row.lease_token: row for row in renew(session, tokens, self._lease_seconds)}
         with self._lock:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -44,12 +43,9 @@ def customer(door: tuple[Store, AwsApi], monkeypatch: pytest.MonkeyPatch) -> Cus
     store, api = door
     account = str(next(_accounts))
     seeded = seed(store, account=account)
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_ENDPOINT_URL", api.url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", seeded.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", seeded.secret_key)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     target = AwsTarget(
         environment_id="env_0123456789abcdef",
         account_id=account,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.configs import config
+from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.clouds.aws.account import AwsAccount, AwsTarget
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
@@ -171,7 +172,7 @@ def test_an_environment_comes_and_goes(customer: Customer, tmp_path: Path) -> No
     assert access.endpoint == outputs["cluster_endpoint"]
     expected = SIZES[wanted.cluster.profile].nodes.desired
     with closing(Kubernetes(access, threading.Event())) as kubernetes:
-        assert len(kubernetes.wait_nodes_ready(expected, timeout=30)) == expected
+        assert len(kubernetes.wait_nodes_ready(expected, timeout=GUARD_SECONDS)) == expected
 
     s3: S3Client = own._session.client("s3")
     state = s3.get_object(Bucket=backend.arguments["bucket"], Key=backend.arguments["key"])["Body"].read()

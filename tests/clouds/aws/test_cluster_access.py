@@ -12,9 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from ruamel.yaml import YAML
 
-from beta9_provisioning.clouds.aws.cluster_access import TOKEN_PREFIX, describe, sign_token
+from beta9_provisioning.clouds.aws.cluster_access import describe, sign_token
 from beta9_provisioning.clouds.aws.kubeconfig import user_kubeconfig
 from beta9_provisioning.clouds.aws.session import AwsError, AwsSession
+from beta9_provisioning.clouds.aws.token import TOKEN_PREFIX
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess, Token, exec_credential
 
 if TYPE_CHECKING:

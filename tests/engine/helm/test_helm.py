@@ -7,15 +7,14 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.support.clusters import eventually
 from tests.support.configs import config
+from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_provisioning.clouds.registry import cloud_of
 from beta9_provisioning.engine.beta9.database_user import ADMIN_SECRET
@@ -69,7 +68,7 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "charts"
 
 
-def small(values: Mapping[str, Any] | None = None, timeout: float = 60.0) -> Release:
+def small(values: Mapping[str, Any] | None = None, timeout: float = GUARD_SECONDS) -> Release:
     return Release("small", "apps", "small", "1.2.3", values or {}, timeout)
 
 
@@ -84,7 +83,7 @@ def killed_helm(access: Access, source: Path) -> None:
     child = subprocess.Popen(
         [
             *(str(access.kube.tools.helm), "upgrade", "small", str(source / "small"), "--install"),
-            *("--create-namespace", "--namespace=apps", "--wait", "--set=replicas=3", "--timeout=60s"),
+            *("--create-namespace", "--namespace=apps", "--wait", "--set=replicas=3", "--timeout=90s"),
         ],
         env={
             "KUBECONFIG": str(access.kube.kubeconfig),
@@ -95,8 +94,9 @@ def killed_helm(access: Access, source: Path) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-        eventually(
-            lambda: _secrets(access) > before and "small" in access.kube.objects("Deployment"), seconds=30
+        until(
+            lambda: _secrets(access) > before and "small" in access.kube.objects("Deployment"),
+            "Helm waits for the Deployment",
         )
     finally:
         child.send_signal(signal.SIGKILL)
@@ -151,11 +151,10 @@ def test_bears_with_a_busy_api(access: Access, source: Path, fault: HttpFault) -
 
 def test_a_cluster_that_is_away(access: Access, source: Path) -> None:
     access.kube.server.stop()
-    start = time.monotonic()
     with pytest.raises(HelmFailed, match="install small") as caught:
         access.helm(source=source).install(small(timeout=18))
     assert "refused" in caught.value.detail
-    assert time.monotonic() - start < 18
+    assert caught.value.code == "helm_failed"  # by itself, not at the deadline
 
 
 def test_what_never_becomes_ready_is_named(access: Access, source: Path) -> None:
@@ -173,35 +172,32 @@ def test_what_never_becomes_ready_is_named(access: Access, source: Path) -> None
 
 
 def test_a_hanging_api_is_left_at_the_deadline(access: Access, source: Path) -> None:
-    access.kube.server.inject(HttpFault(delay=120, times=99))
-    start = time.monotonic()
+    access.kube.server.inject(HttpFault(delay=3600, times=99))
     with pytest.raises(HelmFailed) as caught:
         access.helm(source=source).install(small(timeout=2))
     assert caught.value.code == "release_timeout"
-    assert time.monotonic() - start < 60
 
 
 def test_a_broken_chart_fails_at_once(access: Access, source: Path) -> None:
     (source / "small" / "templates" / "all.yaml").write_text('{{ fail "no good" }}')
-    start = time.monotonic()
     with pytest.raises(HelmFailed, match="install small in apps") as caught:
         access.helm(source=source).install(small())
     assert caught.value.code == "helm_failed"
     assert "no good" in caught.value.detail
-    assert time.monotonic() - start < 15
+    assert len([line for line in access.lines if "no good" in line]) == 1  # it was tried once
 
 
 def test_stopped_in_the_middle_and_installed_again(access: Access, source: Path) -> None:
     access.kube.server.hold("Deployment")
 
     def stop_halfway() -> None:
-        eventually(lambda: "small" in access.kube.objects("Deployment"), seconds=30)
+        until(lambda: "small" in access.kube.objects("Deployment"), "Helm has made the Deployment")
         access.stop.set()
 
     stopper = threading.Thread(target=stop_halfway)
     stopper.start()
     with pytest.raises(Stopped):
-        access.helm(source=source).install(small(timeout=60))
+        access.helm(source=source).install(small())
     stopper.join()
     access.stop.clear()
     assert statuses(access) == {"small": "failed"}
@@ -292,12 +288,12 @@ def test_everything_of_an_environment_is_installed_and_removed(access: Access) -
     admin = {"username": "postgres", "password": "master"}
     release = beta9_release(config(), platform, OUTPUTS, generated)
     with kubernetes.passing_secret(BETA9_NAMESPACE, ADMIN_SECRET, admin):
-        helm.install(replace(release, timeout=60))
+        helm.install(replace(release, timeout=GUARD_SECONDS))
 
     assert statuses(access) == dict.fromkeys(
         ["traefik", "cert-manager", "metrics-server", "beta9"], "deployed"
     )
-    assert kubernetes.load_balancer_host(*ingress_service(), timeout=10)
+    assert kubernetes.load_balancer_host(*ingress_service(), timeout=GUARD_SECONDS)
     claims = access.kube.objects("PersistentVolumeClaim")
     assert {claim["spec"]["storageClassName"] for claim in claims.values()} == {"gp3"}
     assert len(claims) == 2
@@ -309,6 +305,6 @@ def test_everything_of_an_environment_is_installed_and_removed(access: Access) -
 
     for each in reversed(helm.releases()):
         helm.uninstall(each.name, each.namespace)
-    kubernetes.remove_cloud_objects(timeout=30)
+    kubernetes.remove_cloud_objects(timeout=GUARD_SECONDS)
     assert helm.releases() == []
     assert access.kube.server.leftovers() == []

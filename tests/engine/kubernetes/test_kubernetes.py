@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
-import threading
-import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.clusters import node
+from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.engine.beta9.generated_secrets import SECRET_NAME, kept_secrets
 from beta9_provisioning.engine.errors import Stopped
@@ -18,6 +19,8 @@ from beta9_simulator.cluster.behaviour import HttpFault
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Access
+
+    from beta9_simulator.cluster import SimCluster
 
 CLAIM = {
     "apiVersion": "v1",
@@ -61,13 +64,25 @@ def make(access: Access, *manifests: object) -> None:
         access.kube.kubectl("create", "-f", "-", stdin=json.dumps(manifest))
 
 
+def at_request(access: Access, number: int, action: Callable[[], object]) -> None:
+    """Do something when the cluster is asked for the so many-th time; that request does not see it yet."""
+    requests = itertools.count(1)
+    genuine = access.kube.directory.authenticate
+
+    def authenticate(cluster: SimCluster, token: str) -> str | None:
+        if next(requests) == number:
+            action()
+        return genuine(cluster, token)
+
+    access.kube.directory.authenticate = authenticate  # type: ignore[method-assign]
+
+
 def test_waits_for_nodes(access: Access) -> None:
     directory = access.kube.directory
     directory.put("main", nodes=(node("node-1"),))
-    timer = threading.Timer(0.3, directory.put, ["main"], {"nodes": (node("node-1"), node("node-2"))})
-    timer.start()
-    assert sorted(access.kubernetes().wait_nodes_ready(2, timeout=30)) == ["node-1", "node-2"]
-    timer.join()
+    at_request(access, 2, lambda: directory.put("main", nodes=(node("node-1"), node("node-2"))))
+    kubernetes = access.kubernetes()
+    assert sorted(kubernetes.wait_nodes_ready(2, timeout=GUARD_SECONDS)) == ["node-1", "node-2"]
 
 
 def test_names_the_nodes_that_are_not_ready(access: Access) -> None:
@@ -90,13 +105,9 @@ def test_says_how_many_nodes_joined(access: Access) -> None:
 
 def test_stop_ends_waiting(access: Access) -> None:
     access.kube.directory.put("main", nodes=())
-    timer = threading.Timer(0.5, access.stop.set)
-    timer.start()
-    start = time.monotonic()
+    at_request(access, 2, access.stop.set)
     with pytest.raises(Stopped):
-        access.kubernetes().wait_nodes_ready(2, timeout=60)
-    assert time.monotonic() - start < 30
-    timer.join()
+        access.kubernetes().wait_nodes_ready(2, timeout=3600)
 
 
 def test_a_secret_is_created_once(access: Access) -> None:
@@ -210,12 +221,12 @@ def test_a_secret_of_an_absent_namespace_is_an_error(access: Access) -> None:
 
 def test_the_load_balancers_host(access: Access) -> None:
     make(access, SERVICE)
-    assert access.kubernetes().load_balancer_host("default", "entry", timeout=10)
+    assert access.kubernetes().load_balancer_host("default", "entry", timeout=GUARD_SECONDS)
 
 
 def test_the_load_balancer_of_an_absent_service(access: Access) -> None:
     with pytest.raises(ClusterError) as caught:
-        access.kubernetes().load_balancer_host("default", "absent", timeout=10)
+        access.kubernetes().load_balancer_host("default", "absent", timeout=GUARD_SECONDS)
     assert caught.value.code == "cluster_failed"
     assert "absent" in caught.value.detail
 
@@ -230,7 +241,7 @@ def test_a_load_balancer_that_never_comes(access: Access) -> None:
 
 def test_removes_what_stands_for_cloud_resources(access: Access) -> None:
     make(access, SERVICE, INGRESS, CLAIM, INNER)
-    access.kubernetes().remove_cloud_objects(timeout=30)
+    access.kubernetes().remove_cloud_objects(timeout=GUARD_SECONDS)
 
     services = access.kube.objects("Service")
     assert "entry" not in services

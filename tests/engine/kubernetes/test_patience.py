@@ -1,9 +1,8 @@
-"""How long tries go on, and what ends them early."""
+"""How long tries go on, and what ends them early: with a clock that only waiting moves."""
 
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
@@ -12,52 +11,84 @@ from beta9_provisioning.engine.kubernetes import patience as module
 from beta9_provisioning.engine.kubernetes.patience import Patience
 
 
-def test_delays_grow_until_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FIRST_DELAY", 0.02)
-    patience = Patience(0.3, threading.Event())
-    start = time.monotonic()
-    tries = 1
+class Clock(threading.Event):
+    """A stop event that takes no time to be waited for, and the clock in place of the module's `time`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+        self.waits: list[float] = []
+        self.stops_at: int | None = None
+        """Which wait is ended by a request to stop."""
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.waits.append(timeout)
+        self.now += timeout
+        if len(self.waits) == self.stops_at:
+            self.set()
+        return self.is_set()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def test_delays_grow_until_the_deadline(clock: Clock) -> None:
+    patience = Patience(60, clock)
     while patience.wait():
-        tries += 1
-    # After 0.02, 0.06 and 0.14 s; the next would be at 0.30 s.
-    assert tries == 4
-    assert 0.14 <= time.monotonic() - start < 0.3
+        pass
+    delays = [module.FIRST_DELAY * 2**n for n in range(7)]
+    # After 12.7 s the delay is at its longest; a sixth of those would end at 60.7 s.
+    assert clock.waits == pytest.approx([*delays, *[module.LONGEST_DELAY] * 5])
 
 
-def test_a_try_without_enough_time_is_not_begun() -> None:
-    start = time.monotonic()
-    assert not Patience(10, threading.Event(), least=9.9).wait()
-    assert time.monotonic() - start < 0.1
+def test_a_try_without_enough_time_is_not_begun(clock: Clock) -> None:
+    assert not Patience(10, clock, least=9.9).wait()
+    assert clock.waits == []
 
 
-def test_waits_as_long_as_it_is_told() -> None:
-    start = time.monotonic()
-    assert Patience(10, threading.Event()).wait(at_least=0.5)
-    assert time.monotonic() - start >= 0.5
-    assert not Patience(10, threading.Event()).wait(at_least=11)
+def test_waits_as_long_as_it_is_told(clock: Clock) -> None:
+    assert Patience(10, clock).wait(at_least=9)
+    assert clock.waits == [9]
+    assert not Patience(10, clock).wait(at_least=11)
+    assert clock.waits == [9]
 
 
-def test_a_stop_request_ends_a_wait() -> None:
-    stop = threading.Event()
-    timer = threading.Timer(0.1, stop.set)
-    timer.start()
-    start = time.monotonic()
+def test_a_stop_request_ends_a_wait(clock: Clock) -> None:
+    clock.stops_at = 2
+    patience = Patience(60, clock)
+    assert patience.wait()
     with pytest.raises(Stopped):
-        Patience(60, stop).wait(at_least=30)
-    assert time.monotonic() - start < 10
-    timer.join()
+        patience.wait(at_least=30)
+
+
+def test_a_genuine_stop_request_ends_a_genuine_wait() -> None:
+    stop = threading.Event()
+    stopper = threading.Thread(target=stop.set)
+    stopper.start()
+    with pytest.raises(Stopped):
+        Patience(7200, stop).wait(at_least=3600)
+    stopper.join()
 
 
 @pytest.mark.parametrize(
     ("passing", "refused", "again"),
     [(True, False, True), (False, True, True), (False, False, False)],
 )
-def test_only_what_may_pass_is_tried_again(passing: bool, refused: bool, again: bool) -> None:
-    assert Patience(60, threading.Event()).wait_after(passing=passing, refused=refused) is again
+def test_only_what_may_pass_is_tried_again(clock: Clock, passing: bool, refused: bool, again: bool) -> None:
+    assert Patience(60, clock).wait_after(passing=passing, refused=refused) is again
 
 
-def test_a_refusal_that_lasts_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "REFUSAL_SECONDS", 0.1)
-    patience = Patience(60, threading.Event())
+def test_a_refusal_that_lasts_is_meant(clock: Clock) -> None:
+    patience = Patience(3600, clock)
+    clock.now += module.REFUSAL_SECONDS - 1
     assert patience.wait_after(passing=False, refused=True)
+    clock.now += 1
     assert not patience.wait_after(passing=False, refused=True)

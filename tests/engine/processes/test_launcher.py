@@ -6,19 +6,20 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_provisioning.engine.processes import launcher
 
-# Writes its process id to the file $1, then one line for every SIGINT; ends by itself after 20 s.
+# Writes its process id to the file $1, then one line for every SIGINT; ends when there is a file $1.end, or
+# by itself after two minutes.
 COUNTER = """
 trap 'echo interrupted >> "$1"' INT
 echo $$ > "$1.new"; mv "$1.new" "$1"
-i=0; while [ $i -lt 400 ]; do sleep 0.05; i=$((i+1)); done
+i=0; while [ ! -e "$1.end" ] && [ $i -lt 2400 ]; do sleep 0.05; i=$((i+1)); done
 """
 
 
@@ -32,7 +33,7 @@ def started() -> Iterator[list[subprocess.Popen[bytes]]]:
         process.wait()
 
 
-def command(*program: str, parent: int | None = None, grace: float = 30.0) -> list[str]:
+def command(*program: str, parent: int | None = None, grace: float = GUARD_SECONDS) -> list[str]:
     parent = os.getpid() if parent is None else parent
     words = [launcher.__file__, str(parent), str(int(signal.SIGINT)), str(grace), *program]
     return [sys.executable, "-I", "-S", *words]
@@ -40,15 +41,12 @@ def command(*program: str, parent: int | None = None, grace: float = 30.0) -> li
 
 def run(*program: str, parent: int | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*program, parent=parent), capture_output=True, text=True, timeout=20, check=False
+        command(*program, parent=parent),
+        capture_output=True,
+        text=True,
+        timeout=GUARD_SECONDS,
+        check=False,
     )
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.01)
 
 
 def lives(pid: int) -> bool:
@@ -88,7 +86,7 @@ def test_child_is_not_deaf_to_signals_that_the_parent_ignores(tmp_path: Path) ->
     status = tmp_path / "status"
     script = f"grep -E '^Sig(Ign|Blk)' /proc/self/status > {status}"
     words = command("sh", "-c", script)
-    subprocess.run(["sh", "-c", shell, "sh", *words], timeout=20, check=True)
+    subprocess.run(["sh", "-c", shell, "sh", *words], timeout=GUARD_SECONDS, check=True)
     for line in status.read_text().splitlines():
         mask = int(line.split()[1], 16)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD):
@@ -101,17 +99,21 @@ def test_passes_on_the_first_stop_request_only(
     log = tmp_path / "log"
     process = subprocess.Popen(command("sh", "-c", COUNTER, "sh", str(log)), start_new_session=True)
     started.append(process)
-    eventually(log.exists)
+    until(log.exists, "the child runs")
     child = int(log.read_text())
     process.terminate()
-    eventually(lambda: "interrupted" in log.read_text())
-    process.terminate()
-    process.terminate()
-    # Once the launcher has taken the signal it is no longer pending, so it has decided by then.
-    eventually(lambda: not pending(process.pid, signal.SIGTERM))
-    os.kill(child, signal.SIGKILL)
-    assert process.wait(10) == 128 + signal.SIGKILL
+    until(lambda: "interrupted" in log.read_text(), "it is interrupted")
+    ask_in_vain(process.pid)
+    log.with_suffix(".end").touch()
+    assert process.wait(GUARD_SECONDS) == 0
     assert log.read_text().split() == [str(child), "interrupted"]
+
+
+def ask_in_vain(launched: int) -> None:
+    """Ask a launcher to stop that has been asked before, and wait until it has decided what to do."""
+    for _ in range(2):  # it takes the second request when it is done with the first
+        os.kill(launched, signal.SIGTERM)
+        until(lambda: not pending(launched, signal.SIGTERM), "the launcher has taken the signal")
 
 
 def pending(pid: int, number: signal.Signals) -> bool:
@@ -143,17 +145,32 @@ def test_death_of_the_parent_interrupts_once(
     tmp_path: Path, started: list[subprocess.Popen[bytes]], asked_before: bool
 ) -> None:
     log = tmp_path / "log"
-    parent, launched = worker(command("sh", "-c", COUNTER, "sh", str(log), grace=1.0))
+    parent, launched = worker(command("sh", "-c", COUNTER, "sh", str(log)))
     started.append(parent)
-    eventually(log.exists)
+    until(log.exists, "the child runs")
     child = int(log.read_text())
     if asked_before:
         os.kill(launched, signal.SIGTERM)
-        eventually(lambda: "interrupted" in log.read_text())
+        until(lambda: "interrupted" in log.read_text(), "it is interrupted")
     parent.kill()
-    # The child ignores the interrupt, so it is killed after the grace, without anybody's help.
-    eventually(lambda: not lives(child) and not lives(launched))
+    parent.wait()  # the kernel has sent the launcher its signal by then
+    until(lambda: "interrupted" in log.read_text(), "it is interrupted")
+    ask_in_vain(launched)
+    log.with_suffix(".end").touch()
+    until(lambda: not lives(child) and not lives(launched), "both have ended")
     assert log.read_text().split() == [str(child), "interrupted"]
+
+
+def test_after_the_death_of_the_parent_a_deaf_child_is_killed(
+    tmp_path: Path, started: list[subprocess.Popen[bytes]]
+) -> None:
+    log = tmp_path / "log"
+    parent, launched = worker(command("sh", "-c", COUNTER, "sh", str(log), grace=0.2))
+    started.append(parent)
+    until(log.exists, "the child runs")
+    child = int(log.read_text().split()[0])
+    parent.kill()
+    until(lambda: not lives(child) and not lives(launched), "both have ended, without anybody's help")
 
 
 def test_death_of_the_launcher_interrupts_the_child(
@@ -162,10 +179,10 @@ def test_death_of_the_launcher_interrupts_the_child(
     log = tmp_path / "log"
     process = subprocess.Popen(command("sh", "-c", COUNTER, "sh", str(log)), start_new_session=True)
     started.append(process)
-    eventually(log.exists)
+    until(log.exists, "the child runs")
     child = int(log.read_text())
     process.kill()
-    eventually(lambda: "interrupted" in log.read_text())
+    until(lambda: "interrupted" in log.read_text(), "it is interrupted")
     os.kill(child, signal.SIGKILL)
 
 
@@ -173,4 +190,4 @@ def test_kills_what_the_child_leaves_in_its_group(tmp_path: Path) -> None:
     note = tmp_path / "pid"
     result = run("sh", "-c", f"sleep 60 >/dev/null 2>&1 & echo $! > {note}; exit 4")
     assert result.returncode == 4
-    eventually(lambda: not lives(int(note.read_text())))
+    until(lambda: not lives(int(note.read_text())), "the rest of the group has ended")

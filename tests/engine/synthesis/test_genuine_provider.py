@@ -21,6 +21,7 @@ from tests.support.genuine_provider import (
     sts_that_knows_nobody,
     unpacked_mirror,
 )
+from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.terraform.errors import TerraformFailed
@@ -349,7 +350,7 @@ def test_a_lock_that_another_run_holds_is_described(
     running = threading.Thread(target=holder.apply)
     running.start()
     try:
-        assert started.wait(30), "the first run did not start"
+        assert started.wait(GUARD_SECONDS), "the first run did not start"
         lock = json.loads(cloud_client(aws, "s3").get_object(Bucket=state_bucket, Key=LOCK)["Body"].read())
         with pytest.raises(TerraformFailed) as caught:
             other.apply()

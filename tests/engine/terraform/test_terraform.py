@@ -7,13 +7,13 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_provisioning.clouds.aws.terraform_rules import RULES
 from beta9_provisioning.engine.errors import Stopped
@@ -24,8 +24,8 @@ from beta9_provisioning.engine.terraform.progress import Progress
 from beta9_provisioning.engine.terraform.terraform import Terraform
 
 FAKES = Path(__file__).parent / "fakes"
-# Waits for a file that a test makes, 30 s at most.
-WAIT = "i=0; while [ ! -e {file} ] && [ $i -lt 600 ]; do sleep 0.05; i=$((i+1)); done"
+# Waits for a file that a test makes, or for two minutes.
+WAIT = "i=0; while [ ! -e {file} ] && [ $i -lt 2400 ]; do sleep 0.05; i=$((i+1)); done"
 
 
 class Bench:
@@ -77,22 +77,22 @@ class Bench:
 
     def free(self) -> None:
         """Wait until no command runs in the directory, and see that the state's lock is gone."""
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                process.run(
-                    ["true"],
-                    cwd=self.directory,
-                    env=environment(self.directory),
-                    log=self.directory / "terraform.log",
-                    stop=threading.Event(),
-                    timeout=5,
-                )
-                break
-            except process.AlreadyRunning:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+        until(self._is_free, "no command runs in the directory")
         assert not (self.directory / ".terraform.tfstate.lock.info").exists()
+
+    def _is_free(self) -> bool:
+        try:
+            process.run(
+                ["true"],
+                cwd=self.directory,
+                env=environment(self.directory),
+                log=self.directory / "terraform.log",
+                stop=threading.Event(),
+                timeout=GUARD_SECONDS,
+            )
+        except process.AlreadyRunning:
+            return False
+        return True
 
 
 def environment(directory: Path, **more: str) -> dict[str, str]:
@@ -136,7 +136,7 @@ def test_apply_read_and_destroy(bench: Bench) -> None:
     terraform, progress = bench.terraform, Progress()
     terraform.init()
     assert terraform.resources() == []
-    terraform.apply(60)
+    terraform.apply(GUARD_SECONDS)
     for event in bench.events:
         progress.add(event)
     addresses = ['terraform_data.many["k 1"]', 'terraform_data.many["k2"]', "terraform_data.one"]
@@ -157,12 +157,12 @@ def test_apply_read_and_destroy(bench: Bench) -> None:
 
     again = Progress()
     bench.on_event = again.add
-    terraform.apply(60)
+    terraform.apply(GUARD_SECONDS)
     assert (again.total, again.done, again.completed_addresses) == (0, 0, frozenset(addresses))
 
     gone = Progress()
     bench.on_event = gone.add
-    terraform.destroy(60)
+    terraform.destroy(GUARD_SECONDS)
     assert (gone.total, gone.done, gone.completed_addresses) == (3, 3, frozenset(addresses))
     assert terraform.resources() == []
     assert terraform.outputs() == {}
@@ -171,11 +171,11 @@ def test_apply_read_and_destroy(bench: Bench) -> None:
 def test_a_replacement_counts_as_two_operations(bench: Bench) -> None:
     bench.write({"a": {"triggers_replace": 1}})
     bench.terraform.init()
-    bench.terraform.apply(60)
+    bench.terraform.apply(GUARD_SECONDS)
     bench.write({"a": {"triggers_replace": 2}})
     progress = Progress()
     bench.on_event = progress.add
-    bench.terraform.apply(60)
+    bench.terraform.apply(GUARD_SECONDS)
     assert (progress.total, progress.done) == (2, 2)
     assert progress.completed_addresses == {"terraform_data.a"}
 
@@ -185,14 +185,14 @@ def test_init_takes_a_changed_backend(bench: Bench) -> None:
     bench.terraform.init()
     bench.write({"a": {}}, backend={"local": {"path": "elsewhere/terraform.tfstate"}})
     bench.terraform.init()
-    bench.terraform.apply(60)
+    bench.terraform.apply(GUARD_SECONDS)
     assert (bench.directory / "elsewhere/terraform.tfstate").exists()
 
 
 def test_secrets_stay_out_of_files_other_than_the_state(bench: Bench) -> None:
     bench.write({}, output={"hidden": {"value": "s3cret", "sensitive": True}})
     bench.terraform.init()
-    bench.terraform.apply(60)
+    bench.terraform.apply(GUARD_SECONDS)
     bench.terraform.outputs()
     files = [file for file in bench.directory.rglob("*") if file.is_file() and b"s3cret" in file.read_bytes()]
     assert {file.name for file in files} == {"terraform.tfstate", "cdk.tf.json"}
@@ -204,7 +204,7 @@ def test_a_failing_resource_is_named_and_the_others_are_kept(bench: Bench) -> No
     bench.write({"good": {}, "bad": {**failing, "depends_on": ["terraform_data.good"]}})
     bench.terraform.init()
     with pytest.raises(TerraformFailed) as caught:
-        bench.terraform.apply(60)
+        bench.terraform.apply(GUARD_SECONDS)
     assert caught.value.code == "provider_refused"
     assert caught.value.message.startswith("terraform apply failed at terraform_data.bad: local-exec")
     assert "exit status 9" in caught.value.detail
@@ -217,7 +217,7 @@ def test_an_invalid_configuration(bench: Bench) -> None:
     bench.write({"a": {"no_such_argument": 1}})
     bench.terraform.init()
     with pytest.raises(TerraformFailed, match="Extraneous JSON object property") as caught:
-        bench.terraform.apply(60)
+        bench.terraform.apply(GUARD_SECONDS)
     assert caught.value.code == "configuration_invalid"
 
 
@@ -237,7 +237,7 @@ def test_an_init_without_its_provider(bench: Bench) -> None:
 def test_commands_before_init(bench: Bench) -> None:
     bench.write({"a": {}}, backend={"local": {"path": "other.tfstate"}})
     with pytest.raises(TerraformFailed, match="Backend initialization required"):
-        bench.terraform.apply(60)
+        bench.terraform.apply(GUARD_SECONDS)
     with pytest.raises(TerraformFailed, match="Backend initialization required"):
         bench.terraform.outputs()
 
@@ -247,7 +247,7 @@ def test_stop_saves_the_state_and_says_stopped(bench: Bench) -> None:
     bench.terraform.init()
     bench.when("apply_start", "terraform_data.slow", bench.stop.set)
     with pytest.raises(Stopped):
-        bench.terraform.apply(60)
+        bench.terraform.apply(GUARD_SECONDS)
     bench.free()
     assert [item["name"] for item in bench.state()["resources"]] == ["first", "slow"]
     assert bench.state()["resources"][1]["instances"][0]["status"] == "tainted"
@@ -257,7 +257,7 @@ def test_stop_saves_the_state_and_says_stopped(bench: Bench) -> None:
         bench.terraform.outputs()
     bench.stop.clear()
     bench.on_event = bench.events.append
-    bench.terraform.destroy(60)
+    bench.terraform.destroy(GUARD_SECONDS)
     assert bench.terraform.resources() == []
 
 
@@ -281,7 +281,7 @@ def test_an_error_in_on_event_stops_terraform_gracefully(bench: Bench) -> None:
     bench.terraform.init()
     bench.when("apply_start", "terraform_data.slow", refuse)
     with pytest.raises(LookupError, match="journal is gone"):
-        bench.terraform.apply(60)
+        bench.terraform.apply(GUARD_SECONDS)
     bench.free()
     assert [item["name"] for item in bench.state()["resources"]] == ["first", "slow"]
 
@@ -298,7 +298,7 @@ def test_a_lock_held_elsewhere_is_reported_with_its_holder(bench: Bench, tmp_pat
     def collide() -> None:
         lock = json.loads((tmp_path / ".shared.tfstate.lock.info").read_text())
         with pytest.raises(TerraformFailed) as caught:
-            bench.terraform.apply(60)
+            bench.terraform.apply(GUARD_SECONDS)
         (tmp_path / "go").touch()
         assert caught.value.lock is not None
         assert caught.value.lock.id == lock["ID"]
@@ -307,7 +307,7 @@ def test_a_lock_held_elsewhere_is_reported_with_its_holder(bench: Bench, tmp_pat
         refusals.append(caught.value)
 
     holder.when("provision_start", "terraform_data.slow", collide)
-    holder.terraform.apply(60)
+    holder.terraform.apply(GUARD_SECONDS)
     assert [error.code for error in refusals] == ["state_locked"]
     assert refusals[0].lock is not None
     assert "state_lock_acquire" in bench.types()
@@ -320,12 +320,12 @@ def test_one_command_at_a_time_in_a_directory(bench: Bench, tmp_path: Path) -> N
 
     def collide() -> None:
         with pytest.raises(process.AlreadyRunning):
-            second.terraform.destroy(60)
+            second.terraform.destroy(GUARD_SECONDS)
         assert second.terraform.resources() == []
         (tmp_path / "go").touch()
 
     bench.when("provision_start", "terraform_data.slow", collide)
-    bench.terraform.apply(60)
+    bench.terraform.apply(GUARD_SECONDS)
     assert second.terraform.resources() == ["terraform_data.slow"]
 
 
@@ -357,7 +357,7 @@ def test_a_killed_worker_leaves_a_terraform_that_saves_its_state(bench: Bench) -
     log = (bench.directory / "terraform.log").read_text()
     assert log.count("Interrupt received") == 1
     assert "data loss may occur" in log
-    bench.terraform.destroy(60)
+    bench.terraform.destroy(GUARD_SECONDS)
     assert bench.terraform.resources() == []
 
 
@@ -413,14 +413,14 @@ def test_a_state_that_cannot_be_saved_is_kept_and_recovered(bench: Bench, state_
     terraform.init()
     state_server.refusing = True
     with pytest.raises(TerraformFailed) as caught:
-        terraform.apply(60)
+        terraform.apply(GUARD_SECONDS)
     errored = bench.directory / "errored.tfstate"
     assert (caught.value.code, caught.value.errored_state) == ("state_not_saved", errored)
     assert "terraform_data" in errored.read_text()
 
     for change in (terraform.apply, terraform.destroy):
         with pytest.raises(TerraformFailed, match="was not started") as caught:
-            change(60)
+            change(GUARD_SECONDS)
         assert caught.value.code == "state_not_saved"
 
     with pytest.raises(TerraformFailed):
@@ -432,7 +432,7 @@ def test_a_state_that_cannot_be_saved_is_kept_and_recovered(bench: Bench, state_
     assert not errored.exists()
     assert terraform.resources() == ["terraform_data.a"]
     terraform.recover_state()
-    terraform.destroy(60)
+    terraform.destroy(GUARD_SECONDS)
     assert terraform.resources() == []
 
 
@@ -442,7 +442,7 @@ def test_a_state_that_cannot_be_saved_is_kept_and_recovered(bench: Bench, state_
 def test_arguments_and_environment(tmp_path: Path) -> None:
     bench = fake(tmp_path, "environment", lock_timeout=90)
     for change in (bench.terraform.init, bench.terraform.apply, bench.terraform.destroy):
-        change(30)
+        change(GUARD_SECONDS)
     lines = [event.message for event in bench.events]
     assert [line for line in lines if line.startswith("arguments: ")] == [
         "arguments: init -input=false -no-color -reconfigure -json",
@@ -455,7 +455,7 @@ def test_arguments_and_environment(tmp_path: Path) -> None:
 def test_garbage_is_kept_and_a_crash_is_reported(tmp_path: Path) -> None:
     bench = fake(tmp_path, "garbage")
     with pytest.raises(TerraformFailed, match="exit code 11 and gave no reason") as caught:
-        bench.terraform.apply(30)
+        bench.terraform.apply(GUARD_SECONDS)
     assert caught.value.code == "terraform_failed"
     assert "panic: runtime error: password=(hidden)" in caught.value.detail
     assert bench.types() == ["version", TEXT, TEXT, TEXT, TEXT, "not_invented_yet", TEXT]
@@ -463,7 +463,7 @@ def test_garbage_is_kept_and_a_crash_is_reported(tmp_path: Path) -> None:
 
 def test_a_flood_of_events(tmp_path: Path) -> None:
     bench = fake(tmp_path, "flood")
-    bench.terraform.apply(60)
+    bench.terraform.apply(GUARD_SECONDS)
     assert bench.types() == ["apply_progress"] * 20_000
 
 
@@ -471,13 +471,13 @@ def test_a_deaf_terraform_is_killed_after_the_grace(tmp_path: Path) -> None:
     bench = fake(tmp_path, "deaf", grace=0.3)
     bench.on_event = lambda _: bench.stop.set()
     with pytest.raises(TerraformFailed, match=r"was killed after 0\.3 s of grace") as caught:
-        bench.terraform.apply(30)
+        bench.terraform.apply(GUARD_SECONDS)
     assert caught.value.code == "terraform_killed"
 
 
 def test_a_terraform_that_somebody_killed(tmp_path: Path) -> None:
     with pytest.raises(TerraformFailed, match="terraform apply was ended by signal 9") as caught:
-        fake(tmp_path, "killed").terraform.apply(30)
+        fake(tmp_path, "killed").terraform.apply(GUARD_SECONDS)
     assert caught.value.code == "terraform_killed"
 
 
@@ -507,7 +507,7 @@ def test_a_diagnostic_of_the_provider(tmp_path: Path) -> None:
     }
     bench = fake(tmp_path, "diagnostic", env={"FAKE_DIAGNOSTIC": json.dumps(diagnostic)})
     with pytest.raises(TerraformFailed, match=r"failed at aws_vpc\.main: creating EC2 VPC") as caught:
-        bench.terraform.apply(30)
+        bench.terraform.apply(GUARD_SECONDS)
     assert caught.value.code == "quota_exceeded"
 
 

@@ -37,7 +37,7 @@ def test_a_renewed_lease_is_not_abandoned(sessions: Sessions) -> None:
     claim = take(sessions, make_environment(sessions).operation_id, lease=0)
     with transaction(sessions) as session:
         assert is_abandoned(session, claim)
-        assert [row.lease_token for row in leases.renew(session, [claim.lease_token], 30)] == [
+        assert [row.lease_token for row in leases.renew(session, [claim.lease_token], 3600)] == [
             claim.lease_token
         ]
         assert not is_abandoned(session, claim)
@@ -49,7 +49,7 @@ def test_renewal_brings_the_cancel_request(sessions: Sessions) -> None:
     with transaction(sessions) as session:
         request_cancel(session, session.merge(operation(sessions, made.operation_id)))
     with transaction(sessions) as session:
-        assert leases.renew(session, [claim.lease_token], 30) == [leases.Renewed(claim.lease_token, True)]
+        assert leases.renew(session, [claim.lease_token], 3600) == [leases.Renewed(claim.lease_token, True)]
 
 
 def test_an_expired_lease_is_taken_and_tells_the_truth(sessions: Sessions) -> None:
@@ -66,13 +66,13 @@ def test_an_expired_lease_is_taken_and_tells_the_truth(sessions: Sessions) -> No
     assert "w:1" in row.error["detail"]
     assert status(sessions, made.environment_id) == "failed"
     with transaction(sessions) as session:
-        assert leases.renew(session, [claim.lease_token], 30) == []
+        assert leases.renew(session, [claim.lease_token], 3600) == []
 
 
 def test_a_process_is_dead_when_its_liveness_lock_is_free(sessions: Sessions) -> None:
     key = 2**61 + 12345
     claim = take(sessions, make_environment(sessions).operation_id, liveness_key=key)
-    silence(sessions, claim, seconds=leases.PROVEN_DEATH_SECONDS + 1, lease_left=30)
+    silence(sessions, claim, seconds=leases.PROVEN_DEATH_SECONDS + 1, lease_left=3600)
     with sessions() as alive:
         assert leases.hold_liveness(alive, key)
         with transaction(sessions) as session:
@@ -82,9 +82,12 @@ def test_a_process_is_dead_when_its_liveness_lock_is_free(sessions: Sessions) ->
         assert is_abandoned(session, claim)
 
 
-def test_a_free_liveness_lock_alone_proves_nothing(sessions: Sessions) -> None:
+def test_a_free_liveness_lock_alone_proves_nothing(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "PROVEN_DEATH_SECONDS", 3600.0)  # the database's clock does not stand still
     claim = take(sessions, make_environment(sessions).operation_id, liveness_key=77)
-    silence(sessions, claim, seconds=leases.PROVEN_DEATH_SECONDS - 5, lease_left=30)
+    silence(sessions, claim, seconds=3000, lease_left=3600)
     with transaction(sessions) as session:
         assert not is_abandoned(session, claim)
 
@@ -102,7 +105,7 @@ def test_a_renewal_in_the_last_moment_wins(sessions: Sessions) -> None:
     claim = take(sessions, made.operation_id)
     silence(sessions, claim, seconds=60, lease_left=-1)
     with transaction(sessions) as session:
-        leases.renew(session, [claim.lease_token], 30)
+        leases.renew(session, [claim.lease_token], 3600)
     with transaction(sessions) as session:
         assert not leases.take_from_lost_worker(
             session, claim.lease_token, made.environment_id, lease_seconds=SHORT
@@ -113,7 +116,7 @@ def test_a_renewal_in_the_last_moment_wins(sessions: Sessions) -> None:
 @pytest.mark.parametrize("key", [1, 2**31, 2**32 + 1, 2**62 - 1])
 def test_liveness_keys_of_every_size_are_found(sessions: Sessions, key: int) -> None:
     claim = take(sessions, make_environment(sessions).operation_id, liveness_key=key)
-    silence(sessions, claim, seconds=leases.PROVEN_DEATH_SECONDS + 1, lease_left=30)
+    silence(sessions, claim, seconds=leases.PROVEN_DEATH_SECONDS + 1, lease_left=3600)
     with sessions() as alive:
         assert leases.hold_liveness(alive, key)
         with transaction(sessions) as session:

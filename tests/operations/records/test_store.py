@@ -15,6 +15,7 @@ from tests.operations.rows import (
     status,
     take,
 )
+from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import Kind, OperationStatus, Reason
@@ -226,4 +227,4 @@ def test_claims_and_deletes_at_once_do_not_deadlock(sessions: Sessions) -> None:
     with ThreadPoolExecutor(8) as pool:
         futures = [pool.submit(work, index) for index in range(10) for work in (claim, delete)]
         for future in futures:
-            future.result(timeout=30)
+            future.result(GUARD_SECONDS)

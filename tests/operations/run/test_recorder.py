@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Engine, update
 from tests.operations.rows import events, make_environment, operation, take
+from tests.support.waiting import GUARD_SECONDS, until
 from tests.worker.proxy import Proxy, proxy_to
-from tests.worker.rig import until
 
 from beta9_provisioning.kit.database import Sessions, connect, transaction
 from beta9_provisioning.kit.database import sessions as session_factory
@@ -83,6 +83,6 @@ def test_a_lost_lease_stops_the_operation(sessions: Sessions, claim: Claim) -> N
                 .values(ended_at=datetime.now(UTC))
             )
         recorder.emit("test", "Came too late.", n=1)
-        assert stop.event.wait(10), "the loss was not noticed"
+        assert stop.event.wait(GUARD_SECONDS), "the loss was not noticed"
     assert stop.reason is StopReason.LEASE_LOST
     assert told(sessions, claim) == []

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 from tests.operations.rows import CONFIG, events, make_environment, operation, status, take
+from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.errors import EngineError, Stopped
@@ -151,7 +152,7 @@ def test_a_lost_lease_stops_the_work_and_writes_nothing(fixture: Fixture) -> Non
                 .values(ended_at=datetime.now(UTC))
             )
         context.recorder.emit("test", "Was told too late.")
-        assert context.stop.event.wait(10), "the recorder did not notice"
+        assert context.stop.event.wait(GUARD_SECONDS), "the recorder did not notice"
         raise Stopped("stopped")
 
     assert fixture.run(two=lose) is None

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -185,17 +184,3 @@ def stop_group() -> Iterator[list["subprocess.Popen[str]"]]:
         process.wait()
         if process.stdout:
             process.stdout.close()
-
-
-def wait_until(condition: Any, seconds: float = 60) -> Any:
-    """Poll until a condition returns something true, and return that."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.02)
-    return value
-
-
-@pytest.fixture
-def until() -> Any:
-    return wait_until

@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc
 import pytest
+from tests.support.waiting import GUARD_SECONDS
 from tf.gen import tfplugin_pb2 as pb
 
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
@@ -63,7 +64,7 @@ class Judge:
             request_serializer=type(request).SerializeToString,
             response_deserializer=response.FromString,
         )
-        return method(request, timeout=30)
+        return method(request, timeout=GUARD_SECONDS)
 
     def close(self) -> None:
         self._channel.close()

@@ -49,7 +49,6 @@ def test_a_plugin_started_by_hand_says_what_is_wrong(
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,
         text=True,
-        timeout=30,
         check=False,
     )
     assert done.returncode == 1

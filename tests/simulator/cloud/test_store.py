@@ -123,5 +123,5 @@ def test_another_process_sees_the_same(store: Store) -> None:
         "import sys; from pathlib import Path; from beta9_simulator.cloud.store import *;"
         "Store(Path(sys.argv[1])).create(NewObject('1', 'r', 'aws_vpc', 'vpc-9', '', {}))"
     )
-    subprocess.run([sys.executable, "-c", program, str(store.path)], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", program, str(store.path)], check=True)
     assert [item.id for item in store.find()] == ["vpc-9"]

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from tests.support.clusters import TOKEN, Kube, StaticDirectory, eventually
+from tests.support.clusters import TOKEN, Kube, StaticDirectory
+from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_simulator.cluster import serve
 from beta9_simulator.cluster.behaviour import HttpFault
@@ -30,7 +31,7 @@ def watching(kube: Kube, path: str) -> Iterator[Iterator[dict[str, Any]]]:
     """The events of a watch, as they come."""
     request = urllib.request.Request(kube.endpoint + path, headers={"Authorization": f"Bearer {TOKEN}"})
     context = ssl.create_default_context(cadata=kube.server.ca_pem)
-    with urllib.request.urlopen(request, context=context, timeout=20) as response:
+    with urllib.request.urlopen(request, context=context, timeout=GUARD_SECONDS) as response:
         yield (json.loads(line) for line in response)
 
 
@@ -268,7 +269,10 @@ def test_nodes_follow_the_directory_but_keep_what_clients_set(kube: Kube) -> Non
     patch = {"metadata": {"labels": {"mine": "1"}}, "spec": {"unschedulable": True}}
     kube.http("PATCH", "/api/v1/nodes/node-1", patch, Content_Type="application/merge-patch+json")
     kube.directory.put("main", version="1.35")
-    eventually(lambda: kube.objects("Node")["node-1"]["status"]["nodeInfo"]["kubeletVersion"] == "v1.35.0")
+    until(
+        lambda: kube.objects("Node")["node-1"]["status"]["nodeInfo"]["kubeletVersion"] == "v1.35.0",
+        "the node has the new version",
+    )
     node = kube.objects("Node")["node-1"]
     assert (node["metadata"]["labels"]["mine"], node["spec"]["unschedulable"]) == ("1", True)
     assert node["metadata"]["labels"]["node.kubernetes.io/instance-type"] == "m5.large"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.support.clusters import ACCOUNT, REGION, Kube, eventually, node
+from tests.support.clusters import ACCOUNT, REGION, Kube, node
+from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_simulator.cluster.behaviour import HttpFault
 
 CHART = str(Path(__file__).with_name("chart"))
-UPGRADE = ("upgrade", "--install", "--create-namespace", "--wait", "--timeout", "20s")
+PATIENCE = f"{GUARD_SECONDS:.0f}s"
+UPGRADE = ("upgrade", "--install", "--create-namespace", "--wait", "--timeout", PATIENCE)
 
 
 def test_a_release_lives_from_install_to_uninstall(kube: Kube) -> None:
@@ -27,13 +28,13 @@ def test_a_release_lives_from_install_to_uninstall(kube: Kube) -> None:
     assert kube.objects("Deployment")["app"]["status"]["readyReplicas"] == 3
     assert kube.objects("ConfigMap")["app"]["data"] == {"message": "bye"}
 
-    kube.helm("rollback", "app", "1", "-n", "app", "--wait", "--timeout", "20s")
+    kube.helm("rollback", "app", "1", "-n", "app", "--wait", "--timeout", PATIENCE)
     assert kube.objects("Deployment")["app"]["spec"]["replicas"] == 2
     assert kube.objects("ConfigMap")["app"]["data"] == {"message": "hello"}
     history = json.loads(kube.helm("history", "app", "-n", "app", "-o", "json"))
     assert [entry["status"] for entry in history] == ["superseded", "superseded", "deployed"]
 
-    kube.helm("uninstall", "app", "-n", "app", "--wait", "--timeout", "20s")
+    kube.helm("uninstall", "app", "-n", "app", "--wait", "--timeout", PATIENCE)
     left = {name for kind in ("Deployment", "Secret", "Pod", "Widget") for name in kube.objects(kind)}
     assert {name.rsplit("-", 1)[0] for name in left} == {"app-hook"}  # hooks belong to nobody
     assert kube.server.leftovers() == []
@@ -61,10 +62,10 @@ def test_without_nodes_nothing_becomes_ready_until_one_comes(kube: Kube) -> None
     kube.directory.put("main", nodes=())
     with ThreadPoolExecutor(1) as pool:
         release = pool.submit(kube.helm, *UPGRADE, "app", CHART, "-n", "app")
-        eventually(lambda: "app" in kube.objects("Deployment"))
+        until(lambda: "app" in kube.objects("Deployment"), "Helm has made the Deployment")
         assert not release.done()
         kube.directory.put("main", nodes=(node("late"),))
-        release.result(30)
+        release.result(GUARD_SECONDS)
     assert {pod["spec"]["nodeName"] for pod in kube.objects("Pod").values()} == {"late"}
 
 
@@ -107,14 +108,20 @@ def test_a_cut_connection_is_survived(kube: Kube) -> None:
     assert kube.helm("list", "-A", "-q") == ""
 
 
-def test_readiness_takes_its_time(kube: Kube) -> None:
+@pytest.mark.parametrize(("seconds", "steps"), [(0.0, [None, 2]), (0.3, [None, 0, 2])])
+def test_readiness_takes_its_time(kube: Kube, seconds: float, steps: list[int | None]) -> None:
     kube.server.set_time_scale(1.0)
     for kind in ("StatefulSet", "DaemonSet", "Job", "Service", "PersistentVolumeClaim"):
         kube.server.set_ready_seconds(kind, 0.0)
-    kube.server.set_ready_seconds("Deployment", 0.7)
-    began = time.monotonic()
+    kube.server.set_ready_seconds("Deployment", seconds)
+    deployments = "/apis/apps/v1/deployments"
+    before = kube.http("GET", deployments).json["metadata"]["resourceVersion"]
     kube.helm(*UPGRADE, "app", CHART, "-n", "app")
-    assert time.monotonic() - began > 0.7
+    history = kube.http("GET", f"{deployments}?watch=1&resourceVersion={before}&timeoutSeconds=1").text
+    seen = [
+        json.loads(line)["object"].get("status", {}).get("readyReplicas") for line in history.splitlines()
+    ]
+    assert list(dict.fromkeys(seen)) == steps
 
 
 def test_what_a_cluster_made_in_the_cloud_outlives_it(kube: Kube) -> None:

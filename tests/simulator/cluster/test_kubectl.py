@@ -8,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.support.clusters import Kube, eventually, node
+from tests.support.clusters import Kube, node
+from tests.support.waiting import GUARD_SECONDS, until
 
+PATIENCE = f"--timeout={GUARD_SECONDS:.0f}s"
 CRDS = str(Path(__file__).with_name("chart") / "crds")
 
 
@@ -50,7 +52,7 @@ def test_client_side_apply_changes_and_removes_fields(kube: Kube) -> None:
     assert "nodeSelector" not in body["spec"]["template"]["spec"]
     assert "unchanged" in kube.kubectl("apply", "-f", "-", stdin=deployment(2, image="example:2"))
     assert "deployment.apps/web" in kube.kubectl("rollout", "restart", "deployment/web")
-    kube.kubectl("rollout", "status", "deployment/web", "--timeout=10s")
+    kube.kubectl("rollout", "status", "deployment/web", PATIENCE)
 
 
 def test_server_side_apply_knows_who_owns_what(kube: Kube) -> None:
@@ -92,27 +94,27 @@ def test_wait_follows_a_deployment_that_becomes_available(kube: Kube) -> None:
     )
     assert "timed out" in late.stderr
     with ThreadPoolExecutor(1) as pool:
-        wait = ("wait", "deployment/web", "--for=condition=Available", "--timeout=20s")
+        wait = ("wait", "deployment/web", "--for=condition=Available", PATIENCE)
         waiting = pool.submit(kube.kubectl, *wait)
         kube.server.release()
-        assert "condition met" in waiting.result(30)
+        assert "condition met" in waiting.result(GUARD_SECONDS)
 
 
 def test_wait_sees_a_node_that_joins(kube: Kube) -> None:
     kube.server.set_node_ready("node-3", False)
     kube.directory.put("main", nodes=(node("node-3"),))
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(kube.kubectl, "wait", "node/node-3", "--for=condition=Ready", "--timeout=20s")
-        eventually(lambda: "node-3" in kube.objects("Node"))
+        waiting = pool.submit(kube.kubectl, "wait", "node/node-3", "--for=condition=Ready", PATIENCE)
+        until(lambda: "node-3" in kube.objects("Node"), "the node has joined")
         assert not waiting.done()
         kube.server.set_node_ready("node-3", True)
-        assert "condition met" in waiting.result(30)
+        assert "condition met" in waiting.result(GUARD_SECONDS)
 
 
 def test_scale_logs_and_describe(kube: Kube) -> None:
     kube.kubectl("apply", "-f", "-", stdin=deployment())
     kube.kubectl("scale", "deployment/web", "--replicas=3")
-    eventually(lambda: len(kube.objects("Pod")) == 3)
+    until(lambda: len(kube.objects("Pod")) == 3, "there are three pods")
     described = kube.kubectl("describe", "deployments,pods,nodes")
     assert "3 desired" in described
     assert "MinimumReplicasAvailable" in described
@@ -126,7 +128,7 @@ def test_a_namespace_takes_everything_with_it(kube: Kube) -> None:
     kube.kubectl("-n", "team", "create", "configmap", "settings", "--from-literal=a=b")
     kube.kubectl("-n", "team", "create", "serviceaccount", "robot")
     assert kube.objects("Secret")["key"]["data"] == {"a": "Yg=="}
-    kube.kubectl("delete", "namespace", "team", "--timeout=20s")
+    kube.kubectl("delete", "namespace", "team", PATIENCE)
     found = [
         body
         for kind in ("Pod", "Secret", "ConfigMap", "ServiceAccount")
@@ -145,10 +147,10 @@ def test_custom_resources(kube: Kube) -> None:
     early = kube.run(kube.tools.kubectl, "apply", "-f", "-", stdin=json.dumps(widget))
     assert "no matches for kind" in early.stderr
     kube.kubectl("apply", "-f", CRDS)
-    kube.kubectl("wait", "crd/widgets.tests.example.com", "--for=condition=Established", "--timeout=10s")
+    kube.kubectl("wait", "crd/widgets.tests.example.com", "--for=condition=Established", PATIENCE)
     kube.server.set_custom_status("Widget", {"conditions": [{"type": "Ready", "status": "True"}]})
     kube.kubectl("apply", "-f", "-", stdin=json.dumps(widget))
-    kube.kubectl("wait", "wd/w", "--for=condition=Ready", "--timeout=10s")
+    kube.kubectl("wait", "wd/w", "--for=condition=Ready", PATIENCE)
     header, row = kube.kubectl("get", "widgets").splitlines()
     assert (header.split(), row.split()[:2]) == (["NAME", "SIZE", "AGE"], ["w", "4"])
     kube.kubectl("delete", "-f", CRDS)
@@ -158,7 +160,7 @@ def test_custom_resources(kube: Kube) -> None:
 
 def test_drain_respects_disruption_budgets(kube: Kube) -> None:
     kube.kubectl("apply", "-f", "-", stdin=deployment(1))
-    eventually(lambda: kube.objects("Pod"))
+    until(lambda: kube.objects("Pod"), "there is a pod")
     home = next(iter(kube.objects("Pod").values()))["spec"]["nodeName"]
     budget = {
         "apiVersion": "policy/v1",
@@ -172,8 +174,11 @@ def test_drain_respects_disruption_budgets(kube: Kube) -> None:
     refused = kube.http("POST", f"/api/v1/namespaces/default/pods/{name}/eviction", eviction)
     assert (refused.status, "disruption budget" in refused.json["message"]) == (429, True)
     kube.kubectl("delete", "pdb", "web")
-    kube.kubectl("drain", home, "--timeout=20s")
-    eventually(lambda: [p["spec"].get("nodeName") for p in kube.objects("Pod").values()] not in ([], [home]))
+    kube.kubectl("drain", home, PATIENCE)
+    until(
+        lambda: [p["spec"].get("nodeName") for p in kube.objects("Pod").values()] not in ([], [home]),
+        "the pod is elsewhere",
+    )
 
 
 def test_a_wrong_token_is_refused(kube: Kube) -> None:
@@ -202,4 +207,4 @@ def test_get_watch_ends_when_the_cluster_goes(kube: Kube) -> None:
         watching = pool.submit(kube.run, kube.tools.kubectl, "get", "nodes", "-w")
         kube.objects("Node")
         kube.directory.drop("main")
-        assert watching.result(20) is not None
+        assert watching.result(GUARD_SECONDS) is not None

@@ -138,17 +138,11 @@ class Aws:
         self, *, cluster: str, region: str, principal: str, external_id: str | None
     ) -> dict[str, object]:
         """Return a token of the role `principal` for an EKS cluster."""
-        from beta9_provisioning.clouds.aws.cluster_access import sign_token  # noqa: PLC0415
-        from beta9_provisioning.clouds.aws.session import AwsSession  # noqa: PLC0415
-        from beta9_provisioning.engine.kubernetes.access import exec_credential  # noqa: PLC0415
+        from beta9_provisioning.clouds.aws import user_token  # noqa: PLC0415  needs httpx
 
-        session = AwsSession(
-            region=region,
-            role_arn=principal,
-            external_id=external_id,
-            session_name="beta9-provisioning-token",
+        return user_token.user_credential(
+            cluster=cluster, region=region, role_arn=principal, external_id=external_id
         )
-        return exec_credential(sign_token(session, cluster))
 
     def preload(self) -> None:
         """Load the SDK, and its descriptions of the services that are asked."""

@@ -1,29 +1,18 @@
-"""Access to an EKS cluster's Kubernetes API without the AWS CLI: endpoint, authority, bearer token.
-
-The token is a presigned STS request, as aws-iam-authenticator defines it: EKS sends the request to STS to
-learn who signed it, and accepts a token for 15 minutes after it was signed.
-"""
+"""Access of the worker to an EKS cluster's Kubernetes API: endpoint, authority, bearer token."""
 
 from __future__ import annotations
 
-import base64
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from botocore.signers import RequestSigner
-
 from beta9_provisioning.clouds.aws.session import AwsError, AwsSession
+from beta9_provisioning.clouds.aws.signing import Credentials
+from beta9_provisioning.clouds.aws.token import signed_token
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess, Token
 
 if TYPE_CHECKING:
     from types_boto3_eks import EKSClient
     from types_boto3_sts import STSClient
-
-TOKEN_PREFIX = "k8s-aws-v1."  # noqa: S105  a format's name, not a secret
-# One minute less than EKS allows, for clocks that differ; the AWS CLI does the same.
-TOKEN_MINUTES = 14
-# What the presigned URL asks for. EKS ignores it, but refuses more than 15 minutes; this is the AWS CLI's.
-URL_SECONDS = 60
 
 
 def describe(session: AwsSession, cluster_name: str) -> ClusterAccess:
@@ -64,25 +53,13 @@ def sign_token(session: AwsSession, cluster_name: str) -> Token:
     """
     sts: STSClient = session.client("sts")
     with session.explained(f"sign a token for the EKS cluster {cluster_name}"):
-        signer = RequestSigner(
-            sts.meta.service_model.service_id,
-            session.region,
-            "sts",
-            "v4",
-            session.credentials(),
-            sts.meta.events,
-        )
-        expires_at = datetime.now(UTC) + timedelta(minutes=TOKEN_MINUTES)
-        url = signer.generate_presigned_url(
-            {
-                "method": "GET",
-                "url": f"{sts.meta.endpoint_url}/?Action=GetCallerIdentity&Version=2011-06-15",
-                "body": {},
-                "headers": {"x-k8s-aws-id": cluster_name},
-                "context": {},
-            },
-            operation_name="GetCallerIdentity",
-            expires_in=URL_SECONDS,
-        )
-    encoded = base64.urlsafe_b64encode(url.encode()).decode().rstrip("=")
-    return Token(TOKEN_PREFIX + encoded, expires_at)
+        found = session.credentials().get_frozen_credentials()
+    assert found.access_key is not None
+    assert found.secret_key is not None
+    return signed_token(
+        Credentials(found.access_key, found.secret_key, found.token),
+        endpoint=sts.meta.endpoint_url,
+        region=session.region,
+        cluster=cluster_name,
+        at=datetime.now(UTC),
+    )

@@ -10,8 +10,6 @@ clients and connections are a session's own.
 
 from __future__ import annotations
 
-import json
-import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -38,8 +36,15 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from beta9_provisioning.clouds.aws.refusals import (
+    ACCESS_DENIED,
+    WORKER,
+    AwsError,
+    trust_statement,
+    trusted_arn,
+)
 from beta9_provisioning.clouds.aws.service_models import LOADER
-from beta9_provisioning.engine.errors import EngineError, Stopped
+from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.kit.texts import clean_text
 
 CONNECT_SECONDS = 5
@@ -49,31 +54,7 @@ ATTEMPTS = 4
 # least that every role grants.
 ROLE_SECONDS = 3600
 
-_ACCESS_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"})
-_REGION_DISABLED = frozenset({"RegionDisabledException", "OptInRequired"})
-_BAD_CREDENTIALS = frozenset(
-    {
-        "AuthFailure",
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "SignatureDoesNotMatch",
-        "UnrecognizedClientException",
-    }
-)
-_THROTTLED = frozenset(
-    {"RequestLimitExceeded", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequestsException"}
-)
-_ASSUMED_ROLE = re.compile(
-    r"^arn:(?P<partition>[\w-]+):sts::(?P<account>\d+):assumed-role/(?P<role>[^/]+)/.*$"
-)
-
-
-class AwsError(EngineError):
-    """AWS refused or failed a request."""
-
-    code = "aws_failed"
+__all__ = ["ROLE_SECONDS", "AwsError", "AwsSession", "error_code", "trust_statement", "trusted_arn"]
 
 
 class AwsSession:
@@ -124,7 +105,7 @@ class AwsSession:
         with self._lock:
             credentials = self._open().get_credentials()
         if credentials is None:
-            raise _no_credentials("")
+            raise WORKER.no_credentials("")
         return credentials
 
     @contextmanager
@@ -140,7 +121,7 @@ class AwsSession:
         except BotoCoreError as error:
             raise self._from_botocore(error, doing) from error
         except ResponseParserError as error:
-            raise self._unreachable(doing, clean_text(str(error))) from error
+            raise WORKER.unreachable(self.region, doing, clean_text(str(error))) from error
 
     def _open(self) -> botocore.session.Session:
         if self._session is None:
@@ -180,61 +161,11 @@ class AwsSession:
         """Explain an error that AWS answered."""
         code = error_code(error)
         detail = clean_text(str(error))
-        if error.operation_name == "AssumeRole" and code in _ACCESS_DENIED:
-            return self._role_refused(detail)
-        known: tuple[tuple[frozenset[str], Callable[[str, str], AwsError]], ...] = (
-            (_ACCESS_DENIED, self._permission_missing),
-            (_REGION_DISABLED, self._region_disabled),
-            (_BAD_CREDENTIALS, self._bad_credentials),
-            (_THROTTLED, _throttled),
-        )
-        for codes, explain in known:
-            if code in codes:
-                return explain(doing, detail)
-        return AwsError(f"AWS failed to {doing}.", detail=detail)
-
-    def _from_botocore(self, error: BotoCoreError, doing: str) -> AwsError:
-        """Explain an error that happened before AWS answered."""
-        detail = clean_text(str(error))
-        if isinstance(error, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError):
-            return _no_credentials(detail)
-        if isinstance(error, HTTPClientError | ConnectionError):
-            return self._unreachable(doing, detail)
-        return AwsError(f"AWS could not be asked to {doing}.", detail=detail)
-
-    def _unreachable(self, doing: str, detail: str) -> AwsError:
-        """Nobody answered, or somebody who is not AWS (a proxy, mostly)."""
-        return AwsError(
-            f"AWS could not be reached in {self.region} to {doing}.",
-            detail=detail,
-            remedy="Check the worker's network, DNS and proxy, and that the region's name is right.",
-            code="aws_unreachable",
-        )
-
-    def _role_refused(self, detail: str) -> AwsError:
-        statement = json.dumps(trust_statement(self._worker_arn(), self.external_id), indent=2)
-        return AwsError(
-            f"The role {self.role_arn} refused to be assumed.",
-            detail=detail,
-            remedy=(
-                f"Check that the role exists and that its trust policy holds this statement:\n{statement}\n"
-                "The external ID must be the one in cloud.external_id. The worker's own identity needs "
-                "permission for sts:AssumeRole on the role."
-            ),
-            code="role_refused",
-        )
-
-    def _worker_arn(self) -> str | None:
-        """Return the ARN to trust for the worker, or None if AWS does not tell it."""
-        try:
-            sts: Any = self._core_session().create_client(
-                "sts", region_name=self.region, config=self._config()
-            )
-            return trusted_arn(str(sts.get_caller_identity()["Arn"]))
-        except (BotoCoreError, ClientError):
-            return None  # only the hint becomes less exact
-
-    def _permission_missing(self, doing: str, detail: str) -> AwsError:
+        if code not in ACCESS_DENIED:
+            return WORKER.refused(code, detail, region=self.region, doing=doing, tries=ATTEMPTS)
+        if error.operation_name == "AssumeRole":
+            statement = trust_statement(self._worker_arn(), self.external_id)
+            return WORKER.role_refused(self.role_arn, statement, detail)
         return AwsError(
             f"The role {self.role_arn} is not allowed to {doing}.",
             detail=detail,
@@ -243,24 +174,23 @@ class AwsSession:
             code="permission_missing",
         )
 
-    def _region_disabled(self, _doing: str, detail: str) -> AwsError:
-        return AwsError(
-            f"The region {self.region} is not enabled in the account.",
-            detail=detail,
-            remedy="Enable the region (AWS console, Account, AWS Regions), or choose another one.",
-            code="region_disabled",
-        )
+    def _from_botocore(self, error: BotoCoreError, doing: str) -> AwsError:
+        """Explain an error that happened before AWS answered."""
+        detail = clean_text(str(error))
+        if isinstance(error, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError):
+            return WORKER.no_credentials(detail)
+        if isinstance(error, HTTPClientError | ConnectionError):
+            return WORKER.unreachable(self.region, doing, detail)
+        return AwsError(f"AWS could not be asked to {doing}.", detail=detail)
 
-    def _bad_credentials(self, doing: str, detail: str) -> AwsError:
-        return AwsError(
-            f"AWS did not accept the credentials with which it was asked to {doing}.",
-            detail=detail,
-            remedy=(
-                "Renew the worker's AWS credentials and check its clock. "
-                f"If they are right, check that region {self.region} is enabled in the account."
-            ),
-            code="credentials_invalid",
-        )
+    def _worker_arn(self) -> str:
+        """Return whom a role must trust; if AWS does not tell, the hint becomes less exact."""
+        try:
+            core = self._core_session()
+            sts: Any = core.create_client("sts", region_name=self.region, config=self._config())
+            return trusted_arn(str(sts.get_caller_identity()["Arn"]))
+        except (BotoCoreError, ClientError):
+            return "ARN of the worker's IAM user or role"
 
 
 class _AssumedRole(CredentialProvider):
@@ -291,32 +221,6 @@ class _AssumedRole(CredentialProvider):
         return DeferredRefreshableCredentials(method=self.METHOD, refresh_using=fetcher.fetch_credentials)
 
 
-def trust_statement(worker_arn: str | None, external_id: str | None) -> dict[str, object]:
-    """Return the statement that a role's trust policy needs so that the worker may assume the role.
-
-    An external ID is not a secret; see "Access to AWS accounts owned by third parties" in the IAM guide.
-    """
-    statement: dict[str, object] = {
-        "Effect": "Allow",
-        "Principal": {"AWS": worker_arn or "ARN of the worker's IAM user or role"},
-        "Action": "sts:AssumeRole",
-    }
-    if external_id is not None:
-        statement["Condition"] = {"StringEquals": {"sts:ExternalId": external_id}}
-    return statement
-
-
-def trusted_arn(caller_arn: str) -> str:
-    """Return the ARN that a trust policy must name to trust this caller: a role, rather than its session.
-
-    A role with a path loses it here: the session's ARN does not tell it.
-    """
-    match = _ASSUMED_ROLE.match(caller_arn)
-    if match is None:
-        return caller_arn
-    return f"arn:{match['partition']}:iam::{match['account']}:role/{match['role']}"
-
-
 def error_code(error: ClientError) -> str:
     """Return AWS's error code of an answer, such as `NoSuchBucket`; a HEAD request has its HTTP status."""
     response: Mapping[str, Any] = error.response
@@ -330,24 +234,3 @@ def _core_session() -> botocore.session.Session:
     core.set_config_variable("metadata_service_timeout", 1)
     core.set_config_variable("metadata_service_num_attempts", 1)
     return core
-
-
-def _no_credentials(detail: str) -> AwsError:
-    return AwsError(
-        "The worker has no AWS credentials, so it could not assume the role.",
-        detail=detail,
-        remedy=(
-            "Give the worker an identity of its own: a role for its pod or instance, or AWS_ACCESS_KEY_ID "
-            "and AWS_SECRET_ACCESS_KEY."
-        ),
-        code="credentials_missing",
-    )
-
-
-def _throttled(doing: str, detail: str) -> AwsError:
-    return AwsError(
-        f"AWS throttled the request to {doing}, {ATTEMPTS} times.",
-        detail=detail,
-        remedy="Try again in some minutes; other users of the account may be using up its request rate.",
-        code="aws_throttled",
-    )

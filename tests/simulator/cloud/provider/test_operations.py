@@ -13,7 +13,7 @@ from beta9_simulator.cloud.provider.values import UNKNOWN, conform
 from beta9_simulator.cloud.rules import CloudError
 from beta9_simulator.cloud.store import NewObject, Store
 
-ACCOUNT, REGION = "123456789012", "us-east-1"
+ACCOUNT, REGION, ROLE = "123456789012", "us-east-1", "arn:aws:iam::123456789012:role/r"
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def stopping() -> threading.Event:
 
 @pytest.fixture
 def operations(store: Store, stopping: threading.Event) -> Operations:
-    return Operations(store, ACCOUNT, REGION, "arn:aws:iam::123456789012:role/r", stopping)
+    return Operations(store, ACCOUNT, REGION, ROLE, stopping)
 
 
 def create(operations: Operations, type: str, **config: Any) -> dict[str, Any]:
@@ -44,13 +44,21 @@ def gateway(store: Store, vpc: str) -> Any:
 def test_a_delete_waits_for_what_depends_on_it(operations: Operations, store: Store) -> None:
     vpc = create(operations, "aws_vpc", cidr_block="10.0.0.0/16")
     dependent = gateway(store, vpc["id"])
-    store.set_setting("time_scale", "0.1")
-    timer = threading.Timer(0.5, lambda: store.delete(dependent))
-    timer.start()
-    started = time.monotonic()
-    operations.delete("aws_vpc", vpc)
-    timer.join()
-    assert time.monotonic() - started >= 0.5
+    there: list[str] = []
+
+    class Pauses(threading.Event):
+        """Takes the place of waiting for a stop; in the second pause the dependent goes."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            there.extend(found.id for found in store.find("aws_vpc"))
+            if len(there) == 2:
+                store.delete(dependent)
+                store.set_setting("time_scale", "0")
+            return self.is_set()
+
+    store.set_setting("time_scale", "1")
+    Operations(store, ACCOUNT, REGION, ROLE, Pauses()).delete("aws_vpc", vpc)
+    assert there == [vpc["id"]] * 2
     assert store.find("aws_vpc") == []
 
 

@@ -6,6 +6,7 @@ import signal
 from typing import Any
 
 import pytest
+from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_simulator.cloud.inventory import inventory
 from beta9_simulator.cloud.principals import find_principal
@@ -100,7 +101,7 @@ def test_objects_belong_to_the_assumed_role_s_account(terraform: Any) -> None:
 
 
 def test_a_created_object_shows_at_once_and_an_interrupt_leaves_it_tainted(
-    terraform: Any, stop_group: list[Any], until: Any
+    terraform: Any, stop_group: list[Any]
 ) -> None:
     store = terraform.store
     terraform.write(NAT)
@@ -108,10 +109,10 @@ def test_a_created_object_shows_at_once_and_an_interrupt_leaves_it_tainted(
     store.set_setting("time_scale", "1")
     applying = terraform.start("apply", "-auto-approve", "-no-color", "-input=false")
     stop_group.append(applying)
-    (gateway,) = until(lambda: store.find("aws_nat_gateway"))
+    (gateway,) = until(lambda: store.find("aws_nat_gateway"), "the gateway is being created")
     assert gateway.status == "creating"
     os.kill(applying.pid, signal.SIGINT)
-    assert "context canceled" in applying.communicate(timeout=60)[0]
+    assert "context canceled" in applying.communicate(timeout=GUARD_SECONDS)[0]
     assert applying.returncode == 1
     state = json.loads((terraform.directory / "terraform.tfstate").read_text())
     tainted = [each["type"] for each in state["resources"] if each["instances"][0].get("status") == "tainted"]
@@ -122,7 +123,7 @@ def test_a_created_object_shows_at_once_and_an_interrupt_leaves_it_tainted(
 
 
 def test_an_object_becomes_available_though_its_creator_was_killed(
-    terraform: Any, stop_group: list[Any], until: Any
+    terraform: Any, stop_group: list[Any]
 ) -> None:
     store = terraform.store
     terraform.write(CLUSTER)
@@ -130,9 +131,9 @@ def test_an_object_becomes_available_though_its_creator_was_killed(
     store.set_setting("time_scale", "1")
     applying = terraform.start("apply", "-auto-approve", "-no-color", "-input=false")
     stop_group.append(applying)
-    (cluster,) = until(lambda: store.find("aws_eks_cluster"))
+    (cluster,) = until(lambda: store.find("aws_eks_cluster"), "the cluster is being created")
     os.killpg(applying.pid, signal.SIGKILL)
-    applying.wait(timeout=10)
+    applying.wait(timeout=GUARD_SECONDS)
     assert store.find("aws_eks_cluster")[0].status == "creating"
     end_waiting(store)
     (survivor,) = store.find("aws_eks_cluster")
@@ -140,9 +141,7 @@ def test_an_object_becomes_available_though_its_creator_was_killed(
     assert "aws_eks_cluster.it" not in (terraform.directory / "terraform.tfstate").read_text()
 
 
-def test_what_is_deleted_is_there_until_its_time_has_come(
-    terraform: Any, stop_group: list[Any], until: Any
-) -> None:
+def test_what_is_deleted_is_there_until_its_time_has_come(terraform: Any, stop_group: list[Any]) -> None:
     store = terraform.store
     terraform.write(NAT)
     terraform.init()
@@ -150,10 +149,10 @@ def test_what_is_deleted_is_there_until_its_time_has_come(
     store.set_setting("time_scale", "1")
     destroying = terraform.start("destroy", "-auto-approve", "-no-color", "-input=false")
     stop_group.append(destroying)
-    until(lambda: store.find("aws_nat_gateway")[0].status == "deleting")
+    until(lambda: store.find("aws_nat_gateway")[0].status == "deleting", "the gateway is being deleted")
     store.set_setting("time_scale", "0")
     end_waiting(store)
-    printed, _ = destroying.communicate(timeout=60)
+    printed, _ = destroying.communicate(timeout=GUARD_SECONDS)
     assert destroying.returncode == 0, printed
     assert inventory(store) == []
 
