@@ -1,5 +1,8 @@
 """From rows to wire types."""
 
+from typing import Any
+
+from beta9_provisioning.kit.texts import clean_document
 from beta9_provisioning.lifecycle import FINAL
 from beta9_provisioning.operations.records.model import EnvironmentRow, EventRow, OperationRow
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
@@ -35,10 +38,16 @@ def environment(row: EnvironmentRow, latest: OperationRow) -> Environment:
         deletion_protection=row.deletion_protection,
         config=EnvironmentConfig.model_validate(row.config),
         outputs=row.outputs,
-        error=OperationError.model_validate(latest.error) if latest.error else None,
+        error=OperationError.model_validate(_bounded(latest.error)) if latest.error else None,
         operation=operation(latest),
         progress=Progress.model_validate(progress) if progress else None,
     )
+
+
+def _bounded(error: dict[str, Any]) -> dict[str, Any]:
+    """Return an error as it is written today; releases before 0.2 stored texts of any length."""
+    bounded: dict[str, Any] = clean_document(error)
+    return bounded
 
 
 def operation(row: OperationRow) -> Operation:

@@ -52,6 +52,7 @@ class AwsAccount:
             external_id=target.external_id,
             session_name=names(target.environment_id).session,
             s3_path_style=target.s3_path_style,
+            stop=stop,
         )
         self._bucket = StateBucket(self._session, target.account_id, stop or threading.Event())
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.terraform.events import TerraformEvent
 from beta9_provisioning.kit.masking import mask_text
+from beta9_provisioning.kit.texts import TEXT_BYTES, clean_text
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class TerraformFailed(EngineError):
         code: `state_locked`, `state_not_saved`, `state_unavailable`, `provider_missing`,
             `cloud_unreachable`, `role_refused`, `credentials_refused`, `quota_exceeded`,
             `permission_missing`, `provider_refused`, `configuration_invalid`, `timeout`,
-            `terraform_killed`, or `terraform_failed` for everything else.
+            `terraform_killed`, `answer_too_large`, or `terraform_failed` for everything else.
         diagnostics: the errors that Terraform reported, without secrets.
         lock: the lock that was in the way, for `state_locked`.
         errored_state: the file with the state that could not be saved, for `state_not_saved`.
@@ -159,7 +160,8 @@ def diagnostic_in_text(text: str) -> Diagnostic | None:
     if start is None:
         return None
     detail = "\n".join(lines[start + 1 :]).strip()
-    return Diagnostic(mask_text(lines[start].removeprefix("Error: ")), mask_text(detail))
+    summary = clean_text(lines[start].removeprefix("Error: "))
+    return Diagnostic(mask_text(summary), mask_text(clean_text(detail)))
 
 
 def failure(
@@ -180,14 +182,15 @@ def failure(
         return TerraformFailed(
             f"terraform {command} ended with exit code {returncode} and gave no reason.",
             code="terraform_failed",
-            detail=text,
+            detail=mask_text(clean_text(_end(text))),
             remedy="Read the end of Terraform's output.",
         )
     found_rule, cause = _classify(errors, cloud_rules)
     where = f" at {cause.address}" if cause.address else ""
     others = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
+    headline, _, _ = cause.summary.partition("\n")
     return TerraformFailed(
-        f"terraform {command} failed{where}: {cause.summary.splitlines()[0]}{others}",
+        f"terraform {command} failed{where}: {headline}{others}",
         code=found_rule.code,
         detail="\n\n".join(
             str(item) for item in [cause, *(e for e in errors if e is not cause)][:DETAIL_DIAGNOSTICS]
@@ -196,6 +199,13 @@ def failure(
         diagnostics=errors,
         lock=state_lock(cause.detail) if found_rule.code == "state_locked" else None,
     )
+
+
+def _end(text: str) -> str:
+    """Return the last lines of a text: where a tool says why it ended."""
+    if len(text) <= TEXT_BYTES:
+        return text
+    return text[-TEXT_BYTES:].partition("\n")[2]
 
 
 def state_lock(text: str) -> StateLock | None:

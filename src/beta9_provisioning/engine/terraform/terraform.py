@@ -22,6 +22,7 @@ from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.processes import process
 from beta9_provisioning.engine.terraform.errors import Diagnostic, Rule, TerraformFailed, diagnostics, failure
 from beta9_provisioning.engine.terraform.events import TEXT, TerraformEvent, parse
+from beta9_provisioning.kit.texts import ANSWER_BYTES
 
 LOG = "terraform.log"
 ERRORED_STATE = "errored.tfstate"
@@ -36,6 +37,21 @@ ENVIRONMENT = {"TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "
 _ADDRESS = re.compile(r"(module\.\S+\.)?[A-Za-z]\w*\.[\w-]+(\[.*\])?")
 _NO_JSON = "flag provided but not defined: -json"
 _NO_STATE = "No state file was found"
+
+
+class Outputs(dict[str, object]):
+    """The values of all outputs, by name.
+
+    Attributes:
+        sensitive: the names of those that the configuration declares as sensitive.
+    """
+
+    def __init__(self, document: Mapping[str, Mapping[str, object]]) -> None:
+        super().__init__((name, output["value"]) for name, output in document.items())
+        self.sensitive = frozenset(name for name, output in document.items() if output.get("sensitive"))
+
+    def __repr__(self) -> str:
+        return f"Outputs({', '.join(self)})"
 
 
 class Terraform:
@@ -111,15 +127,15 @@ class Terraform:
         self._write("state push", ["state", "push", self._lock_flag, errored.name], READ_TIMEOUT)
         errored.unlink()
 
-    def outputs(self) -> dict[str, object]:
-        """Return the values of all outputs, the sensitive ones included."""
+    def outputs(self) -> Outputs:
+        """Return the values of all outputs as Terraform gives them: nothing is hidden, cut or replaced."""
         text = self._read("output", ["output", "-json", "-no-color"])
         # Warnings about the CLI configuration are printed before the document.
         start = re.search(r"^\{", text, re.MULTILINE)
         if start is None:
             raise failure("output", (), text, 0)
         document, _ = json.JSONDecoder().raw_decode(text, start.start())
-        return {name: output["value"] for name, output in document.items()}
+        return Outputs(document)
 
     def resources(self) -> list[str]:
         """Return the addresses of the managed resources in the state; none if there is no state yet."""
@@ -184,13 +200,23 @@ class Terraform:
                 self._stop.wait(0.2)
 
     def _read(self, command: str, arguments: Sequence[str]) -> str:
-        """Run a command that only reads, and return its output. That stays in memory: it may hold secrets."""
+        """Run a command that only reads, and return its output. That stays in memory: it may hold secrets.
+
+        Raises:
+            TerraformFailed: `answer_too_large` when it is longer than anything that we asked it to keep.
+        """
         with os.fdopen(os.memfd_create(f"terraform {command}"), "rb") as output:
             finished = self._run(arguments, Path(f"/proc/self/fd/{output.fileno()}"), READ_TIMEOUT, None)
-            text = output.read().decode(errors="replace")
+            content = output.read(ANSWER_BYTES + 1)
         if finished.returncode != 0:
-            self._fail(command, finished, (), text)
-        return text
+            self._fail(command, finished, (), finished.output)
+        if len(content) > ANSWER_BYTES:
+            raise TerraformFailed(
+                f"terraform {command} printed more than {ANSWER_BYTES >> 20} MiB.",
+                code="answer_too_large",
+                remedy="Look into the state: somebody else may have written to it.",
+            )
+        return content.decode(errors="replace")
 
     def _run(
         self, arguments: Sequence[str], log: Path, timeout: float, on_line: Callable[[str], None] | None

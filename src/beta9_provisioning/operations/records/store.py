@@ -15,6 +15,7 @@ from sqlalchemy import and_, exists, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from beta9_provisioning.kit.ids import new_id
+from beta9_provisioning.kit.texts import clean_document, clean_text
 from beta9_provisioning.lifecycle import (
     FINAL,
     RUNNING,
@@ -66,8 +67,9 @@ class Failure:
     remedy: str = ""
 
     def document(self) -> dict[str, str]:
-        """Return the error as it is stored and shown."""
-        return {"code": self.code, "message": self.message, "detail": self.detail, "remedy": self.remedy}
+        """Return the error as it is stored and shown: texts cleaned and bounded."""
+        texts = {"code": self.code, "message": self.message, "detail": self.detail, "remedy": self.remedy}
+        return {name: clean_text(text) for name, text in texts.items()}
 
 
 def latest(session: Session, environment_id: str) -> OperationRow:
@@ -206,7 +208,9 @@ def record(
     append(session, claim.environment_id, events)
     if progress is not None:
         session.execute(
-            update(OperationRow).where(OperationRow.id == claim.operation_id).values(progress=progress)
+            update(OperationRow)
+            .where(OperationRow.id == claim.operation_id)
+            .values(progress=clean_document(progress))
         )
 
 
@@ -219,7 +223,9 @@ def succeed(session: Session, claim: Claim, before: OperationStatus, outputs: di
     hold(session, claim)
     if outputs is not None:
         session.execute(
-            update(EnvironmentRow).where(EnvironmentRow.id == claim.environment_id).values(outputs=outputs)
+            update(EnvironmentRow)
+            .where(EnvironmentRow.id == claim.environment_id)
+            .values(outputs=clean_document(outputs))
         )
     _end_attempt(session, claim.lease_token, "succeeded")
     _move(session, claim.operation_id, before, OperationStatus.SUCCEEDED)

@@ -50,6 +50,8 @@ class Context:
 
     Attributes:
         account: the customer's account, one object for the whole attempt: it holds credentials that refresh.
+        outputs: Terraform's outputs, the sensitive ones included.
+        sensitive_outputs: the names of those that nobody may be shown.
         finish_base_charts: waits for the base charts that are installed beside the apply, and tells whether
             all of them are.
     """
@@ -66,7 +68,8 @@ class Context:
     backend: Backend | None = None
     stack: Path | None = None
     finish_base_charts: Callable[[], bool] = _not_begun
-    outputs: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict, repr=False)
+    sensitive_outputs: frozenset[str] = frozenset()
     public_outputs: dict[str, Any] | None = None
 
     @property

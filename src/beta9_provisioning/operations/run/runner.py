@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
 
 import structlog
 from pydantic import ValidationError
@@ -62,7 +64,11 @@ class Runner:
         self._workflows = workflows
 
     def run(self, claim: Claim, stop: Stop) -> OperationStatus | None:
-        """Run a claimed operation to its end and return how it ended; None when the lease was lost."""
+        """Run a claimed operation to its end and return how it ended; None when the lease was lost.
+
+        Whatever goes wrong between the claim and the end is told: in a step, beside the steps, or while what
+        they opened is closed.
+        """
         structlog.contextvars.bind_contextvars(
             operation_id=claim.operation_id, environment_id=claim.environment_id
         )
@@ -78,21 +84,33 @@ class Runner:
         return status
 
     def _run(self, claim: Claim, stop: Stop) -> OperationStatus:
-        with Recorder(self._factory, claim, stop) as recorder:
-            try:
-                with ExitStack() as resources:
-                    context = self._context(claim, stop, recorder, resources)
-                    steps = self._workflows(claim)
-                    self._walk(context, steps)
-                outputs = context.public_outputs
-                before = steps[-1].status
+        recorder = Recorder(self._factory, claim, stop)
+        try:
+            with recorder:
+                before, outputs = self._work(claim, stop, recorder)
                 self._conclude(recorder, stop, lambda session: succeed(session, claim, before, outputs))
-            except _StepFailed as failed:
-                failure = failed.failure
-                self._conclude(recorder, stop, lambda session: fail(session, claim, failure))
-                cancelled = failure.reason is Reason.CANCELLED
-                return OperationStatus.CANCELLED if cancelled else OperationStatus.FAILED
+        except LeaseLost:
+            raise
+        except _StepFailed as error:
+            failure = error.failure
+        except (Exception, SystemExit) as error:  # a library's SystemExit ends nothing on this thread
+            log.exception("operation_crashed")
+            failure = _crashed("The operation", error)
+        else:
             return OperationStatus.SUCCEEDED
+        self._conclude(recorder, stop, lambda session: fail(session, claim, failure))
+        cancelled = failure.reason is Reason.CANCELLED
+        return OperationStatus.CANCELLED if cancelled else OperationStatus.FAILED
+
+    def _work(
+        self, claim: Claim, stop: Stop, recorder: Recorder
+    ) -> tuple[OperationStatus, dict[str, Any] | None]:
+        """Take all steps, close what they opened, and return the last one's status and the public outputs."""
+        with _Resources() as resources:
+            context = self._context(claim, stop, recorder, resources)
+            steps = self._workflows(claim)
+            self._walk(context, steps)
+        return steps[-1].status, context.public_outputs
 
     def _context(self, claim: Claim, stop: Stop, recorder: Recorder, resources: ExitStack) -> Context:
         try:
@@ -146,7 +164,7 @@ class Runner:
             _run_unless_stopped(step, context)
         except LeaseLost:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             failure = _failure(step, error, context.stop)
             seconds = round(time.monotonic() - began, 3)
             emit("step.failed", failure.message, step=step.name, title=step.title, seconds=seconds)
@@ -170,6 +188,21 @@ class Runner:
                 time.sleep(_RETRY_SECONDS)
             else:
                 return
+
+
+class _Resources(ExitStack):
+    """Closes what the steps opened. After a failure that failure is the one to tell: others are logged."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        try:
+            return super().__exit__(kind, error, trace)
+        except Exception:
+            if error is None:
+                raise
+            log.exception("closing_failed")
+            return False
 
 
 class _StepFailed(Exception):
@@ -206,7 +239,18 @@ def _told(reason: Reason, error: EngineError) -> Failure:
     return Failure(reason, error.code, error.message, error.detail, error.remedy)
 
 
-def _failure(step: Step, error: Exception, stop: Stop) -> Failure:
+def _crashed(doing: str, error: BaseException) -> Failure:
+    """Return what to tell about a fault of our own; what it says of our inside is for the log alone."""
+    return Failure(
+        Reason.INTERNAL,
+        "internal_error",
+        f"{doing} failed because of a fault in the service.",
+        f"{type(error).__name__}; the worker's log has the details.",
+        "Report it with the operation's id.",
+    )
+
+
+def _failure(step: Step, error: BaseException, stop: Stop) -> Failure:
     """Return what to tell about a step that raised."""
     if isinstance(error, EngineError):
         # What fails after a stop request fails because of it, whatever the tool calls it.
@@ -217,10 +261,4 @@ def _failure(step: Step, error: Exception, stop: Stop) -> Failure:
         reason = Reason.TIMEOUT if error.code == "timeout" else step.reason
         return _told(reason, error)
     log.error("step_crashed", step=step.name, exc_info=error)
-    return Failure(
-        Reason.INTERNAL,
-        "internal_error",
-        f"{step.title} failed because of a fault in the service.",
-        f"{type(error).__name__}; the worker's log has the details.",
-        "Report it with the operation's id.",
-    )
+    return _crashed(step.title, error)

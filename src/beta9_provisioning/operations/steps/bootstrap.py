@@ -22,7 +22,7 @@ _PUBLIC = (
     "redis_port",
     "bucket_name",
 )
-"""Terraform outputs that users see."""
+"""Terraform outputs that users see, unless one is declared as sensitive."""
 
 
 def install_base(context: Context) -> None:
@@ -57,8 +57,9 @@ def collect_outputs(context: Context) -> None:
     with Cluster(context) as cluster:
         host = cluster.kubernetes.load_balancer_host(namespace, service)
     domain = context.config.beta9.domain
+    public = [name for name in _PUBLIC if name in context.outputs.keys() - context.sensitive_outputs]
     context.public_outputs = {
-        **{name: context.outputs[name] for name in _PUBLIC if name in context.outputs},
+        **{name: context.outputs[name] for name in public},
         "cluster_ca": cluster.access.certificate_authority,
         "load_balancer_host": host,
         "gateway_url": f"https://{domain}",

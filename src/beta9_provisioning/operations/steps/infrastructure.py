@@ -49,7 +49,7 @@ def synthesize(context: Context) -> None:
 
 def initialize(context: Context) -> None:
     """Prepare Terraform's working directory; save a state that an earlier attempt could not save."""
-    terraform, _ = _terraform(context, "Preparing Terraform")
+    terraform = _terraform(context, "Preparing Terraform")
     terraform.init()
     if terraform.errored_state is not None:
         terraform.recover_state()
@@ -60,20 +60,22 @@ def apply(context: Context) -> None:
     """Create the infrastructure, and the base charts as soon as the cluster stands."""
     base_charts = context.resources.enter_context(BaseCharts(context))
     context.finish_base_charts = base_charts.finish
-    terraform, narrator = _terraform(context, "Creating infrastructure", base_charts.look)
+    terraform = _terraform(context, "Creating infrastructure", base_charts.look)
     terraform.apply(timeout=context.settings.apply_timeout_minutes * 60)
-    context.outputs = narrator.outputs if narrator.outputs is not None else terraform.outputs()
+    # Not from the events: secrets are hidden in them, and these values configure what follows.
+    outputs = terraform.outputs()
+    context.outputs, context.sensitive_outputs = dict(outputs), outputs.sensitive
 
 
 def built(context: Context) -> frozenset[str]:
     """Return the addresses of what the state knows."""
-    terraform, _ = _terraform(context, "Reading the state")
+    terraform = _terraform(context, "Reading the state")
     return frozenset(terraform.resources())
 
 
 def destroy(context: Context) -> None:
     """Delete the infrastructure."""
-    terraform, _ = _terraform(context, "Deleting infrastructure")
+    terraform = _terraform(context, "Deleting infrastructure")
     terraform.destroy(timeout=context.settings.apply_timeout_minutes * 60)
 
 
@@ -116,10 +118,10 @@ def forget(context: Context) -> None:
 
 def _terraform(
     context: Context, title: str, on_progress: Callable[[Progress], None] | None = None
-) -> tuple[Terraform, Narrator]:
+) -> Terraform:
     assert context.stack is not None
     narrator = Narrator(context.recorder, title, on_progress)
-    terraform = Terraform(
+    return Terraform(
         binary=context.settings.terraform_binary,
         directory=context.stack,
         env=context.child_env,
@@ -128,4 +130,3 @@ def _terraform(
         rules=context.cloud.terraform_rules,
         grace=context.settings.lease_seconds / 3,
     )
-    return terraform, narrator
