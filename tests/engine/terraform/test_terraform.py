@@ -273,17 +273,41 @@ def test_timeout_saves_the_state_and_says_so(bench: Bench) -> None:
     assert completed <= set(bench.terraform.resources())
 
 
-def test_an_error_in_on_event_stops_terraform_gracefully(bench: Bench) -> None:
+def test_a_fault_of_the_journal_does_not_interrupt_an_apply(bench: Bench) -> None:
     def refuse() -> None:
         raise LookupError("journal is gone")
 
-    bench.write({"first": {}, "slow": waiting("never", depends_on=["terraform_data.first"])})
+    bench.write({"first": {}, "second": {"depends_on": ["terraform_data.first"]}})
     bench.terraform.init()
-    bench.when("apply_start", "terraform_data.slow", refuse)
-    with pytest.raises(LookupError, match="journal is gone"):
+    bench.when("apply_start", "terraform_data.first", refuse)
+    bench.terraform.apply(GUARD_SECONDS)
+    assert [item["name"] for item in bench.state()["resources"]] == ["first", "second"]
+    assert bench.types()[-1] == "outputs"
+
+
+def test_outputs_that_look_like_secrets_arrive_as_they_are(bench: Bench) -> None:
+    values = {
+        "token_endpoint": "https://idp.example/token",
+        "redis_url": "rediss://beta9:pw@redis.example:6379",
+        "note": "a\u0000b " + "x" * 10_000,
+    }
+    output = {name: {"value": value} for name, value in values.items()}
+    bench.write({}, output={**output, "redis_host": {"value": "h", "sensitive": True}})
+    bench.terraform.init()
+    bench.terraform.apply(GUARD_SECONDS)
+    outputs = bench.terraform.outputs()
+    assert outputs == {**values, "redis_host": "h"}
+    assert outputs.sensitive == {"redis_host"}
+    assert "pw" not in repr(outputs)
+
+
+def test_a_diagnostic_with_a_nul_is_readable(bench: Bench) -> None:
+    refusal = {"condition": "${self.input == 1}", "error_message": "a NUL \u0000 was said"}
+    bench.write({"one": {"input": 2, "lifecycle": {"postcondition": [refusal]}}})
+    bench.terraform.init()
+    with pytest.raises(TerraformFailed) as caught:
         bench.terraform.apply(GUARD_SECONDS)
-    bench.free()
-    assert [item["name"] for item in bench.state()["resources"]] == ["first", "slow"]
+    assert "a NUL \ufffd was said" in caught.value.detail
 
 
 def test_a_lock_held_elsewhere_is_reported_with_its_holder(bench: Bench, tmp_path: Path) -> None:
@@ -509,6 +533,23 @@ def test_a_diagnostic_of_the_provider(tmp_path: Path) -> None:
     with pytest.raises(TerraformFailed, match=r"failed at aws_vpc\.main: creating EC2 VPC") as caught:
         bench.terraform.apply(GUARD_SECONDS)
     assert caught.value.code == "quota_exceeded"
+
+
+def test_an_output_without_end_is_not_held(tmp_path: Path) -> None:
+    bench = fake(tmp_path, "endless")
+    with pytest.raises(TerraformFailed, match="more than 16 MiB") as caught:
+        bench.terraform.outputs()
+    assert caught.value.code == "answer_too_large"
+
+
+def test_a_long_diagnostic_is_cut_and_says_so(tmp_path: Path) -> None:
+    said = {"severity": "error", "summary": "It broke", "detail": "x" * 100_000, "address": "aws_vpc.main"}
+    line = json.dumps({"type": "diagnostic", "@level": "error", "diagnostic": said})
+    bench = fake(tmp_path, "diagnostic", env={"FAKE_DIAGNOSTIC": line})
+    with pytest.raises(TerraformFailed, match="It broke") as caught:
+        bench.terraform.apply(GUARD_SECONDS)
+    assert len(caught.value.detail) < 10_000
+    assert "it had 100000 characters" in caught.value.detail
 
 
 def test_a_missing_terraform(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """The steps that concern the cluster: charts, Beta9, what users get to know, and the way back."""
 
+from collections.abc import Collection, Mapping
+from typing import Any
+
 from beta9_provisioning.engine.beta9.database_user import ADMIN_SECRET
 from beta9_provisioning.engine.beta9.generated_secrets import kept_secrets
 from beta9_provisioning.engine.beta9.releases import BETA9_NAMESPACE, beta9_release, ingress_service
@@ -57,15 +60,19 @@ def collect_outputs(context: Context) -> None:
     with Cluster(context) as cluster:
         host = cluster.kubernetes.load_balancer_host(namespace, service)
     domain = context.config.beta9.domain
-    public = [name for name in _PUBLIC if name in context.outputs.keys() - context.sensitive_outputs]
     context.public_outputs = {
-        **{name: context.outputs[name] for name in public},
+        **visible(context.outputs, context.sensitive_outputs),
         "cluster_ca": cluster.access.certificate_authority,
         "load_balancer_host": host,
         "gateway_url": f"https://{domain}",
         "grpc_host": grpc_domain(domain),
         "dns_records": [f"{name} CNAME {host}" for name in (domain, grpc_domain(domain))],
     }
+
+
+def visible(outputs: Mapping[str, Any], sensitive: Collection[str]) -> dict[str, Any]:
+    """Return those of Terraform's outputs that users see."""
+    return {name: outputs[name] for name in _PUBLIC if name in outputs and name not in sensitive}
 
 
 def drain(context: Context) -> None:
