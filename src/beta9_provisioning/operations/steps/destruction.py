@@ -15,6 +15,8 @@ from beta9_provisioning.operations.steps.infrastructure import terraform_of
 # How many leftovers an error message names; the event names them all.
 _NAMED_LEFTOVERS = 50
 _LEFTOVER_POLL_SECONDS = 2.0
+# Without resources in its configuration Terraform does not tell the address of a resource that was refused.
+_UNEXPLAINED = frozenset({"provider_refused", "terraform_failed"})
 
 
 class LeftoversFound(EngineError):
@@ -54,7 +56,7 @@ def destroy(context: Context) -> None:
     try:
         terraform.destroy(timeout=context.settings.apply_timeout_minutes * 60)
     except TerraformFailed as error:
-        if error.code == "provider_refused" and (left := context.account.leftovers()):
+        if error.code in _UNEXPLAINED and (left := context.account.leftovers()):
             raise _leftovers_found(context, left, f"{error.message}\n\n{error.detail}") from error
         raise
 
