@@ -32,7 +32,7 @@ from beta9_provisioning.operations.workflows import PROVISION
 from beta9_provisioning.schemas.configuration import Cloud as CloudSection
 
 S = OperationStatus
-# So long a destroy waits for a lock: see `steps.state.lock_state`.
+# So long a destroy waits for a lock: see `steps.state_keeping.lock_state`.
 SHORT_LEASE = 2.0
 
 

@@ -3,7 +3,8 @@
 from beta9_provisioning.lifecycle import Kind, OperationStatus, Reason
 from beta9_provisioning.operations.records.store import FIRST_TOUCH, Claim
 from beta9_provisioning.operations.run.runner import Step
-from beta9_provisioning.operations.steps import bootstrap, destruction, infrastructure, state
+from beta9_provisioning.operations.steps import bootstrap, destruction, infrastructure
+from beta9_provisioning.operations.steps.state_keeping import lock_state, prepare_state
 
 _PLANNING = OperationStatus.PLANNING
 _APPLYING = OperationStatus.APPLYING
@@ -12,8 +13,8 @@ _DESTROYING = OperationStatus.DESTROYING
 
 PROVISION = (
     Step("access", "Checking access", _PLANNING, Reason.ACCESS_REFUSED, infrastructure.check_access),
-    Step(FIRST_TOUCH, "Preparing the state bucket", _PLANNING, Reason.ACCESS_REFUSED, state.prepare_state),
-    Step("lock", "Locking the state", _PLANNING, Reason.TERRAFORM_FAILED, state.lock_state),
+    Step(FIRST_TOUCH, "Preparing the state bucket", _PLANNING, Reason.ACCESS_REFUSED, prepare_state),
+    Step("lock", "Locking the state", _PLANNING, Reason.TERRAFORM_FAILED, lock_state),
     Step("synthesis", "Synthesizing", _PLANNING, Reason.CONFIGURATION, infrastructure.synthesize),
     Step("init", "Preparing Terraform", _PLANNING, Reason.TERRAFORM_FAILED, infrastructure.initialize),
     Step("apply", "Creating infrastructure", _APPLYING, Reason.TERRAFORM_FAILED, infrastructure.apply),
@@ -26,8 +27,8 @@ PROVISION = (
 # configuration: a destroy must not depend on one that is valid (ADR 9).
 DESTROY = (
     Step("access", "Checking access", _DESTROYING, Reason.ACCESS_REFUSED, destruction.check_access),
-    Step(FIRST_TOUCH, "Preparing the state bucket", _DESTROYING, Reason.ACCESS_REFUSED, state.prepare_state),
-    Step("lock", "Locking the state", _DESTROYING, Reason.TERRAFORM_FAILED, state.lock_state),
+    Step(FIRST_TOUCH, "Preparing the state bucket", _DESTROYING, Reason.ACCESS_REFUSED, prepare_state),
+    Step("lock", "Locking the state", _DESTROYING, Reason.TERRAFORM_FAILED, lock_state),
     Step("init", "Preparing Terraform", _DESTROYING, Reason.TERRAFORM_FAILED, destruction.initialize),
     Step("drain", "Removing Beta9 from the cluster", _DESTROYING, Reason.BOOTSTRAP_FAILED, bootstrap.drain),
     Step("destroy", "Deleting infrastructure", _DESTROYING, Reason.TERRAFORM_FAILED, destruction.destroy),
