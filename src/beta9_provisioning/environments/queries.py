@@ -113,7 +113,7 @@ def kubeconfig(session: Session, environment_id: str, *, owner: str) -> str:
     if row.status == EnvironmentStatus.DESTROYED or not all(outputs.get(key) for key in _KUBECONFIG_OUTPUTS):
         raise NoCluster(row.status)
     config = EnvironmentConfig.model_validate(row.config)
-    return cloud_of(config).user_kubeconfig(config, outputs)
+    return cloud_of(config.cloud).user_kubeconfig(config, outputs)
 
 
 def check_owner(session: Session, environment_id: str, *, owner: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Protocol, Self
+from typing import Annotated, Any, Protocol, Self
 
 from pydantic import (
     BaseModel,
@@ -121,6 +121,22 @@ class Cloud(Section):
     """External ID that the role's trust policy demands."""
     service_account: str | None = None
     """Google service account that the worker impersonates (GCP only)."""
+
+    @classmethod
+    def stored(cls, document: Mapping[str, object], **known: str | None) -> Self:
+        """Return the section of a stored configuration unchecked, whatever version wrote it.
+
+        Text that this version has a field for is taken as it is, and the rest is left out; `known` fields
+        that are not None come first. It is for those who must go on without a valid configuration.
+        """
+        section = document.get("cloud")
+        found: dict[str, Any] = {
+            name: value
+            for name, value in (section if isinstance(section, dict) else {}).items()
+            if name in cls.model_fields and isinstance(value, str)
+        }
+        found.update({name: value for name, value in known.items() if value is not None})
+        return cls.model_construct(**found)
 
     @field_validator("account_id", mode="before")
     @classmethod

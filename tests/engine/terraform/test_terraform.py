@@ -310,33 +310,6 @@ def test_a_diagnostic_with_a_nul_is_readable(bench: Bench) -> None:
     assert "a NUL \ufffd was said" in caught.value.detail
 
 
-def test_a_lock_held_elsewhere_is_reported_with_its_holder(bench: Bench, tmp_path: Path) -> None:
-    state = {"local": {"path": str(tmp_path / "shared.tfstate")}}
-    holder = Bench(tmp_path / "holder")
-    holder.write({"slow": waiting(str(tmp_path / "go"))}, backend=state)
-    holder.terraform.init()
-    bench.write({"other": {}}, backend=state)
-    bench.terraform.init()
-    refusals: list[TerraformFailed] = []
-
-    def collide() -> None:
-        lock = json.loads((tmp_path / ".shared.tfstate.lock.info").read_text())
-        with pytest.raises(TerraformFailed) as caught:
-            bench.terraform.apply(GUARD_SECONDS)
-        (tmp_path / "go").touch()
-        assert caught.value.lock is not None
-        assert caught.value.lock.id == lock["ID"]
-        assert caught.value.lock.who == lock["Who"]
-        assert caught.value.lock.created.startswith(lock["Created"][:10])
-        refusals.append(caught.value)
-
-    holder.when("provision_start", "terraform_data.slow", collide)
-    holder.terraform.apply(GUARD_SECONDS)
-    assert [error.code for error in refusals] == ["state_locked"]
-    assert refusals[0].lock is not None
-    assert "state_lock_acquire" in bench.types()
-
-
 def test_one_command_at_a_time_in_a_directory(bench: Bench, tmp_path: Path) -> None:
     second = Bench(tmp_path, lock_timeout=0.3)
     bench.write({"slow": waiting("go")})
@@ -470,8 +443,8 @@ def test_arguments_and_environment(tmp_path: Path) -> None:
     lines = [event.message for event in bench.events]
     assert [line for line in lines if line.startswith("arguments: ")] == [
         "arguments: init -input=false -no-color -reconfigure -json",
-        "arguments: apply -json -auto-approve -input=false -no-color -lock-timeout=90s",
-        "arguments: destroy -json -auto-approve -input=false -no-color -lock-timeout=90s",
+        "arguments: apply -json -auto-approve -input=false -no-color -lock=false",
+        "arguments: destroy -json -auto-approve -input=false -no-color -lock=false",
     ]
     assert {"CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "TF_INPUT=0"} <= set(lines)
 

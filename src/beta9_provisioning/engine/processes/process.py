@@ -175,6 +175,18 @@ def _claim(log_fd: int, log: Path) -> None:
         ) from None
 
 
+def is_claimed(log: Path) -> bool:
+    """Return whether a command still writes to the log, even one that `run` does not wait for any more."""
+    try:
+        with log.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def _input(stdin: bytes | None) -> BinaryIO:
     """Return an open file with the child's input. It lives in memory: the input may hold secrets."""
     if stdin is None:

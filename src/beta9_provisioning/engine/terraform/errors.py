@@ -34,26 +34,15 @@ class Diagnostic:
         return f"{self.address}: {text}" if self.address else text
 
 
-@dataclass(frozen=True)
-class StateLock:
-    """Who holds the lock on the state, in Terraform's words: `who` is user@host, `created` a UTC time."""
-
-    id: str
-    who: str
-    created: str
-    operation: str
-
-
 class TerraformFailed(EngineError):
     """A Terraform command failed.
 
     Attributes:
-        code: `state_locked`, `state_not_saved`, `state_unavailable`, `provider_missing`,
+        code: `state_not_saved`, `state_unavailable`, `provider_missing`,
             `cloud_unreachable`, `role_refused`, `credentials_refused`, `quota_exceeded`,
             `permission_missing`, `provider_refused`, `configuration_invalid`, `timeout`,
             `terraform_killed`, `answer_too_large`, or `terraform_failed` for everything else.
         diagnostics: the errors that Terraform reported, without secrets.
-        lock: the lock that was in the way, for `state_locked`.
         errored_state: the file with the state that could not be saved, for `state_not_saved`.
     """
 
@@ -67,12 +56,10 @@ class TerraformFailed(EngineError):
         detail: str = "",
         remedy: str = "",
         diagnostics: tuple[Diagnostic, ...] = (),
-        lock: StateLock | None = None,
         errored_state: Path | None = None,
     ) -> None:
         super().__init__(message, detail=detail, remedy=remedy, code=code)
         self.diagnostics = diagnostics
-        self.lock = lock
         self.errored_state = errored_state
 
 
@@ -97,11 +84,6 @@ _FIRST_RULES = (
         "state_not_saved",
         r"Failed to (save|persist) state",
         "Keep the working directory. Push its errored.tfstate before anything else runs on this environment.",
-    ),
-    rule(
-        "state_locked",
-        r"(?s)Error acquiring the state lock.*Lock Info:",
-        "Wait until the other run has ended. If its process is proven dead: terraform force-unlock ID.",
     ),
     rule(
         "provider_missing",
@@ -132,7 +114,6 @@ _PROVIDER_REFUSED = rule(
 _INVALID = rule("configuration_invalid", "", "This is a defect of the synthesized configuration: report it.")
 _FAILED = rule("terraform_failed", "", "Correct what Terraform names, then try again.")
 
-_LOCK_FIELD = re.compile(r"^\s*(ID|Who|Created|Operation):[ \t]*(.*?)\s*$", re.MULTILINE)
 # A stop's consequences, not its cause.
 _CONSEQUENCES = ("execution halted", "operation canceled")
 DETAIL_DIAGNOSTICS = 10
@@ -197,7 +178,6 @@ def failure(
         ),
         remedy=found_rule.remedy,
         diagnostics=errors,
-        lock=state_lock(cause.detail) if found_rule.code == "state_locked" else None,
     )
 
 
@@ -206,19 +186,6 @@ def _end(text: str) -> str:
     if len(text) <= TEXT_BYTES:
         return text
     return text[-TEXT_BYTES:].partition("\n")[2]
-
-
-def state_lock(text: str) -> StateLock | None:
-    """Return the lock that the "Lock Info" of an error describes."""
-    fields = dict(_LOCK_FIELD.findall(text))
-    if not fields.get("ID"):
-        return None
-    return StateLock(
-        id=fields["ID"],
-        who=fields.get("Who", ""),
-        created=fields.get("Created", ""),
-        operation=fields.get("Operation", ""),
-    )
 
 
 def _classify(errors: tuple[Diagnostic, ...], cloud_rules: Sequence[Rule]) -> tuple[Rule, Diagnostic]:

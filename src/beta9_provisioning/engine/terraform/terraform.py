@@ -3,6 +3,9 @@
 One object serves one working directory. Commands that write the state share one log, `terraform.log`, and
 with it a lock: two of them never run in the same directory at once, not even when one was left behind by a
 worker that died.
+
+The lock on the state is not Terraform's: whoever runs it holds that lock for longer than one command, so
+every command gets `-lock=false`.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ SIGNALLED = 128
 ENVIRONMENT = {"TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"}
 
 _ADDRESS = re.compile(r"(module\.\S+\.)?[A-Za-z]\w*\.[\w-]+(\[.*\])?")
+_NO_LOCK = "-lock=false"
 _NO_JSON = "flag provided but not defined: -json"
 _NO_STATE = "No state file was found"
 
@@ -83,7 +87,7 @@ class Terraform:
             stop: set by the caller to have the running command stop.
             on_event: gets every event of init, apply and destroy, without secrets, on the calling thread.
             rules: what errors of the cloud's provider and state backend mean.
-            lock_timeout: seconds to wait for the state's lock, and for another command in this directory.
+            lock_timeout: seconds to wait for another command in this directory.
             grace: seconds between the interrupt and the kill.
         """
         self._binary = str(binary)
@@ -94,6 +98,11 @@ class Terraform:
         self._rules = rules
         self._lock_timeout = lock_timeout
         self._grace = grace
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a command that may write the state still runs here, perhaps one that nobody waits for."""
+        return process.is_claimed(self._directory / LOG)
 
     @property
     def errored_state(self) -> Path | None:
@@ -124,7 +133,7 @@ class Terraform:
         errored = self.errored_state
         if errored is None:
             return
-        self._write("state push", ["state", "push", self._lock_flag, errored.name], READ_TIMEOUT)
+        self._write("state push", ["state", "push", _NO_LOCK, errored.name], READ_TIMEOUT)
         errored.unlink()
 
     def outputs(self) -> Outputs:
@@ -152,15 +161,11 @@ class Terraform:
             if _ADDRESS.fullmatch(line) and not re.match(r"(module\.\S+\.)?data\.", line)
         ]
 
-    @property
-    def _lock_flag(self) -> str:
-        return f"-lock-timeout={self._lock_timeout:g}s"
-
     def _change(self, command: str, timeout: float) -> None:
         """Run apply or destroy, unless an earlier one left a state that the backend does not have."""
         if self.errored_state is not None:
             raise self._state_not_saved(f"terraform {command} was not started", ())
-        arguments = ["-json", "-auto-approve", "-input=false", "-no-color", self._lock_flag]
+        arguments = ["-json", "-auto-approve", "-input=false", "-no-color", _NO_LOCK]
         self._write(command, [command, *arguments], timeout)
 
     def _write(self, command: str, arguments: Sequence[str], timeout: float) -> None:
@@ -273,7 +278,7 @@ def _killed(what: str, errors: tuple[Diagnostic, ...]) -> TerraformFailed:
     return TerraformFailed(
         what,
         code="terraform_killed",
-        detail="What it did in the last 20 s may be missing in the state, and its lock be left.",
-        remedy="Look for resources that are not in the state, and for the lock, before the next run.",
+        detail="What it did in the last 20 s may be missing in the state.",
+        remedy="Delete the environment: what the state knows is removed, and what it does not know is named.",
         diagnostics=errors,
     )

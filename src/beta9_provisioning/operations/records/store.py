@@ -42,6 +42,7 @@ class Claim:
     """An operation that a worker holds, and all it needs to know to run it.
 
     Attributes:
+        provider: with `region` and `account_id` where the environment is, as its row says.
         touched_cloud: whether any operation of the environment may have changed the customer's account.
     """
 
@@ -54,6 +55,9 @@ class Claim:
     lease_token: UUID
     queued_at: datetime
     touched_cloud: bool
+    provider: str
+    region: str
+    account_id: str | None
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,9 @@ def claim(
         lease_token=token,
         queued_at=operation.created_at,
         touched_cloud=_has_touched_cloud(session, environment.id),
+        provider=environment.provider,
+        region=environment.region,
+        account_id=environment.account_id,
     )
 
 

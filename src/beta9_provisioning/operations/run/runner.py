@@ -5,24 +5,23 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Any
 
 import structlog
-from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from beta9_provisioning.clouds.registry import cloud_of
-from beta9_provisioning.engine.errors import EngineError, Stopped
+from beta9_provisioning.engine.errors import EngineError, NotSupported, Stopped
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import OperationStatus, Reason
+from beta9_provisioning.operations.records.proof import is_over
 from beta9_provisioning.operations.records.store import Claim, Failure, LeaseLost, advance, fail, succeed
-from beta9_provisioning.operations.run.context import Context
+from beta9_provisioning.operations.run.context import ConfigurationUnreadable, Context
 from beta9_provisioning.operations.run.recorder import Recorder
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
-from beta9_provisioning.schemas.configuration import EnvironmentConfig
 from beta9_provisioning.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -113,32 +112,8 @@ class Runner:
         return steps[-1].status, context.public_outputs
 
     def _context(self, claim: Claim, stop: Stop, recorder: Recorder, resources: ExitStack) -> Context:
-        try:
-            config = EnvironmentConfig.model_validate(claim.config)
-        except ValidationError as error:
-            detail = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            message = "The stored configuration does not fit this version."
-            raise _StepFailed(
-                Failure(Reason.CONFIGURATION, "configuration_invalid", message, detail)
-            ) from error
-        try:
-            cloud = cloud_of(config)
-            account = cloud.open_account(
-                config, claim.environment_id, settings=self._settings, stop=stop.event
-            )
-        except EngineError as error:
-            raise _StepFailed(_told(Reason.CONFIGURATION, error)) from error
-        return Context(
-            claim,
-            config,
-            self._settings,
-            stop,
-            recorder,
-            self._synthesizer,
-            cloud,
-            account,
-            resources,
-        )
+        proof = partial(is_over, self._factory)
+        return Context(claim, self._settings, stop, recorder, self._synthesizer, resources, proof)
 
     def _walk(self, context: Context, steps: Sequence[Step]) -> None:
         # The claim has moved the operation to its first working status already.
@@ -229,6 +204,10 @@ _STOPPED = {
 }
 
 
+# What says by itself why an operation failed, in whichever step it comes up.
+_REASONS = {"timeout": Reason.TIMEOUT, "leftovers": Reason.LEFTOVERS}
+
+
 def _run_unless_stopped(step: Step, context: Context) -> None:
     if context.stop.event.is_set():
         raise Stopped("The operation was stopped.")
@@ -250,6 +229,12 @@ def _crashed(doing: str, error: BaseException) -> Failure:
     )
 
 
+def _reason(step: Step, error: EngineError) -> Reason:
+    if isinstance(error, NotSupported | ConfigurationUnreadable):
+        return Reason.CONFIGURATION
+    return _REASONS.get(error.code, step.reason)
+
+
 def _failure(step: Step, error: BaseException, stop: Stop) -> Failure:
     """Return what to tell about a step that raised."""
     if isinstance(error, EngineError):
@@ -258,7 +243,6 @@ def _failure(step: Step, error: BaseException, stop: Stop) -> Failure:
             raise LeaseLost("the lease was lost") from error
         if stop.reason is not None:
             return replace(_STOPPED[stop.reason], detail=error.detail)
-        reason = Reason.TIMEOUT if error.code == "timeout" else step.reason
-        return _told(reason, error)
+        return _told(_reason(step, error), error)
     log.error("step_crashed", step=step.name, exc_info=error)
     return _crashed(step.title, error)
