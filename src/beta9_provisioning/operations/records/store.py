@@ -27,9 +27,14 @@ from beta9_provisioning.lifecycle import (
 )
 from beta9_provisioning.operations.records.journal import NewEvent, append
 from beta9_provisioning.operations.records.model import AttemptRow, EnvironmentRow, EventRow, OperationRow
+from beta9_provisioning.schemas.configuration import CONFIG_VERSION
 
 FIRST_TOUCH = "state"
 """Name of the first step that changes anything in the customer's account."""
+
+
+class NewerConfiguration(Exception):
+    """The operation's configuration is of a later release than this worker; another one has to take it."""
 
 
 class LeaseLost(Exception):
@@ -102,6 +107,7 @@ def queue(session: Session, environment: EnvironmentRow, kind: Kind, requested_b
         kind=kind,
         status=OperationStatus.QUEUED,
         config=environment.config,
+        config_version=environment.config_version,
         requested_by=requested_by,
         created_at=datetime.now(UTC),
         attempts=0,
@@ -115,12 +121,22 @@ def queue(session: Session, environment: EnvironmentRow, kind: Kind, requested_b
 
 
 def claim(
-    session: Session, operation_id: str, *, worker: str, liveness_key: int, lease_seconds: float
+    session: Session,
+    operation_id: str,
+    *,
+    worker: str,
+    liveness_key: int,
+    lease_seconds: float,
+    config_version: int = CONFIG_VERSION,
 ) -> Claim | None:
     """Take a queued operation for one attempt; None when it is not there to be taken.
 
     It is not when another worker was first, when it is over, or when another operation of its
     environment still runs.
+
+    Raises:
+        NewerConfiguration: its configuration is of a later version than this worker's `config_version`; the
+            operation stays queued.
     """
     environment_id = session.scalar(
         select(OperationRow.environment_id).where(OperationRow.id == operation_id)
@@ -131,6 +147,11 @@ def claim(
     operation = session.get_one(OperationRow, operation_id)
     if operation.status != OperationStatus.QUEUED or _is_running(session, environment.id):
         return None
+    if operation.config_version > config_version:
+        raise NewerConfiguration(
+            f"Operation {operation.id} has a configuration of version {operation.config_version}, and this "
+            f"worker knows {config_version} as the latest: it waits for a worker of a newer release."
+        )
     kind = Kind(operation.kind)
     token = uuid4()
     now = datetime.now(UTC)
@@ -252,20 +273,29 @@ def request_cancel(session: Session, operation: OperationRow) -> None:
         append(session, operation.environment_id, [asked])
 
 
-def waiting(session: Session, environment_id: str) -> str | None:
-    """Return the id of the environment's queued operation that may be claimed now, if any."""
+def waiting(session: Session, environment_id: str, *, config_version: int = CONFIG_VERSION) -> str | None:
+    """Return the id of the environment's queued operation that this worker may claim now, if any."""
     if _is_running(session, environment_id):
         return None
     return session.scalar(
         select(OperationRow.id)
-        .where(OperationRow.environment_id == environment_id, OperationRow.status == OperationStatus.QUEUED)
+        .where(
+            OperationRow.environment_id == environment_id,
+            OperationRow.status == OperationStatus.QUEUED,
+            OperationRow.config_version <= config_version,
+        )
         .order_by(OperationRow.number)
         .limit(1)
     )
 
 
-def unclaimed(session: Session, *, older_than: float, limit: int = 100) -> list[str]:
-    """Return queued operations that could be claimed and have waited `older_than` seconds, oldest first."""
+def unclaimed(
+    session: Session, *, older_than: float, limit: int = 100, config_version: int = CONFIG_VERSION
+) -> list[str]:
+    """Return queued operations that this worker could claim, oldest first.
+
+    They have waited `older_than` seconds; those of a later configuration version are left to other workers.
+    """
     other = aliased(OperationRow)
     blocked = exists().where(
         and_(other.environment_id == OperationRow.environment_id, other.status.in_(RUNNING))
@@ -275,6 +305,7 @@ def unclaimed(session: Session, *, older_than: float, limit: int = 100) -> list[
             select(OperationRow.id)
             .where(
                 OperationRow.status == OperationStatus.QUEUED,
+                OperationRow.config_version <= config_version,
                 OperationRow.created_at < func.clock_timestamp() - timedelta(seconds=older_than),
                 ~blocked,
             )
