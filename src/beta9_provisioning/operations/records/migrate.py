@@ -25,8 +25,8 @@ from beta9_provisioning.settings import Settings, run_or_explain
 _LOCK_KEY = 0x62657461_39  # "beta9"
 _TURN_SECONDS = 0.2
 _CUT_OFF = (
-    "The connection was lost while the schema was changed. Run `beta9-provisioning db init` again: it goes on "
-    "where it stopped."
+    "The connection was lost while the schema was changed. Run `beta9-provisioning db init` again: it goes "
+    "on where it stopped."
 )
 _HELD_UP = ("55P03", "40P01")  # SQLSTATE of a lock timeout and of a deadlock
 

@@ -19,7 +19,7 @@ def create_index(
     unique: bool = False,
     where: str | None = None,
 ) -> None:
-    """Build an index while the table is read and written; what is left of a build that was cut off goes first.
+    """Build an index while the table is read and written, in place of one whose build was cut off.
 
     Args:
         name: of the index.
@@ -47,7 +47,7 @@ def create_index(
 
 @contextmanager
 def _outside_a_transaction() -> Iterator[Connection]:
-    """Commit after every statement; waits for others' transactions are long, since nobody waits behind them."""
+    """Commit after every statement, and wait long for others: nobody waits behind us."""
     with op.get_context().autocommit_block():
         connection = op.get_bind()
         config = op.get_context().config

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs migrations on the connection that `migrate` opened, each in a transaction of its own."""
+"""Alembic's entry: runs migrations on `migrate`'s connection, each in a transaction of its own."""
 
 from alembic import context
 
