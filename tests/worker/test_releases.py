@@ -5,22 +5,23 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text, update
+from sqlalchemy import Engine, text
 from tests.operations.rows import add_destroy, make_environment, operation, status, take
 from tests.worker.rig import Work, consuming, hints, make_worker, until, wait_long_ago
 
 from beta9_provisioning.kit.database import Sessions, connect, transaction
 from beta9_provisioning.kit.database import sessions as session_factory
 from beta9_provisioning.kit.queue import Queue
+from beta9_provisioning.lifecycle import Reason
 from beta9_provisioning.operations.records import store
 from beta9_provisioning.operations.records.migrate import init_db
 from beta9_provisioning.operations.records.model import EnvironmentRow, OperationRow
-from beta9_provisioning.schemas.configuration import CONFIG_VERSION
+from beta9_provisioning.operations.records.versions import OURS, NewerThanWorker, Versions
 from beta9_provisioning.settings import Settings
 from beta9_provisioning.worker.actors import ACTOR
 from beta9_provisioning.worker.reconciler import Reconciler
 
-NEWER = CONFIG_VERSION + 1
+NEWER = Versions(OURS.config + 1, OURS.state + 1)
 INCOMPATIBLE = (
     "UPDATE alembic_version SET version_num = 'later';"
     "UPDATE schema_compatibility SET oldest_program = 'later'"
@@ -31,14 +32,8 @@ def configured_by_a_newer_release(sessions: Sessions) -> tuple[str, str]:
     """Return the ids of an environment and its operation."""
     made = make_environment(sessions)
     with transaction(sessions) as session:
-        session.execute(
-            update(EnvironmentRow)
-            .where(EnvironmentRow.id == made.environment_id)
-            .values(config_version=NEWER)
-        )
-        session.execute(
-            update(OperationRow).where(OperationRow.id == made.operation_id).values(config_version=NEWER)
-        )
+        session.get_one(EnvironmentRow, made.environment_id).config_version = NEWER.config
+        session.get_one(OperationRow, made.operation_id).config_version = NEWER.config
     return made.environment_id, made.operation_id
 
 
@@ -55,9 +50,7 @@ def test_an_operation_of_a_newer_release_waits_for_a_newer_worker(
     row = operation(sessions, newer)
     assert (row.status, row.attempts) == ("queued", 0)
     with transaction(sessions) as session:
-        claimed = store.claim(
-            session, newer, worker="w", liveness_key=1, lease_seconds=30, config_version=NEWER
-        )
+        claimed = store.claim(session, newer, worker="w", liveness_key=1, lease_seconds=30, versions=NEWER)
     assert claimed is not None
 
 
@@ -70,15 +63,34 @@ def test_an_old_worker_sends_no_hints_for_what_it_cannot_take(
     assert hints(redis_url) == []
     with sessions() as session:
         assert store.waiting(session, environment_id) is None
-        assert store.waiting(session, environment_id, config_version=NEWER) == newer
-        assert store.unclaimed(session, older_than=5, config_version=NEWER) == [newer]
+        assert store.waiting(session, environment_id, versions=NEWER) == newer
+        assert store.unclaimed(session, older_than=5, versions=NEWER) == [newer]
 
 
 def test_the_destroy_of_a_newer_environment_waits_as_well(sessions: Sessions) -> None:
     environment_id, _ = configured_by_a_newer_release(sessions)
     destroy = add_destroy(sessions, environment_id)
-    with pytest.raises(store.NewerConfiguration):
+    with pytest.raises(NewerThanWorker):
         take(sessions, destroy)
+
+
+def test_a_state_that_a_newer_worker_may_have_written_is_left_to_it(sessions: Sessions) -> None:
+    made = make_environment(sessions)
+    newer = Versions(OURS.config, OURS.state + 1)
+    with transaction(sessions) as session:
+        claimed = store.claim(
+            session, made.operation_id, worker="w", liveness_key=1, lease_seconds=30, versions=newer
+        )
+    assert claimed is not None
+    with transaction(sessions) as session:
+        store.fail(session, claimed, store.Failure(Reason.TERRAFORM_FAILED, "terraform_failed", "It failed."))
+    destroy = add_destroy(sessions, made.environment_id)
+    with pytest.raises(NewerThanWorker, match="Terraform state is of version"):
+        take(sessions, destroy)
+    with sessions() as session:
+        assert store.waiting(session, made.environment_id) is None
+        assert store.unclaimed(session, older_than=-60) == []
+        assert store.unclaimed(session, older_than=-60, versions=newer) == [destroy]
 
 
 def test_a_running_worker_takes_nothing_from_a_schema_that_has_become_too_new(

@@ -12,7 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.queue import Queue, QueueUnavailable
 from beta9_provisioning.operations.records import schema
-from beta9_provisioning.operations.records.store import Claim, NewerConfiguration, claim, waiting
+from beta9_provisioning.operations.records.store import Claim, claim, waiting
+from beta9_provisioning.operations.records.versions import NewerThanWorker
 from beta9_provisioning.operations.run.runner import Runner
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
 from beta9_provisioning.worker.heartbeat import Heartbeat
@@ -63,7 +64,7 @@ class Worker:
             # The row is still queued: the reconciler sends again.
             log.warning("claim_failed", operation_id=operation_id, error=str(error))
             return
-        except (NewerConfiguration, SchemaMisfit) as error:
+        except (NewerThanWorker, SchemaMisfit) as error:
             log.warning("operation_left", operation_id=operation_id, detail=str(error))
             return
         if taken is None:

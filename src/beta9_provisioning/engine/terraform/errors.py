@@ -107,7 +107,7 @@ _FIRST_RULES = (
         "state_newer",
         r"state file uses format version \d+, which is\s+not\s+supported by|which is newer than current"
         r"|created by a newer provider version|managed by newer provider version",
-        "Give the workers the Terraform and the providers that wrote the state, or newer ones, then try again.",
+        "Give the workers the Terraform and providers that wrote the state, or newer ones, then try again.",
         "the state was written by a newer Terraform or a newer provider than this worker has.",
     ),
     rule(

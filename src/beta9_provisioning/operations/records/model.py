@@ -51,6 +51,7 @@ class EnvironmentRow(Base):
     account_id: Mapped[str | None]
     config: Mapped[dict[str, Any]]
     config_version: Mapped[int] = mapped_column(server_default=text("1"))
+    state_version: Mapped[int] = mapped_column(server_default=text("1"))
     deletion_protection: Mapped[bool]
     status: Mapped[str]
     outputs: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))

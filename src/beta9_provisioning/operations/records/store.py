@@ -27,14 +27,10 @@ from beta9_provisioning.lifecycle import (
 )
 from beta9_provisioning.operations.records.journal import NewEvent, append
 from beta9_provisioning.operations.records.model import AttemptRow, EnvironmentRow, EventRow, OperationRow
-from beta9_provisioning.schemas.configuration import CONFIG_VERSION
+from beta9_provisioning.operations.records.versions import OURS, Versions, check, within
 
 FIRST_TOUCH = "state"
 """Name of the first step that changes anything in the customer's account."""
-
-
-class NewerConfiguration(Exception):
-    """The operation's configuration is of a later release than this worker; another one has to take it."""
 
 
 class LeaseLost(Exception):
@@ -127,7 +123,7 @@ def claim(
     worker: str,
     liveness_key: int,
     lease_seconds: float,
-    config_version: int = CONFIG_VERSION,
+    versions: Versions = OURS,
 ) -> Claim | None:
     """Take a queued operation for one attempt; None when it is not there to be taken.
 
@@ -135,8 +131,7 @@ def claim(
     environment still runs.
 
     Raises:
-        NewerConfiguration: its configuration is of a later version than this worker's `config_version`; the
-            operation stays queued.
+        NewerThanWorker: its configuration or state is of a later version than `versions`; it stays queued.
     """
     environment_id = session.scalar(
         select(OperationRow.environment_id).where(OperationRow.id == operation_id)
@@ -147,11 +142,8 @@ def claim(
     operation = session.get_one(OperationRow, operation_id)
     if operation.status != OperationStatus.QUEUED or _is_running(session, environment.id):
         return None
-    if operation.config_version > config_version:
-        raise NewerConfiguration(
-            f"Operation {operation.id} has a configuration of version {operation.config_version}, and this "
-            f"worker knows {config_version} as the latest: it waits for a worker of a newer release."
-        )
+    check(environment, operation, versions)
+    environment.state_version = versions.state  # from now on its state may be one of this release
     kind = Kind(operation.kind)
     token = uuid4()
     now = datetime.now(UTC)
@@ -273,16 +265,17 @@ def request_cancel(session: Session, operation: OperationRow) -> None:
         append(session, operation.environment_id, [asked])
 
 
-def waiting(session: Session, environment_id: str, *, config_version: int = CONFIG_VERSION) -> str | None:
+def waiting(session: Session, environment_id: str, *, versions: Versions = OURS) -> str | None:
     """Return the id of the environment's queued operation that this worker may claim now, if any."""
     if _is_running(session, environment_id):
         return None
     return session.scalar(
         select(OperationRow.id)
+        .join(EnvironmentRow, EnvironmentRow.id == OperationRow.environment_id)
         .where(
             OperationRow.environment_id == environment_id,
             OperationRow.status == OperationStatus.QUEUED,
-            OperationRow.config_version <= config_version,
+            *within(versions),
         )
         .order_by(OperationRow.number)
         .limit(1)
@@ -290,11 +283,11 @@ def waiting(session: Session, environment_id: str, *, config_version: int = CONF
 
 
 def unclaimed(
-    session: Session, *, older_than: float, limit: int = 100, config_version: int = CONFIG_VERSION
+    session: Session, *, older_than: float, limit: int = 100, versions: Versions = OURS
 ) -> list[str]:
     """Return queued operations that this worker could claim, oldest first.
 
-    They have waited `older_than` seconds; those of a later configuration version are left to other workers.
+    They have waited `older_than` seconds; those of a later version are left to newer workers.
     """
     other = aliased(OperationRow)
     blocked = exists().where(
@@ -303,9 +296,10 @@ def unclaimed(
     return list(
         session.scalars(
             select(OperationRow.id)
+            .join(EnvironmentRow, EnvironmentRow.id == OperationRow.environment_id)
             .where(
                 OperationRow.status == OperationStatus.QUEUED,
-                OperationRow.config_version <= config_version,
+                *within(versions),
                 OperationRow.created_at < func.clock_timestamp() - timedelta(seconds=older_than),
                 ~blocked,
             )

@@ -1,4 +1,4 @@
-"""Configuration versions, digests of bodies as sent, and which programs work with this schema (ADR 8).
+"""Versions of configurations and states, digests of bodies as sent, and which programs work with this schema (ADR 8).
 
 Programs of revision 0001 go on working: they leave the new columns alone.
 """
@@ -11,12 +11,16 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
+_VERSIONS = (
+    ("environments", "config_version"),
+    ("environments", "state_version"),
+    ("operations", "config_version"),
+)
+
 
 def upgrade() -> None:
-    for table in ("environments", "operations"):
-        op.add_column(
-            table, sa.Column("config_version", sa.Integer(), server_default=sa.text("1"), nullable=False)
-        )
+    for table, column in _VERSIONS:
+        op.add_column(table, sa.Column(column, sa.Integer(), server_default=sa.text("1"), nullable=False))
     op.add_column("idempotency_keys", sa.Column("body_digest", sa.Text(), nullable=True))
     compatibility = op.create_table(
         "schema_compatibility",
@@ -29,5 +33,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("schema_compatibility")
     op.drop_column("idempotency_keys", "body_digest")
-    for table in ("operations", "environments"):
-        op.drop_column(table, "config_version")
+    for table, column in reversed(_VERSIONS):
+        op.drop_column(table, column)
