@@ -113,7 +113,7 @@ _FIRST_RULES = (
     rule(
         "state_damaged",
         r"Unsupported state file format|could not be parsed as JSON|[Ii]nvalid [\w ]*in state( file)?"
-        r"|state data in S3 does not have the expected content",
+        r"|state data in \w+ does not have the expected content",
         "Restore the state's last good version in the state bucket, which keeps versions, then try again.",
         "the state is damaged and cannot be read.",
     ),
