@@ -170,7 +170,7 @@ class Cloud(Protocol):
     ) -> Account:
         """Return the account of an environment; `stop` ends its waiting. `place` may be unchecked."""
 
-    def user_kubeconfig(self, config: EnvironmentConfig, outputs: Mapping[str, Any]) -> str:
+    def user_kubeconfig(self, section: CloudSection, outputs: Mapping[str, Any]) -> str:
         """Return a kubeconfig (YAML) for people; it holds no secret."""
 
     def user_credential(

@@ -24,6 +24,12 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+CONFIG_VERSION = 1
+"""Version of the configurations that this release writes, and the latest one that it can carry out.
+
+It goes up by one when a field is added: workers of before refuse fields that they do not know.
+"""
+
 Name = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$")]
 LabelKey = Annotated[
     str,

@@ -126,17 +126,16 @@ class Aws:
         )
         return AwsAccount(target, stop)
 
-    def user_kubeconfig(self, config: EnvironmentConfig, outputs: Mapping[str, Any]) -> str:
+    def user_kubeconfig(self, section: CloudSection, outputs: Mapping[str, Any]) -> str:
         """Return a kubeconfig whose users become the role of the configuration."""
-        place = config.cloud
-        assert place.role_arn is not None
+        assert section.role_arn is not None
         return kubeconfig.user_kubeconfig(
             cluster_name=outputs["cluster_name"],
             endpoint=outputs["cluster_endpoint"],
             certificate_authority=outputs["cluster_ca"],
-            region=place.region,
-            role_arn=place.role_arn,
-            external_id=place.external_id,
+            region=section.region,
+            role_arn=section.role_arn,
+            external_id=section.external_id,
         )
 
     def user_credential(

@@ -38,7 +38,7 @@ class TerraformFailed(EngineError):
     """A Terraform command failed.
 
     Attributes:
-        code: `state_not_saved`, `state_unavailable`, `provider_missing`,
+        code: `state_not_saved`, `state_newer`, `state_damaged`, `state_unavailable`, `provider_missing`,
             `cloud_unreachable`, `role_refused`, `credentials_refused`, `quota_exceeded`,
             `permission_missing`, `provider_refused`, `configuration_invalid`, `timeout`,
             `terraform_killed`, `answer_too_large`, or `terraform_failed` for everything else.
@@ -65,16 +65,20 @@ class TerraformFailed(EngineError):
 
 @dataclass(frozen=True)
 class Rule:
-    """Errors whose text matches `pattern` have this code."""
+    """Errors whose text matches `pattern` have this code.
+
+    `sentence` says what happened where Terraform's own summary misleads; it may be empty.
+    """
 
     code: str
     pattern: re.Pattern[str]
     remedy: str
+    sentence: str = ""
 
 
-def rule(code: str, pattern: str, remedy: str) -> Rule:
+def rule(code: str, pattern: str, remedy: str, sentence: str = "") -> Rule:
     """Return a rule from a pattern's text."""
-    return Rule(code, re.compile(pattern), remedy)
+    return Rule(code, re.compile(pattern), remedy, sentence)
 
 
 # The first rule that matches wins: these, then the cloud's own, then `_LAST_RULES`; within a rule, the first
@@ -84,6 +88,20 @@ _FIRST_RULES = (
         "state_not_saved",
         r"Failed to (save|persist) state",
         "Keep the working directory. Push its errored.tfstate before anything else runs on this environment.",
+    ),
+    rule(
+        "state_newer",
+        r"state file uses format version \d+, which is\s+not\s+supported by|which is newer than current"
+        r"|created by a newer provider version|managed by newer provider version",
+        "Give the workers the Terraform and providers that wrote the state, or newer ones, then try again.",
+        "the state was written by a newer Terraform or a newer provider than this worker has.",
+    ),
+    rule(
+        "state_damaged",
+        r"Unsupported state file format|could not be parsed as JSON|[Ii]nvalid [\w ]*in state( file)?"
+        r"|state data in \w+ does not have the expected content",
+        "Restore the state's last good version in the state bucket, which keeps versions, then try again.",
+        "the state is damaged and cannot be read.",
     ),
     rule(
         "provider_missing",
@@ -117,6 +135,8 @@ _FAILED = rule("terraform_failed", "", "Correct what Terraform names, then try a
 # A stop's consequences, not its cause.
 _CONSEQUENCES = ("execution halted", "operation canceled")
 DETAIL_DIAGNOSTICS = 10
+# How an error begins in text; `state list` puts the second one in no box.
+_ERROR_LINES = ("Error: ", "Failed to load state: ")
 
 
 def diagnostics(events: Iterable[TerraformEvent]) -> tuple[Diagnostic, ...]:
@@ -137,7 +157,7 @@ def diagnostics(events: Iterable[TerraformEvent]) -> tuple[Diagnostic, ...]:
 def diagnostic_in_text(text: str) -> Diagnostic | None:
     """Return the first error in the output of a command without `-json`, where it stands in a box."""
     lines = [line.strip("╷│╵ \t") for line in text.splitlines()]
-    start = next((number for number, line in enumerate(lines) if line.startswith("Error: ")), None)
+    start = next((number for number, line in enumerate(lines) if line.startswith(_ERROR_LINES)), None)
     if start is None:
         return None
     detail = "\n".join(lines[start + 1 :]).strip()
@@ -171,7 +191,7 @@ def failure(
     others = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
     headline, _, _ = cause.summary.partition("\n")
     return TerraformFailed(
-        f"terraform {command} failed{where}: {headline}{others}",
+        f"terraform {command} failed{where}: {found_rule.sentence or headline}{others}",
         code=found_rule.code,
         detail="\n\n".join(
             str(item) for item in [cause, *(e for e in errors if e is not cause)][:DETAIL_DIAGNOSTICS]
