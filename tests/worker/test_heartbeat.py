@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from tests.operations.rows import make_environment, operation, take
 from tests.worker.proxy import Proxy, proxy_to
-from tests.worker.rig import attempt, lock_holder, until
+from tests.worker.rig import attempt, lock_holder, nothing, until
 
 from beta9_provisioning.kit.database import Sessions, connect, transaction
 from beta9_provisioning.kit.database import sessions as session_factory
@@ -34,7 +34,7 @@ def start() -> Iterator[Start]:
     with ExitStack() as stack:
 
         def begin(engine: Engine, factory: Sessions) -> Heartbeat:
-            heartbeat = Heartbeat(engine, factory, LEASE)
+            heartbeat = Heartbeat(engine, factory, LEASE, nothing)
             heartbeat.start()
             stack.callback(heartbeat.stop)
             return heartbeat
@@ -134,7 +134,7 @@ def test_a_lease_that_was_taken_stops_its_operation_and_no_other(
 
 
 def test_stop_all_stops_every_operation(engine: Engine, sessions: Sessions) -> None:
-    heartbeat = Heartbeat(engine, sessions, LEASE)
+    heartbeat = Heartbeat(engine, sessions, LEASE, nothing)
     stops = [Stop(), Stop()]
     for stop in stops:
         heartbeat.hold(claimed(sessions).lease_token, stop)
@@ -207,7 +207,7 @@ def test_an_exhausted_pool_does_not_end_the_heartbeat(
 
 
 def test_the_liveness_lock_lives_from_start_to_stop(engine: Engine, sessions: Sessions) -> None:
-    heartbeat = Heartbeat(engine, sessions, LEASE)
+    heartbeat = Heartbeat(engine, sessions, LEASE, nothing)
     assert lock_holder(sessions, heartbeat.liveness_key) is None
     heartbeat.start()
     try:
@@ -220,7 +220,7 @@ def test_the_liveness_lock_lives_from_start_to_stop(engine: Engine, sessions: Se
 def test_start_says_that_the_database_is_away(proxy: Proxy, through: Engine) -> None:
     proxy.cut()
     with pytest.raises(DBAPIError):
-        Heartbeat(through, session_factory(through), LEASE).start()
+        Heartbeat(through, session_factory(through), LEASE, nothing).start()
 
 
 def test_the_liveness_lock_is_taken_again_when_its_connection_breaks(
@@ -256,7 +256,7 @@ def test_a_renewal_that_fails_costs_no_liveness_lock(
 def test_a_liveness_lock_that_an_old_connection_still_holds_is_taken_later(
     engine: Engine, sessions: Sessions
 ) -> None:
-    heartbeat = Heartbeat(engine, sessions, LEASE)
+    heartbeat = Heartbeat(engine, sessions, LEASE, nothing)
     with sessions() as old:
         assert hold_liveness(old, heartbeat.liveness_key)
         pid = lock_holder(sessions, heartbeat.liveness_key)

@@ -1,4 +1,4 @@
-"""Work beside requests and operations: a thread that repeats it survives whatever it raises, and counts it."""
+"""Work beside requests and operations: a thread survives whatever it raises, and counts it."""
 
 import threading
 from collections import Counter
@@ -45,7 +45,7 @@ def repeat(
     ended: threading.Event,
     longest: float = _LONGEST_PAUSE,
 ) -> None:
-    """Do something every so many seconds until `ended` is set; after failures the pauses grow to `longest`."""
+    """Do something every so many seconds until `ended`; after failures the pauses grow to `longest`."""
     backoff = Backoff(2 * every, longest)
     pause = every
     while not ended.wait(pause):

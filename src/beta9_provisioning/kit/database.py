@@ -1,4 +1,4 @@
-"""Database engine and sessions: one way to connect, with bounds on waiting and no connection that only reads."""
+"""Database engine and sessions: one way to connect, with bounds on waiting, to a server that writes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +32,6 @@ _PARAMETERS = {
 _SESSION = {
     "timezone": "UTC",
     "statement_timeout": "30s",
-    "lock_timeout": "3s",
     "idle_in_transaction_session_timeout": "15s",
     "tcp_user_timeout": "10s",
     "tcp_keepalives_idle": "5",
@@ -53,12 +52,12 @@ class _ReadOnly(psycopg.OperationalError):
     sqlstate = READ_ONLY
 
 
-def connect(url: str, *, pool_size: int = 20) -> Engine:
+def connect(url: str, *, pool_size: int = 20, lock_seconds: int = 3) -> Engine:
     """Return an engine for a `postgresql://` URL with at most `pool_size` connections; none is made yet.
 
-    The URL is libpq's, and what it says goes before our own bounds: statements end after 30 s, waits for locks
-    after 3 s, connection attempts after 5 s. A connection that cannot write counts as broken: it is thrown
-    away with all others, and the next one may find the server that can.
+    The URL is libpq's, and what it says goes before our own bounds: statements end after 30 s, waits for
+    locks after `lock_seconds`, connection attempts after 5 s. A connection that cannot write counts as
+    broken: it is thrown away with all others, and the next one may find the server that can.
 
     Raises:
         ValueError: the URL cannot be understood; the message does not show it.
@@ -66,7 +65,7 @@ def connect(url: str, *, pool_size: int = 20) -> Engine:
     given = database_url.parse(url)
     settings = {
         name: value
-        for name, value in _SESSION.items()
+        for name, value in {**_SESSION, "lock_timeout": f"{lock_seconds}s"}.items()
         if name not in database_url.option_names(given.get("options", ""))
     }
     engine = create_engine(
@@ -84,7 +83,7 @@ def connect(url: str, *, pool_size: int = 20) -> Engine:
 
 def _watch(engine: Engine, settings: dict[str, str]) -> None:
     calls = [f"set_config('{name}', '{value}', false)" for name, value in settings.items()]
-    set_up = f"SELECT current_setting('transaction_read_only') = 'off', {', '.join(calls)}"  # noqa: S608
+    set_up = f"SELECT current_setting('transaction_read_only') = 'off', {', '.join(calls)}"
 
     @event.listens_for(engine, "connect")
     def begin(connection: Any, record: ConnectionPoolEntry) -> None:
@@ -172,8 +171,8 @@ def check_session(engine: Engine) -> None:
         raise _unavailable(engine, error) from error
     if not kept:
         raise DatabaseUnavailable(
-            f"The pooler at {_address(engine)} works in transaction mode, but a worker's leases need sessions. "
-            "Let DATABASE_URL name PostgreSQL itself, or a pool with pool_mode = session."
+            f"The pooler at {_address(engine)} works in transaction mode, but leases need sessions: "
+            "let DATABASE_URL name PostgreSQL itself, or a pool with pool_mode = session."
         )
 
 
@@ -184,7 +183,7 @@ def _keeps_session(engine: Engine) -> bool:
         before = mine.scalar(question)
         others = other.scalar(question)
         after = mine.scalar(question)
-        return before == after != others
+        return bool(before == after != others)
 
 
 def _address(engine: Engine) -> str:
@@ -201,7 +200,7 @@ def _unavailable(engine: Engine, error: SQLAlchemyError) -> DatabaseUnavailable:
     if sqlstate(error) == READ_ONLY or "session is read-only" in reason:
         return DatabaseUnavailable(
             f"The database at {where} only reads: it is a standby, or default_transaction_read_only is on. "
-            "Let DATABASE_URL name the primary, or all servers (host=a,b): the one that takes writes is taken."
+            "Let DATABASE_URL name the primary, or all servers (a:5432,b:5432) to have the right one found."
         )
     return DatabaseUnavailable(
         f"No connection to the database at {where}: {reason}. "

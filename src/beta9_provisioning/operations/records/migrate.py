@@ -45,6 +45,8 @@ def init_db(database_url: str) -> None:
         check(engine)
         with engine.begin() as connection:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
+            # Replicas that start together wait for each other, however long a migration takes.
+            connection.execute(text("SET LOCAL lock_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
             config = _config()
             config.attributes["connection"] = connection
