@@ -1,7 +1,6 @@
 """DATABASE_URL as libpq reads it: hosts, parameters, percent-encoding. Faults are told without the value."""
 
 import re
-from urllib.parse import urlsplit
 
 _SCHEMES = ("postgresql://", "postgres://")
 _FORM = (
@@ -34,10 +33,6 @@ def parse(url: str) -> dict[str, str]:
 
     if not url.startswith(_SCHEMES):
         raise ValueError("must start with postgresql://")
-    # Of a password with an unencoded @ or / libpq would take the end for a part of host or database.
-    parts = urlsplit(url)
-    if parts.netloc.count("@") > 1 or "@" in parts.path:
-        raise ValueError(f"has more than one @. {_FORM}")
     try:
         found = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.ProgrammingError as error:
@@ -49,6 +44,9 @@ def parse(url: str) -> dict[str, str]:
 
 
 def _check(values: dict[str, str]) -> None:
+    # Of a password with an unencoded @ or / libpq takes the end for a part of host or database.
+    if "@" in values.get("host", "") + values.get("dbname", ""):
+        raise ValueError(f"has more than one @. {_FORM}")
     hosts, ports = values.get("host", "").split(","), values.get("port", "").split(",")
     if len(ports) not in (1, len(hosts)):
         raise ValueError("has another number of ports than of hosts")

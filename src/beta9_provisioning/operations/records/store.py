@@ -212,7 +212,10 @@ def hold(session: Session, claim: Claim, *, ended_as: str | None = None) -> Atte
         .with_for_update()
         .execution_options(populate_existing=True)
     ).one_or_none()
-    if attempt is None or (attempt.ended_at is not None and attempt.outcome != ended_as):
+    is_as_wanted = attempt is not None and (
+        attempt.ended_at is None or (ended_as is not None and attempt.outcome == ended_as)
+    )
+    if attempt is None or not is_as_wanted:
         raise LeaseLost(f"operation {claim.operation_id}: attempt {claim.attempt} lost its lease")
     return attempt
 
