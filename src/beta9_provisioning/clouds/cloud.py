@@ -86,7 +86,8 @@ class Cloud(Protocol):
 
     Attributes:
         provider_schema: file with the schema of the Terraform provider that stacks are written for.
-        child_variables: how the names of environment variables begin that Terraform and Helm need here.
+        child_variables: names of the environment variables that its SDK in Terraform reads and a worker may
+            set; a `*` at the end stands for anything.
         terraform_rules: what errors of the Terraform provider and its state backend mean.
         access_addresses: Terraform addresses of what lets the worker into the cluster.
         nodes_remedy: what to do when the cluster's nodes do not become ready.

@@ -10,6 +10,7 @@ from beta9_provisioning.clouds.aws import kubeconfig, rules
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
 from beta9_provisioning.clouds.aws.sizes import SIZES
 from beta9_provisioning.clouds.aws.terraform_rules import RULES
+from beta9_provisioning.clouds.aws.terraform_variables import TERRAFORM_VARIABLES
 from beta9_provisioning.engine.beta9.platform import Platform, StorageClass
 from beta9_provisioning.engine.errors import NotSupported
 from beta9_provisioning.engine.synthesis.synthesize import Backend
@@ -31,7 +32,7 @@ class Aws:
     """AWS; see `clouds.cloud.Cloud` for what each member is."""
 
     provider_schema = SCHEMA_FILE
-    child_variables: tuple[str, ...] = ("AWS_",)
+    child_variables: tuple[str, ...] = TERRAFORM_VARIABLES
     terraform_rules: Sequence[Rule] = RULES
     access_addresses = frozenset(
         {"aws_eks_access_entry.provisioner", "aws_eks_access_policy_association.provisioner"}

@@ -22,6 +22,7 @@ from typing import BinaryIO, Self
 
 from beta9_provisioning.engine.errors import Stopped, SynthesisError
 from beta9_provisioning.engine.processes import launcher
+from beta9_provisioning.engine.processes.child_variables import SYNTHESIS, chosen
 from beta9_provisioning.engine.synthesis.child import Request
 from beta9_provisioning.engine.synthesis.synthesize import Backend
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
@@ -37,7 +38,6 @@ _POLL_SECONDS = 0.05
 _CHUNK_BYTES = 64 * 1024
 _LAST_WORDS_BYTES = 4000
 _STOPPED = "Synthesis was stopped."
-_PASSED_ON = ("PATH", "PYTHONPATH", "JSII_NODE", "LANG", "LC_ALL", "TMPDIR")
 
 
 class Synthesizer:
@@ -220,7 +220,7 @@ def _start(module: str, channel: socket.socket, errors: BinaryIO) -> subprocess.
     command += [str(os.getpid()), str(int(signal.SIGINT)), str(GRACE_SECONDS)]
     command += [sys.executable, "-P", "-m", module]
     # Not the whole environment: CDK Terrain takes settings from variables of its own.
-    env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    env = chosen(os.environ, SYNTHESIS)
     return subprocess.Popen(
         command,
         env=env,

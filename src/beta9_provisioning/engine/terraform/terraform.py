@@ -20,6 +20,7 @@ from typing import NoReturn
 
 from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.processes import process
+from beta9_provisioning.engine.processes.child_variables import SET_FOR_TERRAFORM
 from beta9_provisioning.engine.terraform.errors import Diagnostic, Rule, TerraformFailed, diagnostics, failure
 from beta9_provisioning.engine.terraform.events import TEXT, TerraformEvent, parse
 
@@ -29,9 +30,6 @@ READ_TIMEOUT = 120.0
 TEXT_LINES = 40
 # Exit codes above this stand for signals, see process.Finished.
 SIGNALLED = 128
-
-# TF_IN_AUTOMATION drops advice about commands to type; CHECKPOINT_DISABLE a call to HashiCorp at each start.
-ENVIRONMENT = {"TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"}
 
 _ADDRESS = re.compile(r"(module\.\S+\.)?[A-Za-z]\w*\.[\w-]+(\[.*\])?")
 _NO_JSON = "flag provided but not defined: -json"
@@ -72,7 +70,7 @@ class Terraform:
         """
         self._binary = str(binary)
         self._directory = directory
-        self._env = {**env, **ENVIRONMENT}
+        self._env = {**env, **SET_FOR_TERRAFORM}
         self._stop = stop
         self._on_event = on_event
         self._rules = rules

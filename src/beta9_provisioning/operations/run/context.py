@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from beta9_provisioning.clouds.cloud import Account, Cloud
+from beta9_provisioning.engine.processes.child_variables import TERRAFORM, chosen
 from beta9_provisioning.engine.synthesis.synthesize import Backend
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.operations.records.store import Claim
@@ -16,22 +17,12 @@ from beta9_provisioning.operations.run.stopping import Stop
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 from beta9_provisioning.settings import Settings
 
-# What a child process may see of the worker's environment: the way to programs, the proxy and certificates,
-# and what its cloud needs. Not the database's or the queue's address.
-_PASSED_NAMES = frozenset({"PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "HOME"})
-_PASSED_PREFIXES = ("TF_", "SSL_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-
 
 def child_environment(
-    source: Mapping[str, str], settings: Settings, cloud_prefixes: Iterable[str]
+    source: Mapping[str, str], settings: Settings, cloud_variables: Iterable[str]
 ) -> dict[str, str]:
     """Return the complete environment for Terraform; Helm passes on less of it (`engine.helm.command`)."""
-    prefixes = (*_PASSED_PREFIXES, *cloud_prefixes)
-    passed = {
-        name: value
-        for name, value in source.items()
-        if name in _PASSED_NAMES or name.upper().startswith(prefixes)
-    }
+    passed = chosen(source, (*TERRAFORM, *cloud_variables))
     if settings.terraform_cli_config is not None:
         passed["TF_CLI_CONFIG_FILE"] = str(settings.terraform_cli_config.resolve())
     return passed
