@@ -250,6 +250,20 @@ def test_what_is_left_in_the_account_fails_the_destroy_and_is_named(bench: Bench
     bench.must_destroy(made)
 
 
+def test_what_an_earlier_run_left_in_the_working_directory_decides_nothing(bench: Bench) -> None:
+    """Terraform refused the lock file of an older provider, and so did every later delete."""
+    made = bench.make()
+    left = bench.settings.workdir_base / made.environment_id / "cdktf.out" / "stacks" / "environment"
+    (left / ".terraform").mkdir(parents=True)
+    (left / ".terraform" / "environment").write_text("elsewhere")
+    (left / "old.tf.json").write_text('{"resource": {"no_such_type": {"a": {}}}}')
+    (left / ".terraform.lock.hcl").write_text(
+        'provider "registry.terraform.io/hashicorp/aws" {\n  version = "5.0.0"\n  hashes = ["h1:wrong="]\n}\n'
+    )
+    assert bench.run(made.operation_id) is S.SUCCEEDED, bench.error(made.operation_id)
+    bench.must_destroy(made)
+
+
 def test_a_destroy_leaves_the_neighbour_in_the_account_alone(bench: Bench) -> None:
     def objects() -> set[str]:
         return {one.uid for one in bench.world.store.find()}

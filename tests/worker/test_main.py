@@ -1,22 +1,25 @@
 """The worker's own process: what it leaves in the queue, and how it ends when it is told to."""
 
+import ctypes
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.operations.rows import make_environment, operation
 from tests.support.process_tree import assert_ended, descendants
+from tests.support.simulated import ROOT
 from tests.worker.rig import hints, row_waiters, until
 
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.queue import Queue
+from beta9_provisioning.local.tools import ensure_tools, find_terraform
 from beta9_provisioning.operations.records.store import lock_environment
 from beta9_provisioning.settings import Settings
 from beta9_provisioning.worker.actors import ACTOR
@@ -27,7 +30,9 @@ THREADS = 2
 class Process:
     """A worker process and what it has logged."""
 
-    def __init__(self, settings: Settings, directory: Path) -> None:
+    def __init__(
+        self, settings: Settings, directory: Path, preexec_fn: Callable[[], None] | None = None
+    ) -> None:
         self._log = directory / "worker.log"
         environment = {
             "PATH": os.environ["PATH"],
@@ -41,8 +46,9 @@ class Process:
             "WORKER_METRICS_PORT": "0",
             # Rows that stay locked look unclaimed; a reconciler would send their hints again.
             "RECONCILE_SECONDS": "600",
-            # Nothing here comes far enough to run them; they only have to be there.
-            **dict.fromkeys(("TERRAFORM_BINARY", "HELM_BINARY"), sys.executable),
+            "TERRAFORM_BINARY": str(find_terraform()),
+            "HELM_BINARY": str(ensure_tools(ROOT).helm),
+            "AWS_EC2_METADATA_DISABLED": "true",
         }
         with self._log.open("wb") as log:
             self.child = subprocess.Popen(
@@ -51,6 +57,7 @@ class Process:
                 env=environment,
                 stdout=log,
                 stderr=log,
+                preexec_fn=preexec_fn,
             )
 
     def logged(self, event: str) -> bool:
@@ -111,3 +118,23 @@ def test_the_spare_synthesizer_ends_with_the_worker(
     process.child.wait(20)
     assert_ended(*started)
     assert list(tmp_path.glob("beta9-synthesis-*")) == []
+
+
+def test_a_worker_that_is_process_1_keeps_no_zombies(settings: Settings, tmp_path: Path) -> None:
+    """A subreaper adopts orphans as process 1 of a container does, and needs no privilege for it."""
+
+    def adopt() -> None:
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+    process = Process(settings, tmp_path, preexec_fn=adopt)
+    try:
+        until(lambda: process.logged("worker_started"), "the worker has started")
+        worker = process.child.pid
+        until(lambda: any("program.js" in one for one in descendants(worker).values()), "a spare is ready")
+        launcher = next(pid for pid, line in descendants(worker).items() if "launcher.py" in line)
+        below = list(descendants(launcher))
+        os.kill(launcher, signal.SIGKILL)  # nobody kills and reaps the group for it
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below), "all are gone, reaped", 60)
+    finally:
+        process.child.kill()
+        process.child.wait()

@@ -47,6 +47,19 @@ class Leftover:
         return f"{self.kind} {self.id}{status}{blocked}"
 
 
+@dataclass(frozen=True)
+class WorkerProblem:
+    """What is wrong with a worker's machine, in words for its operator.
+
+    Attributes:
+        message: names the setting or variable, and no secret.
+        is_fatal: whether no operation can succeed, so that the worker must not start.
+    """
+
+    message: str
+    is_fatal: bool
+
+
 class Account(Protocol):
     """A customer's account, seen through the identity that the worker takes on there, for one environment.
 
@@ -147,6 +160,9 @@ class Cloud(Protocol):
         Raises:
             EngineError: there are no credentials, or the cloud refused them.
         """
+
+    def worker_problems(self) -> Sequence[WorkerProblem]:
+        """Return what is wrong with this process's own identity in the cloud, without asking the cloud."""
 
     def preload(self) -> None:
         """Load now what the first operations of a worker would load otherwise."""

@@ -1,5 +1,7 @@
 """Taking a port, and the one sentence to an operator when it is not to be had."""
 
+import errno
+import os
 import socket
 
 
@@ -15,7 +17,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 def cannot_listen(setting: str, host: str, port: int, error: OSError) -> str:
     """Return what to tell the operator; `setting` is how the names of the settings begin, such as `API`."""
-    why = error.strerror or str(error)
+    # Python adds the address to the system's words for some of them.
+    why = os.strerror(error.errno) if error.errno in errno.errorcode else str(error)
     return (
         f"{setting}_HOST and {setting}_PORT name {host}, port {port}, where nothing can listen: {why}. "
         "Stop what listens there, or set others."

@@ -20,7 +20,7 @@ from beta9_provisioning.schemas.configuration import EnvironmentConfig
 if TYPE_CHECKING:
     from constructs import Construct
 
-    from beta9_provisioning.clouds.cloud import Account
+    from beta9_provisioning.clouds.cloud import Account, WorkerProblem
     from beta9_provisioning.engine.synthesis.bindings import Stack
     from beta9_provisioning.engine.terraform.errors import Rule
     from beta9_provisioning.settings import Settings
@@ -150,6 +150,12 @@ class Aws:
             session_name="beta9-provisioning-token",
         )
         return exec_credential(sign_token(session, cluster))
+
+    def worker_problems(self) -> Sequence[WorkerProblem]:
+        """Return what is wrong with the worker's own AWS credentials."""
+        from beta9_provisioning.clouds.aws import own_identity  # noqa: PLC0415  loads the SDK
+
+        return own_identity.problems()
 
     def preload(self) -> None:
         """Load the SDK, and its descriptions of the services that are asked."""

