@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,12 @@ class Process:
     """A worker process and what it has logged."""
 
     def __init__(
-        self, settings: Settings, directory: Path, preexec_fn: Callable[[], None] | None = None
+        self,
+        settings: Settings,
+        directory: Path,
+        *,
+        variables: Mapping[str, str] | None = None,
+        preexec_fn: Callable[[], None] | None = None,
     ) -> None:
         self._log = directory / "worker.log"
         environment = {
@@ -49,6 +54,7 @@ class Process:
             "TERRAFORM_BINARY": str(find_terraform()),
             "HELM_BINARY": str(ensure_tools(ROOT).helm),
             "AWS_EC2_METADATA_DISABLED": "true",
+            **(variables or {}),
         }
         with self._log.open("wb") as log:
             self.child = subprocess.Popen(
@@ -62,12 +68,14 @@ class Process:
 
     def logged(self, event: str) -> bool:
         """Whether it has logged this event; fails when it has ended without."""
-        lines = self._log.read_text().splitlines()
-        documents: list[dict[str, Any]] = [json.loads(line) for line in lines if line.startswith("{")]
-        if any(document.get("event") == event for document in documents):
+        if any(document.get("event") == event for document in self.lines()):
             return True
-        assert self.child.poll() is None, "\n".join(lines)
+        assert self.child.poll() is None, self._log.read_text()
         return False
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What it has logged."""
+        return [json.loads(line) for line in self._log.read_text().splitlines() if line.startswith("{")]
 
 
 @pytest.fixture
@@ -138,3 +146,15 @@ def test_a_worker_that_is_process_1_keeps_no_zombies(settings: Settings, tmp_pat
     finally:
         process.child.kill()
         process.child.wait()
+
+
+def test_a_worker_says_once_which_variables_its_tools_do_not_get(settings: Settings, tmp_path: Path) -> None:
+    process = Process(settings, tmp_path, variables={"TF_WORKSPACE": "elsewhere", "TF_LOG": "TRACE"})
+    try:
+        until(lambda: process.logged("worker_started"), "the worker has started")
+    finally:
+        process.child.kill()
+        process.child.wait()
+    [told] = [line for line in process.lines() if line.get("event") == "variables_ignored"]
+    assert told["names"] == ["TF_LOG", "TF_WORKSPACE"]
+    assert "elsewhere" not in str(process.lines())

@@ -18,7 +18,8 @@ def listen(host: str, port: int) -> socket.socket:
 def cannot_listen(setting: str, host: str, port: int, error: OSError) -> str:
     """Return what to tell the operator; `setting` is how the names of the settings begin, such as `API`."""
     # Python adds the address to the system's words for some of them.
-    why = os.strerror(error.errno) if error.errno in errno.errorcode else str(error)
+    number = error.errno or 0
+    why = os.strerror(number) if number in errno.errorcode else str(error)
     return (
         f"{setting}_HOST and {setting}_PORT name {host}, port {port}, where nothing can listen: {why}. "
         "Stop what listens there, or set others."

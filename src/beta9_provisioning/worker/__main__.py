@@ -63,7 +63,7 @@ def _check(settings: Settings) -> None:
     Raises:
         _NotReady: no operation could succeed here.
     """
-    if names := ignored(os.environ):
+    if names := [name for name in ignored(os.environ) if name.lower() not in Settings.model_fields]:
         log.warning("variables_ignored", names=names, detail="Terraform and Helm do not get them.")
     found = problems(settings)
     for problem in found:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.engine.errors import FULL, DiskFull, EngineError
 from beta9_provisioning.engine.processes import launcher
 
 POLL_SECONDS = 0.03
@@ -97,6 +97,7 @@ def run(
     Raises:
         ToolMissing: the program does not exist or is not executable.
         AlreadyRunning: another command still writes to `log`, perhaps one whose worker has died since.
+        DiskFull: `log` has no room, so what the command said may be lost, how it ended included.
     """
     program = _find(argv[0], cwd, env)
     if stop.is_set():
@@ -118,6 +119,7 @@ def run(
             start_new_session=True,
         )
         reason = _follow(child, tail, stop, timeout, on_line or _ignore)
+        _check_room(log_fd, log)
         # Negative: the launcher itself was ended by a signal, mostly a stop request before it had started
         # anything.
         returncode = child.returncode if child.returncode >= 0 else 128 - child.returncode
@@ -166,6 +168,22 @@ def _claim(log_fd: int, log: Path) -> None:
             detail=f"It holds the lock on {log}. A command whose worker died stops within its grace.",
             remedy="Wait until it has ended, then try again.",
         ) from None
+
+
+def _check_room(log_fd: int, log: Path) -> None:
+    """See that one more byte could be written: tools do not care whether anybody can read what they say.
+
+    Raises:
+        DiskFull: it could not.
+    """
+    size = os.fstat(log_fd).st_size
+    try:
+        os.write(log_fd, b"\n")
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise DiskFull(f"{log}: {error.strerror}.") from error
+    os.ftruncate(log_fd, size)
 
 
 def _input(stdin: bytes | None) -> BinaryIO:

@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -36,7 +35,7 @@ SPARE_SHARE = 0.25
 GRACE_SECONDS = 3.0
 _POLL_SECONDS = 0.05
 _CHUNK_BYTES = 64 * 1024
-_LAST_WORDS_BYTES = 4000
+_LAST_WORDS_BYTES = 8 * 1024
 _STOPPED = "Synthesis was stopped."
 
 
@@ -204,7 +203,8 @@ class _Child:
 
     def _keep(self, theirs: socket.socket) -> None:
         self._needed.wait(self._after)
-        with tempfile.TemporaryFile() as errors:
+        # In memory: when the disk is full, this is what tells it.
+        with os.fdopen(os.memfd_create("synthesis"), "w+b") as errors:
             with theirs, self._lock:
                 if not self._stopped:
                     self._process = _start(self._module, theirs, errors)

@@ -12,12 +12,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from beta9_provisioning.clouds.registry import cloud_of
-from beta9_provisioning.engine.errors import EngineError, Stopped
+from beta9_provisioning.engine.errors import DiskFull, EngineError, Stopped
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import OperationStatus, Reason
 from beta9_provisioning.operations.records.store import Claim, Failure, LeaseLost, advance, fail, succeed
 from beta9_provisioning.operations.run.context import Context
+from beta9_provisioning.operations.run.full_disk import full_disk
 from beta9_provisioning.operations.run.recorder import Recorder
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
@@ -147,7 +148,8 @@ class Runner:
         except LeaseLost:
             raise
         except Exception as error:
-            failure = _failure(step, error, context.stop)
+            told = full_disk(error, context.settings.workdir_base) or error
+            failure = _failure(step, told, context.stop)
             seconds = round(time.monotonic() - began, 3)
             emit("step.failed", failure.message, step=step.name, title=step.title, seconds=seconds)
             raise _StepFailed(failure) from error
@@ -214,6 +216,9 @@ def _failure(step: Step, error: Exception, stop: Stop) -> Failure:
             raise LeaseLost("the lease was lost") from error
         if stop.reason is not None:
             return replace(_STOPPED[stop.reason], detail=error.detail)
+        if isinstance(error, DiskFull):
+            log.error("disk_full", step=step.name, detail=error.detail)
+            return _told(Reason.INTERNAL, error)
         reason = Reason.TIMEOUT if error.code == "timeout" else step.reason
         return _told(reason, error)
     log.error("step_crashed", step=step.name, exc_info=error)

@@ -62,5 +62,7 @@ class BaseCharts:
                 code=error.code,
                 detail=error.detail,
             )
+        except OSError as error:  # mostly a full disk, which the bootstrap meets, too, and can tell
+            emit("overlap.failed", "The base charts failed. It will be tried again.", detail=str(error))
         else:
             self._installed = True
