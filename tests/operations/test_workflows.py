@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ from tests.support.simulated import ROOT, World, simulated_world
 
 from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.engine.synthesis.synthesize import Backend
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.kit.database import Sessions
 from beta9_provisioning.lifecycle import OperationStatus, Reason
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.run.runner import Runner, Step, Workflows
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
-from beta9_provisioning.operations.workflows import PROVISION, workflow_of
+from beta9_provisioning.operations.steps.infrastructure import prepare_state
+from beta9_provisioning.operations.workflows import DESTROY, PROVISION, workflow_of
 from beta9_provisioning.settings import Settings
 from beta9_simulator.cloud.store import NewObject
 
@@ -262,6 +265,29 @@ def test_what_an_earlier_run_left_in_the_working_directory_decides_nothing(bench
     )
     assert bench.run(made.operation_id) is S.SUCCEEDED, bench.error(made.operation_id)
     bench.must_destroy(made)
+
+
+def test_a_destroy_with_an_empty_state_names_what_was_created_and_is_no_success(bench: Bench) -> None:
+    """As with a TF_WORKSPACE on one of two workers: Terraform had nothing to do, and 32 resources stayed."""
+
+    def look_elsewhere(context: Context) -> None:
+        prepare_state(context)
+        assert context.backend is not None
+        found = context.backend.arguments
+        context.backend = Backend("s3", {**found, "key": found["key"].replace("terraform.", "elsewhere.")})
+
+    made = bench.make()
+    assert bench.run(made.operation_id) is S.SUCCEEDED
+    steps = tuple(replace(step, run=look_elsewhere) if step.name == "state" else step for step in DESTROY)
+    destroy = add_destroy(bench.sessions, made.environment_id)
+    assert bench.run(destroy, lambda _: steps) is S.FAILED
+    assert operation(bench.sessions, destroy).reason == Reason.LEFTOVERS
+    assert bench.error(destroy)["code"] == "state_incomplete"
+    [event] = bench.history(made, "terraform.unaccounted")
+    assert len(event["resources"]) > 40
+    assert any(one.startswith("aws_eks_cluster.main (beta9-") for one in event["resources"])
+    bench.must_destroy(made)
+    assert len(bench.history(made, "terraform.unaccounted")) == 1
 
 
 def test_a_destroy_leaves_the_neighbour_in_the_account_alone(bench: Bench) -> None:

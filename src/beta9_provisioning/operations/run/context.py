@@ -1,7 +1,7 @@
 """What a step knows: the claimed operation, the tools, its working directory, and ways to report."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +43,7 @@ class Context:
         account: the customer's account, one object for the whole attempt: it holds credentials that refresh.
         finish_base_charts: waits for the base charts that are installed beside the apply, and tells whether
             all of them are.
+        unaccounted: what the journal says was created, and neither Terraform nor an earlier destroy deleted.
     """
 
     claim: Claim
@@ -57,6 +58,7 @@ class Context:
     backend: Backend | None = None
     stack: Path | None = None
     finish_base_charts: Callable[[], bool] = _not_begun
+    unaccounted: Sequence[str] = ()
     outputs: dict[str, Any] = field(default_factory=dict)
     public_outputs: dict[str, Any] | None = None
 

@@ -79,14 +79,35 @@ def destroy(context: Context) -> None:
     """Delete the infrastructure."""
     terraform, _ = _terraform(context, "Deleting infrastructure")
     terraform.destroy(timeout=context.settings.apply_timeout_minutes * 60)
+    note_unaccounted(context)
+
+
+def note_unaccounted(context: Context) -> None:
+    """Compare what is deleted with what was created: an empty or wrong state has nothing to delete.
+
+    Only the cloud can tell whether the rest exists, see `check_nothing_left`.
+    """
+    context.unaccounted = context.recorder.standing()
+    if context.unaccounted:
+        context.recorder.emit(
+            "terraform.unaccounted",
+            f"Terraform's state did not know {len(context.unaccounted)} resources that were created.",
+            resources=list(context.unaccounted),
+        )
 
 
 def check_nothing_left(context: Context) -> None:
-    """Ask the cloud what still belongs to the environment; it may need a while to forget."""
+    """Ask the cloud what still belongs to the environment; it may need a while to forget.
+
+    It may also need a while to list what is new. If Terraform did not delete all that was created, the cloud
+    must show nothing for the whole grace.
+    """
     deadline = time.monotonic() + context.settings.leftover_grace_seconds
-    while left := context.account.leftovers():
+    while (left := context.account.leftovers()) or context.unaccounted:
         if time.monotonic() >= deadline:
-            raise _leftovers_found(context, left)
+            if left:
+                raise _leftovers_found(context, left)
+            break
         if context.stop.event.wait(_LEFTOVER_POLL_SECONDS):
             raise Stopped("The search for leftovers was stopped.")
     context.recorder.emit("inventory.empty", "Found nothing left of the environment.")
@@ -99,6 +120,16 @@ def _leftovers_found(context: Context, left: Sequence[Leftover]) -> LeftoversFou
     ]
     context.recorder.emit("inventory.leftovers", f"Found {len(left)} resources left.", resources=described)
     more = f"; and {len(left) - _NAMED_LEFTOVERS} more" if len(left) > _NAMED_LEFTOVERS else ""
+    if context.unaccounted:
+        return LeftoversFound(
+            f"{len(left)} resources of the environment are still there; Terraform's state did not know them.",
+            detail="; ".join(str(one) for one in left[:_NAMED_LEFTOVERS]) + more,
+            remedy=(
+                "Delete them in the account (the event terraform.unaccounted names all that were created), "
+                "then delete the environment again. Or restore an older version of the state."
+            ),
+            code="state_incomplete",
+        )
     return LeftoversFound(
         f"{len(left)} resources of the environment are still there.",
         detail="; ".join(str(one) for one in left[:_NAMED_LEFTOVERS]) + more,
