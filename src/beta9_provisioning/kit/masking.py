@@ -223,11 +223,14 @@ def _named(text: str, start: re.Match[str]) -> Span:
     owner, _, name = whole[-2 * _NAME_CHARACTERS :].rpartition(".")
     if not is_secret_name(name) or _REFUSAL.match(name):
         return 0, 0
-    if start["is"].strip() == ":" and (
-        # Terraform's `random_password.token: Creating...` names a resource: its type has a "_" in it.
-        "_" in owner.rpartition(".")[2]
-        # arn:...:secret:name, and /api/v1/secrets: HTTP 404
-        or text[max(0, start.start() - 1) : start.start()] in (":", "/")
+    if (
+        start["is"].strip() == ":"
+        and (
+            # Terraform's `random_password.token: Creating...` names a resource: its type has a "_" in it.
+            "_" in owner.rpartition(".")[2]
+            # arn:...:secret:name, and /api/v1/secrets: HTTP 404
+            or text[max(0, start.start() - 1) : start.start()] in (":", "/")
+        )
     ):
         return 0, 0
     if _DIRECTORY.fullmatch(name) and text.startswith("/", start.end()):
