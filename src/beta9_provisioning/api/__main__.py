@@ -1,6 +1,5 @@
 """`python -m beta9_provisioning.api`: serve the API until SIGTERM or SIGINT."""
 
-import logging
 import signal
 import socket
 import sys
@@ -44,7 +43,6 @@ def make_server(app: FastAPI, host: str, port: int) -> Server:
 def main(settings: Settings) -> int:
     """Serve with the settings of the environment."""
     logs.configure(settings.log_level, settings.log_format)
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it reports every look at the schema's revision
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn raises the signal again when it has stopped; an orderly stop exits with 0.
         signal.signal(number, lambda _number, _frame: None)
