@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,16 +12,12 @@ from tests.support.fake_sts import FakeSts, fake_sts
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home; PATH has nothing but the directory `bin` in it."""
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "SSL_CERT_")) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
     home = tmp_path / "home"
     (home / "bin").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("PATH", str(home / "bin"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(home / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(home / "credentials"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setattr("beta9_provisioning.clouds.aws.sts.PAUSES", (0, 0))
     return home
 
