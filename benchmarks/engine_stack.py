@@ -25,7 +25,7 @@ def backend(config: EnvironmentConfig) -> Backend:
     cloud = config.cloud
     place = {"bucket": "bucket", "key": "key", "region": cloud.region, "path_style": True}
     role = {"role_arn": cloud.role_arn, "external_id": cloud.external_id, "session_name": "benchmark"}
-    return Backend("s3", place | role)
+    return Backend(place | role)
 
 
 def main() -> None:

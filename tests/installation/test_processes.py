@@ -13,11 +13,10 @@ import httpx
 import pytest
 from tests.installation.installations import ROOT, Installation, Installations
 from tests.support.process_tree import descendants
+from tests.support.waiting import GUARD_SECONDS, until
 
-from beta9_provisioning.local.processes import wait_until
 from beta9_provisioning.local.servers import answers, spawn, start_on_port
 
-_GUARD_SECONDS = 60.0
 # The setting of its port, and what answers when it has started.
 _DOORS = {"api": ("API_PORT", "/health/ready"), "worker": ("WORKER_METRICS_PORT", "/metrics")}
 Kind = Callable[[Installations], Installation]
@@ -41,7 +40,7 @@ def running(
     try:
         yield child.pid, f"http://127.0.0.1:{port}"
         child.send_signal(signal.SIGTERM)
-        assert child.wait(_GUARD_SECONDS) == 0, log.read_text()
+        assert child.wait(GUARD_SECONDS) == 0, log.read_text()
         assert "Traceback" not in log.read_text()
     finally:
         if child.poll() is None:
@@ -76,7 +75,7 @@ def test_api_and_worker_run_from_their_installations(
     with (
         running("api", api(installations), tmp_path, addresses) as (_, url),
         running("worker", worker(installations), tmp_path, addresses | for_worker) as (pid, _),
-        httpx.Client(base_url=url, trust_env=False, timeout=_GUARD_SECONDS) as http,
+        httpx.Client(base_url=url, trust_env=False, timeout=GUARD_SECONDS) as http,
     ):
         assert http.get("/health").json()["status"] == "healthy"
         made = http.post("/api/v1/environments", content=(ROOT / "example-config.yaml").read_bytes())
@@ -84,10 +83,8 @@ def test_api_and_worker_run_from_their_installations(
         place = f"/api/v1/environments/{made.json()['environment_id']}"
 
         # The worker takes it and asks AWS, for which it has no credentials ...
-        assert wait_until(lambda: http.get(place).json()["status"] == "failed", _GUARD_SECONDS)
+        until(lambda: http.get(place).json()["status"] == "failed", "the operation fails")
         assert http.get(place).json()["error"]["code"] == "credentials_missing"
         # ... and meanwhile CDK Terrain gets ready for a synthesis, on the Node.js that was installed.
         node = f"{worker(installations).directory}/lib/"
-        assert wait_until(
-            lambda: any(line.startswith(node) for line in descendants(pid).values()), _GUARD_SECONDS
-        ), descendants(pid)
+        until(lambda: any(line.startswith(node) for line in descendants(pid).values()), "Node.js runs")

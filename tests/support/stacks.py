@@ -13,7 +13,6 @@ ENVIRONMENT_ID = "env_a1b2c3d4e5f6g7h8"
 ROLE = "arn:aws:iam::123456789012:role/Beta9Provisioner"
 EXTERNAL_ID = "b9-0123456789abcdef"
 BACKEND = Backend(
-    "s3",
     {
         "bucket": "state",
         "key": f"environments/{ENVIRONMENT_ID}/terraform.tfstate",

@@ -17,7 +17,7 @@ from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.clouds.aws.account import AwsAccount, AwsTarget
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
-from beta9_provisioning.clouds.aws.session import AwsError
+from beta9_provisioning.clouds.aws.refusals import AwsError
 from beta9_provisioning.clouds.aws.sizes import SIZES
 from beta9_provisioning.clouds.aws.terraform_rules import RULES
 from beta9_provisioning.clouds.synthesis import synthesize
@@ -80,7 +80,6 @@ def test_nothing_is_asked_before_the_first_call(customer: Customer, monkeypatch:
 
 def test_the_backend_says_where_the_state_is(customer: Customer) -> None:
     assert cloud(customer).ensure_state_backend() == Backend(
-        "s3",
         {
             "bucket": f"beta9-tfstate-{customer.seeded.account}-us-east-1",
             "key": "environments/env_0123456789abcdef/terraform.tfstate",

@@ -14,7 +14,8 @@ from ruamel.yaml import YAML
 
 from beta9_provisioning.clouds.aws.cluster_access import describe, sign_token
 from beta9_provisioning.clouds.aws.kubeconfig import user_kubeconfig
-from beta9_provisioning.clouds.aws.session import AwsError, AwsSession
+from beta9_provisioning.clouds.aws.refusals import AwsError
+from beta9_provisioning.clouds.aws.session import AwsSession
 from beta9_provisioning.clouds.aws.token import TOKEN_PREFIX
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess, Token, exec_credential
 

@@ -8,7 +8,8 @@ import pytest
 
 from beta9_provisioning.clouds.aws.inventory import leftovers, parse_arn
 from beta9_provisioning.clouds.aws.names import names
-from beta9_provisioning.clouds.aws.session import AwsError, AwsSession
+from beta9_provisioning.clouds.aws.refusals import AwsError
+from beta9_provisioning.clouds.aws.session import AwsSession
 from beta9_provisioning.clouds.cloud import Leftover
 
 if TYPE_CHECKING:

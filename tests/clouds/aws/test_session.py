@@ -13,14 +13,9 @@ import pytest
 from botocore.exceptions import ClientError, CredentialRetrievalError, ParamValidationError
 
 from beta9_provisioning import clouds
+from beta9_provisioning.clouds.aws.refusals import AwsError, trust_statement, trusted_arn
 from beta9_provisioning.clouds.aws.service_models import LOADER, SERVICES, preload
-from beta9_provisioning.clouds.aws.session import (
-    ROLE_SECONDS,
-    AwsError,
-    AwsSession,
-    trust_statement,
-    trusted_arn,
-)
+from beta9_provisioning.clouds.aws.session import ROLE_SECONDS, AwsSession
 
 if TYPE_CHECKING:
     from tests.clouds.aws.conftest import Customer

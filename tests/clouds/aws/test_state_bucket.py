@@ -13,7 +13,8 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse, HeadersDict
 from botocore.exceptions import ClientError
 
-from beta9_provisioning.clouds.aws.session import AwsError, AwsSession
+from beta9_provisioning.clouds.aws.refusals import AwsError
+from beta9_provisioning.clouds.aws.session import AwsSession
 from beta9_provisioning.clouds.aws.state_bucket import StateBucket, bucket_name, state_key
 from beta9_provisioning.engine.errors import Stopped
 from beta9_simulator.cloud.seeding import seed

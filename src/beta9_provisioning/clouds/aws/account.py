@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from beta9_provisioning.clouds.aws import cluster_access, inventory
 from beta9_provisioning.clouds.aws.names import names
-from beta9_provisioning.clouds.aws.session import AwsError, AwsSession
+from beta9_provisioning.clouds.aws.refusals import AwsError
+from beta9_provisioning.clouds.aws.session import AwsSession
 from beta9_provisioning.clouds.aws.state_bucket import StateBucket, state_key
 from beta9_provisioning.clouds.cloud import Leftover
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess
@@ -81,7 +82,6 @@ class AwsAccount:
         """
         self._bucket.ensure(self.target.environment_id)
         return Backend(
-            "s3",
             {
                 "bucket": self._bucket.name,
                 "key": state_key(self.target.environment_id),

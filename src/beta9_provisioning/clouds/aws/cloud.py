@@ -102,7 +102,7 @@ class Aws:
         cloud = {"provider": "aws", "region": "us-east-1", "account_id": _SAMPLE_ACCOUNT, "role_arn": role}
         document = {"name": "sample", "cloud": cloud, "beta9": {"domain": "sample.example"}}
         state = {"bucket": "sample", "key": "terraform.tfstate", "region": "us-east-1", "role_arn": role}
-        return EnvironmentConfig.model_validate(document), "env_0000000000000000", Backend("s3", state)
+        return EnvironmentConfig.model_validate(document), "env_0000000000000000", Backend(state)
 
     def open_account(
         self, config: EnvironmentConfig, environment_id: str, *, settings: Settings, stop: threading.Event

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from beta9_provisioning.clouds.aws.session import AwsError, AwsSession
+from beta9_provisioning.clouds.aws.refusals import AwsError
+from beta9_provisioning.clouds.aws.session import AwsSession
 from beta9_provisioning.clouds.aws.signing import Credentials
 from beta9_provisioning.clouds.aws.token import signed_token
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess, Token

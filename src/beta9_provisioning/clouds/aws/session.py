@@ -1,8 +1,8 @@
 """Sessions as the customer's role, and what AWS's refusals mean in our words.
 
-The worker's own credentials (environment, web identity, container or instance metadata) are used for one
-thing only: to assume the customer's role. botocore renews the assumed credentials by itself. Endpoints
-follow the standard AWS_ENDPOINT_URL* variables.
+The worker's own credentials (environment, web identity, container or instance metadata) are used to assume
+the customer's role, and to name the worker when that is refused. botocore renews the assumed credentials by
+itself. Endpoints follow the standard AWS_ENDPOINT_URL* variables.
 
 Sessions share botocore's descriptions of the services (`service_models`) and nothing else: credentials,
 clients and connections are a session's own.
@@ -51,8 +51,6 @@ ATTEMPTS = 4
 # A role assumed from a role (as on a pod with a role of its own) gets one hour at most, and that is also the
 # least that every role grants.
 ROLE_SECONDS = 3600
-
-__all__ = ["ROLE_SECONDS", "AwsError", "AwsSession", "error_code", "trust_statement", "trusted_arn"]
 
 
 class AwsSession:

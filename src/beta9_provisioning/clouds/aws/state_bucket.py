@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from beta9_provisioning.clouds.aws.session import AwsError, AwsSession, error_code
+from beta9_provisioning.clouds.aws.refusals import AwsError
+from beta9_provisioning.clouds.aws.session import AwsSession, error_code
 from beta9_provisioning.engine.errors import Stopped
 
 if TYPE_CHECKING:

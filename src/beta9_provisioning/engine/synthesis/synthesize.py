@@ -41,11 +41,9 @@ class Backend:
     """Where the Terraform state of an environment is kept.
 
     Attributes:
-        type: Terraform's name for this kind of backend.
         arguments: what the stack of its cloud needs to know of it.
     """
 
-    type: str
     arguments: Mapping[str, Any]
 
 
