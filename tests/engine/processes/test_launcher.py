@@ -186,8 +186,22 @@ def test_death_of_the_launcher_interrupts_the_child(
     os.kill(child, signal.SIGKILL)
 
 
-def test_kills_what_the_child_leaves_in_its_group(tmp_path: Path) -> None:
+# Holds so much memory that a kill takes it a while; tells its process id in the file $1, and waits.
+HEAVY = """
+import os, sys, time
+held = b"x" * (512 << 20)
+with open(sys.argv[1] + ".new", "w") as file:
+    file.write(str(os.getpid()))
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+time.sleep(120)
+"""
+
+
+def test_nothing_of_its_group_lives_when_the_launcher_has_ended(tmp_path: Path) -> None:
+    (tmp_path / "heavy.py").write_text(HEAVY)
     note = tmp_path / "pid"
-    result = run("sh", "-c", f"sleep 60 >/dev/null 2>&1 & echo $! > {note}; exit 4")
+    left = f"{sys.executable} {tmp_path}/heavy.py {note} >/dev/null 2>&1 &"
+    # Not even what a child of the child has left.
+    result = run("sh", "-c", f"({left}); while [ ! -e {note} ]; do sleep 0.05; done; exit 4")
     assert result.returncode == 4
-    until(lambda: not lives(int(note.read_text())), "the rest of the group has ended")
+    assert not lives(int(note.read_text()))

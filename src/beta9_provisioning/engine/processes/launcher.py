@@ -12,8 +12,10 @@ It stays alive beside PROGRAM, which runs in a process group of its own, and act
   INTERRUPT goes to PROGRAM's group. Only the first SIGTERM does this. Terraform takes a second signal as
   "exit now" and loses state, and a worker that is killed while it waits for a stop would otherwise cause
   just that.
-- PROGRAM's end: what is left of its group is killed, and the launcher exits with PROGRAM's code, 128 + n if
-  signal n ended it.
+- PROGRAM's end: what is left of its group is killed, and when the last of it has ended, the launcher exits
+  with PROGRAM's code, 128 + n if signal n ended it. A killed process goes on until it has released its
+  memory, so whoever waits for the launcher would else meet processes that still write. Orphans pass to the
+  launcher (PR_SET_CHILD_SUBREAPER), which can wait for them and leaves no zombie to process 1.
 
 PR_SET_PDEATHSIG follows the *thread* that forked, not its process (prctl(2)): start the launcher from a
 thread that waits for it. It is not sent when the parent was dead before prctl was called, therefore the
@@ -40,6 +42,7 @@ NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 WATCHED = (signal.SIGTERM, signal.SIGCHLD)
 # Python ignores the first two from its start and a shell's background jobs ignore the others. Ignored
 # signals stay ignored across exec, so without a reset PROGRAM could be deaf to them.
@@ -53,21 +56,25 @@ def main(arguments: list[str]) -> int:
     for number in RESET:
         signal.signal(number, signal.SIG_DFL)
     signal_on_death_of(parent, signal.SIGTERM)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
     child = start(arguments[3:], interrupt)
     supervise(child, interrupt, grace)
-    # The child is still unreaped, so its process id cannot have passed to another group.
-    os.killpg(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
+    status = end_group(child)
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
 def signal_on_death_of(parent: int, number: int) -> None:
     """Have the kernel send signal `number` here when the parent dies; exit if it is dead already."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    prctl(PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os._exit(PARENT_GONE)
+
+
+def prctl(option: int, value: int) -> None:
+    """Set an attribute of this process: prctl(2)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
 
 
 def start(argv: list[str], interrupt: int) -> int:
@@ -120,6 +127,18 @@ def supervise(child: int, interrupt: int, grace: float) -> None:
             interrupted = True
             deadline = time.monotonic() + grace
             os.killpg(child, interrupt)
+
+
+def end_group(child: int) -> int:
+    """Kill what is left of the ended child's group, wait for it, and return the child's wait status."""
+    # The child is still unreaped, so its process id cannot have passed to another group.
+    os.killpg(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    while True:
+        try:
+            os.waitpid(-child, 0)
+        except ChildProcessError:
+            return status
 
 
 if __name__ == "__main__":
