@@ -103,7 +103,7 @@ class Bare:
     @property
     def _releases(self) -> tuple[Release, ...]:
         generated = GeneratedSecrets.generate()
-        platform = cloud_of(self._config).platform(self._config)
+        platform = cloud_of(self._config.cloud).platform(self._config)
         beta9 = beta9_release(self._config, platform, self._outputs, generated)
         return (*base_releases(self._config, platform), beta9)
 

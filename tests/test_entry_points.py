@@ -11,7 +11,7 @@ import pytest
 from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.local.ports import free_port
-from beta9_provisioning.operations.records.migrate import head
+from beta9_provisioning.operations.records.schema import head
 
 ROOT = Path(__file__).parents[1]
 INIT = "from models.database import init_db; from api.config import settings; init_db(settings.database_url)"

@@ -75,3 +75,12 @@ def test_a_taken_port_ends_it_with_a_message(settings: Settings, tmp_path: Path)
         with process(settings, port, other) as second:
             assert second.wait(GUARD_SECONDS) != 0
         assert "address already in use" in (other / "log").read_text()
+
+
+def test_a_schema_that_does_not_fit_is_told_at_the_start(
+    settings: Settings, empty_database_url: str, tmp_path: Path
+) -> None:
+    port = free_port()
+    with process(settings.model_copy(update={"database_url": empty_database_url}), port, tmp_path):
+        until(lambda: answers(port), "the service answers")
+    assert '"event": "schema_missing"' in (tmp_path / "log").read_text()

@@ -83,15 +83,6 @@ class TestReady:
         empty = settings.model_copy(update={"database_url": empty_database_url})
         self._unavailable(empty, {"schema"}, "db init")
 
-    def test_with_another_schema(self, settings: Settings, empty_database_url: str) -> None:
-        init_db(empty_database_url)
-        engine = connect(empty_database_url)
-        with engine.begin() as connection:
-            connection.execute(text("UPDATE alembic_version SET version_num = 'future'"))
-        engine.dispose()
-        other = settings.model_copy(update={"database_url": empty_database_url})
-        self._unavailable(other, {"schema"}, "future")
-
     def _unavailable(self, settings: Settings, failing: set[str], words: str) -> None:
         with serving(create_app(settings)) as server, server.client() as client:
             response = client.get("/health/ready")

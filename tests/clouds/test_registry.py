@@ -25,8 +25,8 @@ from beta9_provisioning.engine.errors import NotSupported
 )
 def test_what_cannot_be_built_yet_is_refused_by_name(sections: dict[str, Any], field: str) -> None:
     with pytest.raises(NotSupported, match=field) as error:
-        cloud_of(config(**sections)).check_supported(config(**sections))
+        cloud_of(config(**sections).cloud).check_supported(config(**sections))
     assert error.value.code == "not_supported"
     assert error.value.remedy
     with pytest.raises(NotSupported):
-        cloud_of(config(**sections)).cluster_ready_addresses(config(**sections))
+        cloud_of(config(**sections).cloud).cluster_ready_addresses(config(**sections))

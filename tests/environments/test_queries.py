@@ -194,6 +194,21 @@ class TestNews:
         delete(sessions, environment.environment_id)
         assert news(total) == (2, False)
 
+    def test_a_stream_goes_on_when_a_delete_came_while_it_read(
+        self, sessions: Sessions, engine: Engine, settings: Settings
+    ) -> None:
+        environment = create(sessions, settings)
+        walk(sessions, environment.operation.id, S.PLANNING, S.APPLYING, S.BOOTSTRAPPING, S.SUCCEEDED)
+
+        def delete_now(*_: object) -> None:
+            delete(sessions, environment.environment_id)
+
+        with sessions() as session:
+            event.listen(engine, "after_cursor_execute", delete_now, once=True)  # after the first statement
+            found = queries.news(session, environment.environment_id, after=0, limit=100)
+        assert found.events[-1].data["to"] == "destroy_queued"
+        assert not found.is_over
+
 
 class TestKubeconfig:
     def test_names_the_cluster_and_holds_no_secret(self, sessions: Sessions, settings: Settings) -> None:

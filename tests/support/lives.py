@@ -20,6 +20,8 @@ def create(sessions: Sessions, settings: Settings, *, key: str | None = None, **
         outcome = commands.create(
             session, config(**changes), owner=owner, settings=settings, idempotency_key=key
         )
+    if isinstance(outcome, commands.Replay):
+        return Environment.model_validate(outcome.answer)
     return outcome.environment
 
 

@@ -1,16 +1,22 @@
 """`python -m beta9_provisioning.api`: serve the API until SIGTERM or SIGINT."""
 
-import logging
+import contextlib
 import signal
 import socket
 import sys
 
+import structlog
 import uvicorn
 from fastapi import FastAPI
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.api.app import create_app
 from beta9_provisioning.kit import logs
+from beta9_provisioning.operations.records import schema
 from beta9_provisioning.settings import Settings, run_or_explain
+
+log = structlog.get_logger(__name__)
 
 _GRACE_SECONDS = 20
 
@@ -44,12 +50,21 @@ def make_server(app: FastAPI, host: str, port: int) -> Server:
 def main(settings: Settings) -> int:
     """Serve with the settings of the environment."""
     logs.configure(settings.log_level, settings.log_format)
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it reports every look at the schema's revision
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn raises the signal again when it has stopped; an orderly stop exits with 0.
         signal.signal(number, lambda _number, _frame: None)
-    make_server(create_app(settings), settings.api_host, settings.api_port).run()
+    app = create_app(settings)
+    _tell_misfit(app.state.services.engine)
+    make_server(app, settings.api_host, settings.api_port).run()
     return 0
+
+
+def _tell_misfit(engine: Engine) -> None:
+    """Log that the schema does not fit. It serves nevertheless: readiness says so until `db init` has run."""
+    with contextlib.suppress(SQLAlchemyError), engine.connect() as connection:
+        misfit = schema.misfit(connection)
+        if misfit is not None:
+            log.error(misfit.code, detail=misfit.message)
 
 
 if __name__ == "__main__":

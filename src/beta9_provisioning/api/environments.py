@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from beta9_provisioning.api import bodies, problems, streams
@@ -79,7 +79,7 @@ IdempotencyKey = Annotated[
     Header(
         alias="Idempotency-Key",
         pattern=r"^[!-~]{1,255}$",
-        description="A repeated create with the same key and configuration gets the first answer.",
+        description="A repeated create with the same key and body, or configuration, gets the first answer.",
     ),
 ]
 LastEventId = Annotated[
@@ -107,18 +107,29 @@ def create(
     principal: PrincipalDep,
     body: Annotated[bytes, Depends(bodies.read)],
     idempotency_key: IdempotencyKey = None,
-) -> Environment:
+) -> Environment | Response:
     """Queue a new environment. The body is a configuration in JSON or YAML, whatever its Content-Type."""
+    if idempotency_key is not None:
+        # Before the body is read: what was accepted once is answered again, whatever is accepted today.
+        with services.sessions() as session:
+            first = commands.replay(session, owner=principal, idempotency_key=idempotency_key, body=body)
+        if first is not None:
+            return _replayed(first)
     config = bodies.configuration(body)
     with transaction(services.sessions) as session:
         outcome = commands.create(
-            session, config, owner=principal, settings=services.settings, idempotency_key=idempotency_key
+            session,
+            config,
+            owner=principal,
+            settings=services.settings,
+            idempotency_key=idempotency_key,
+            body=body,
         )
+    if isinstance(outcome, commands.Replay):
+        return _replayed(outcome)
     if outcome.operation_id is not None:
         services.hints.send(outcome.operation_id)
-    if outcome.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
-    response.headers["Location"] = f"{router.prefix}/{outcome.environment.environment_id}"
+    response.headers["Location"] = _location(outcome.environment.environment_id)
     return outcome.environment
 
 
@@ -244,6 +255,15 @@ def kubeconfig(services: ServicesDep, principal: PrincipalDep, environment_id: E
     with services.sessions() as session:
         text = queries.kubeconfig(session, environment_id, owner=principal)
     return Response(text, media_type="text/yaml")
+
+
+def _replayed(first: commands.Replay) -> Response:
+    headers = {"Idempotency-Replayed": "true", "Location": _location(first.environment_id)}
+    return JSONResponse(first.answer, 202, headers)
+
+
+def _location(environment_id: str) -> str:
+    return f"{router.prefix}/{environment_id}"
 
 
 def _event_number(last_event_id: str) -> int:

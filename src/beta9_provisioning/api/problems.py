@@ -31,6 +31,7 @@ _REFUSALS: dict[type[errors.Refused], tuple[int, str]] = {
     errors.KeyReused: (422, "idempotency-key-reused"),
     errors.DeletionProtected: (409, "deletion-protected"),
     errors.NoCluster: (409, "no-cluster"),
+    errors.NotReadable: (409, "configuration-not-readable"),
     errors.BadCursor: (400, "invalid-request"),
 }
 _UNDEFINED_TABLE = "42P01"

@@ -1,6 +1,5 @@
 """Whether the service can work: database, schema and queue."""
 
-from functools import lru_cache
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -10,15 +9,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from beta9_provisioning.kit.database import DatabaseUnavailable
 from beta9_provisioning.kit.database import check as check_database
 from beta9_provisioning.kit.queue import Queue, QueueUnavailable
-from beta9_provisioning.operations.records import migrate
+from beta9_provisioning.operations.records import schema
 
 
 class Check(BaseModel):
     """One thing that the service needs."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     ok: bool
     detail: str = ""
     """Why it is not ok, and what to do."""
+    code: str = ""
+    """The same for machines, where there is a code: `schema_missing`, `schema_older`, `schema_newer`."""
 
 
 class Readiness(BaseModel):
@@ -34,8 +37,8 @@ class Readiness(BaseModel):
 def check(engine: Engine, queue: Queue) -> Readiness:
     """Check everything, also when the first check fails."""
     database = _database(engine)
-    schema = _schema(engine) if database.ok else Check(ok=False, detail="Unknown: there is no database.")
-    checks = {"database": database, "schema": schema, "queue": _queue(queue)}
+    fits = _schema(engine) if database.ok else Check(ok=False, detail="Unknown: there is no database.")
+    checks = {"database": database, "schema": fits, "queue": _queue(queue)}
     ok = all(check.ok for check in checks.values())
     return Readiness(status="ready" if ok else "unavailable", checks=checks)
 
@@ -49,22 +52,12 @@ def _database(engine: Engine) -> Check:
 
 
 def _schema(engine: Engine) -> Check:
-    wanted = _head()
     try:
         with engine.connect() as connection:
-            found = migrate.current(connection)
+            misfit = schema.misfit(connection)
     except SQLAlchemyError as error:
         return Check(ok=False, detail=str(error))
-    if found == wanted:
-        return Check(ok=True)
-    return Check(
-        ok=False, detail=f"The schema is at revision {found}, not {wanted}: run `beta9-provisioning db init`."
-    )
-
-
-@lru_cache(maxsize=1)
-def _head() -> str | None:
-    return migrate.head()
+    return Check(ok=True) if misfit is None else Check(ok=False, detail=misfit.message, code=misfit.code)
 
 
 def _queue(queue: Queue) -> Check:

@@ -47,6 +47,27 @@ class Leftover:
         return f"{self.kind} {self.id}{status}{blocked}"
 
 
+@dataclass(frozen=True)
+class StateLock:
+    """A lock on an environment's Terraform state.
+
+    Attributes:
+        id: whose it is: the lease token of an attempt, or what Terraform drew that somebody runs by hand.
+        who: the program or person, and the host, such as `user@host`.
+        operation: what the holder does.
+        info: more of it, in words.
+        created: when it was taken, a UTC time as the holder wrote it.
+        place: where the lock is kept, in the cloud's own words.
+    """
+
+    id: str
+    who: str = ""
+    operation: str = ""
+    info: str = ""
+    created: str = ""
+    place: str = ""
+
+
 class Account(Protocol):
     """A customer's account, seen through the identity that the worker takes on there, for one environment.
 
@@ -63,6 +84,19 @@ class Account(Protocol):
         Raises:
             Stopped: the stop event was set.
         """
+
+    def lock_state(self, lock: StateLock) -> StateLock | None:
+        """Lock the state for `lock.id` and return None, also when it is locked for it already.
+
+        Otherwise return the lock that is in the way. It has no id when it vanished meanwhile: ask again.
+        Terraform that somebody runs by hand respects the lock.
+        """
+
+    def unlock_state(self, lock_id: str) -> None:
+        """Remove the lock if it has this id; anybody else's stays."""
+
+    def has_state(self) -> bool:
+        """Return whether there is a state that holds any resource."""
 
     def cluster_access(self) -> ClusterAccess:
         """Return how to reach the Kubernetes API of the environment's cluster.
@@ -125,15 +159,18 @@ class Cloud(Protocol):
             SynthesisError: it does not fit the provider's schema.
         """
 
+    def bare_stack(self, place: CloudSection, environment_id: str, backend: Backend) -> Mapping[str, Any]:
+        """Return a Terraform configuration with provider, backend and no resource, for a destroy."""
+
     def sample(self) -> tuple[EnvironmentConfig, str, Backend]:
         """Return the arguments for the stack of an environment that nobody wants, to warm synthesis up."""
 
     def open_account(
-        self, config: EnvironmentConfig, environment_id: str, *, settings: Settings, stop: threading.Event
+        self, place: CloudSection, environment_id: str, *, settings: Settings, stop: threading.Event
     ) -> Account:
-        """Return the account of an environment; `stop` ends its waiting."""
+        """Return the account of an environment; `stop` ends its waiting. `place` may be unchecked."""
 
-    def user_kubeconfig(self, config: EnvironmentConfig, outputs: Mapping[str, Any]) -> str:
+    def user_kubeconfig(self, section: CloudSection, outputs: Mapping[str, Any]) -> str:
         """Return a kubeconfig (YAML) for people; it holds no secret."""
 
     def user_credential(

@@ -6,18 +6,18 @@ from beta9_provisioning.clouds.aws.cloud import Aws
 from beta9_provisioning.clouds.cloud import Cloud
 from beta9_provisioning.engine.errors import NotSupported
 from beta9_provisioning.schemas.configuration import Cloud as CloudSection
-from beta9_provisioning.schemas.configuration import EnvironmentConfig, Provider
+from beta9_provisioning.schemas.configuration import Provider
 
 CLOUDS: Mapping[Provider, Cloud] = {Provider.AWS: Aws()}
 
 
-def cloud_of(config: EnvironmentConfig) -> Cloud:
+def cloud_of(place: CloudSection) -> Cloud:
     """Return the cloud of an environment.
 
     Raises:
         NotSupported: this release cannot build in it.
     """
-    provider = config.cloud.provider
+    provider = place.provider
     if provider not in CLOUDS:
         names = " or ".join(CLOUDS)
         raise NotSupported(

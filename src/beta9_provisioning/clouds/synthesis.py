@@ -30,7 +30,7 @@ def synthesize(config: EnvironmentConfig, environment_id: str, backend: Backend,
         NotSupported: the configuration asks for what cannot be built yet.
         SynthesisError: the infrastructure does not fit the provider's schema, or Node.js is missing.
     """
-    cloud = cloud_of(config)
+    cloud = cloud_of(config.cloud)
     cloud.check_supported(config)
     return synthesize_stack(
         outdir, lambda scope, id_: cloud.add_stack(scope, id_, config, environment_id, backend)

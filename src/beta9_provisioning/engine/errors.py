@@ -1,8 +1,13 @@
 """Errors of the engine: each says what happened, why, and what to do. None of them knows HTTP."""
 
+from beta9_provisioning.kit.masking import mask_text
+
 
 class EngineError(Exception):
     """The engine could not do its work.
+
+    Message and detail repeat what tools, clouds and clusters said; what looks like a secret in them is
+    hidden.
 
     Attributes:
         code: stable machine-readable code in snake_case, such as `role_refused`.
@@ -14,9 +19,9 @@ class EngineError(Exception):
     code = "engine_error"
 
     def __init__(self, message: str, *, detail: str = "", remedy: str = "", code: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.detail = detail
+        self.message = mask_text(message)
+        self.detail = mask_text(detail)
+        super().__init__(self.message)
         self.remedy = remedy
         if code is not None:
             self.code = code

@@ -4,7 +4,9 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
@@ -20,7 +22,7 @@ from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus, Kind
 from beta9_provisioning.operations.records.journal import NewEvent, append
 from beta9_provisioning.operations.records.model import EnvironmentRow, IdempotencyRow, OperationRow
 from beta9_provisioning.operations.records.store import latest, lock_environment, queue, request_cancel
-from beta9_provisioning.schemas.configuration import EnvironmentConfig
+from beta9_provisioning.schemas.configuration import CONFIG_VERSION, EnvironmentConfig
 from beta9_provisioning.schemas.environment import Environment, EnvironmentChanges
 from beta9_provisioning.settings import Settings
 
@@ -34,7 +36,26 @@ class Outcome:
 
     environment: Environment
     operation_id: str | None
-    replayed: bool = False
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The answer to a create whose idempotency key comes again: the first one as it was stored.
+
+    It is not read as an `Environment`: what a later release demands of one, the answer of an earlier release
+    need not have.
+    """
+
+    environment_id: str
+    answer: dict[str, Any]
+
+
+def replay(session: Session, *, owner: str, idempotency_key: str, body: bytes) -> Replay | None:
+    """Return the first answer to this very body, valid or not by now; None when there is none."""
+    known = session.get(IdempotencyRow, (owner, idempotency_key))
+    if known is None or not _has_body(known, body):
+        return None
+    return Replay(known.environment_id, known.response)
 
 
 def create(
@@ -44,10 +65,20 @@ def create(
     owner: str,
     settings: Settings,
     idempotency_key: str | None = None,
-) -> Outcome:
+    body: bytes | None = None,
+) -> Outcome | Replay:
     """Add an environment and queue its provision.
 
-    With an idempotency key that was used before, the first answer is given again.
+    With an idempotency key that was used before, the first answer is given again: when the body is the same,
+    or the configuration in it is, however it is written.
+
+    Args:
+        session: left to the caller to commit.
+        config: what is wanted.
+        owner: whose it will be.
+        settings: of this installation.
+        idempotency_key: of the request, if it has one.
+        body: of the request, as it was sent, if it came in one.
 
     Raises:
         ConfigurationRefused: the installation does not allow the configuration.
@@ -55,18 +86,19 @@ def create(
         NameTaken: a live environment of the owner has this name.
         QuotaExceeded: the owner has as many live environments as are allowed.
     """
-    document = config.model_dump(mode="json")
     # One create of an owner at a time: counting and inserting is then one step, and so is a key's first use.
     session.execute(
         text("SELECT pg_advisory_xact_lock(:space, hashtext(:owner))"), {"space": _OWNER_LOCK, "owner": owner}
     )
-    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
     if idempotency_key is not None:
-        first = _first_answer(session, owner, idempotency_key, digest)
-        if first is not None:
-            return first
+        known = session.get(IdempotencyRow, (owner, idempotency_key))
+        if known is not None:
+            if not (_has_body(known, body) or _has_configuration(known, config)):
+                raise KeyReused
+            return Replay(known.environment_id, known.response)
     rules.check(config, settings.allowed_regions)
     _check_owner(session, owner, config.name, settings.max_environments_per_user)
+    document = config.model_dump(mode="json")
     row = _new_row(config, document, owner)
     session.add(row)
     operation = queue(session, row, Kind.PROVISION, owner)
@@ -77,7 +109,8 @@ def create(
             IdempotencyRow(
                 owner=owner,
                 key=idempotency_key,
-                request_digest=digest,
+                request_digest=_digest(json.dumps(document, sort_keys=True).encode()),
+                body_digest=None if body is None else _digest(body),
                 environment_id=row.id,
                 response=answer.model_dump(mode="json"),
                 created_at=row.created_at,
@@ -144,13 +177,25 @@ def _owned(session: Session, environment_id: str, owner: str) -> EnvironmentRow:
     return row
 
 
-def _first_answer(session: Session, owner: str, key: str, digest: str) -> Outcome | None:
-    known = session.get(IdempotencyRow, (owner, key))
-    if known is None:
-        return None
-    if known.request_digest != digest:
-        raise KeyReused
-    return Outcome(Environment.model_validate(known.response), None, replayed=True)
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _has_body(known: IdempotencyRow, body: bytes | None) -> bool:
+    """Tell whether the first request had this body."""
+    return body is not None and known.body_digest == _digest(body)
+
+
+def _has_configuration(known: IdempotencyRow, config: EnvironmentConfig) -> bool:
+    """Tell whether the first request had this configuration.
+
+    Both are read by today's schema, so that a default which has come since makes no difference. Keys of 0.1.0
+    are known by this alone.
+    """
+    try:
+        return EnvironmentConfig.model_validate(known.response["config"]) == config
+    except ValidationError:
+        return False
 
 
 def _check_owner(session: Session, owner: str, name: str, limit: int) -> None:
@@ -176,6 +221,7 @@ def _new_row(config: EnvironmentConfig, document: dict[str, object], owner: str)
         region=config.cloud.region,
         account_id=config.cloud.account_id,
         config=document,
+        config_version=CONFIG_VERSION,
         deletion_protection=config.deletion_protection,
         status=EnvironmentStatus.QUEUED,
         outputs={},

@@ -87,6 +87,16 @@ class NoCluster(Refused):
         )
 
 
+class NotReadable(Refused):
+    """The stored configuration is of another release, and what is asked for needs a part of it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The environment's stored configuration is of another release, and this one cannot read its "
+            "`cloud`. Ask a service of the newest release."
+        )
+
+
 class BadCursor(Refused):
     """A cursor did not come from a page of this list."""
 

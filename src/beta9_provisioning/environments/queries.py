@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pydantic import ValidationError
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from beta9_provisioning.clouds.registry import cloud_of
+from beta9_provisioning.clouds.registry import CLOUDS
 from beta9_provisioning.environments import cursors, ids, wire
-from beta9_provisioning.environments.errors import NoCluster, NotFound
+from beta9_provisioning.environments.errors import NoCluster, NotFound, NotReadable
 from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus
 from beta9_provisioning.operations.records import journal
 from beta9_provisioning.operations.records.model import EnvironmentRow, OperationRow
-from beta9_provisioning.schemas.configuration import EnvironmentConfig
+from beta9_provisioning.schemas.configuration import Cloud as CloudSection
 from beta9_provisioning.schemas.environment import Environment, EnvironmentPage, Event, EventPage
 
 _KUBECONFIG_OUTPUTS = ("cluster_name", "cluster_endpoint", "cluster_ca")
@@ -97,8 +98,9 @@ def news(session: Session, environment_id: str, *, after: int, limit: int) -> Ne
     if last > after:
         rows = journal.read(session, environment_id, after=after, limit=limit)
         found = [wire.event(row) for row in rows]
-    read_to = found[-1].id if found else after
-    return News(found, is_over=status in FINAL and read_to >= last)
+    # What was read beyond `last` came after the first statement, as did what it belongs to.
+    read_all = found[-1].id == last if found else after >= last
+    return News(found, is_over=status in FINAL and read_all)
 
 
 def kubeconfig(session: Session, environment_id: str, *, owner: str) -> str:
@@ -107,13 +109,18 @@ def kubeconfig(session: Session, environment_id: str, *, owner: str) -> str:
     Raises:
         NotFound: the owner has no such environment.
         NoCluster: it has no cluster, not yet or no longer.
+        NotReadable: its stored configuration is of another release.
     """
     row, _ = _find(session, environment_id, owner)
     outputs = row.outputs
     if row.status == EnvironmentStatus.DESTROYED or not all(outputs.get(key) for key in _KUBECONFIG_OUTPUTS):
         raise NoCluster(row.status)
-    config = EnvironmentConfig.model_validate(row.config)
-    return cloud_of(config).user_kubeconfig(config, outputs)
+    try:
+        place = CloudSection.model_validate(row.config["cloud"])  # nothing else of it matters here
+        cloud = CLOUDS[place.provider]
+    except (KeyError, ValidationError) as error:
+        raise NotReadable from error
+    return cloud.user_kubeconfig(place, outputs)
 
 
 def check_owner(session: Session, environment_id: str, *, owner: str) -> None:

@@ -1,8 +1,10 @@
 """From rows to wire types."""
 
-from beta9_provisioning.lifecycle import FINAL
+from typing import Any
+
+from beta9_provisioning.kit.texts import clean_document
+from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus, Kind, OperationStatus
 from beta9_provisioning.operations.records.model import EnvironmentRow, EventRow, OperationRow
-from beta9_provisioning.schemas.configuration import EnvironmentConfig
 from beta9_provisioning.schemas.environment import (
     Environment,
     EnvironmentSummary,
@@ -18,8 +20,8 @@ def summary(row: EnvironmentRow) -> EnvironmentSummary:
     return EnvironmentSummary(
         environment_id=row.id,
         name=row.name,
-        status=row.status,  # type: ignore[arg-type]  # pydantic makes the enum
-        provider=row.provider,  # type: ignore[arg-type]
+        status=EnvironmentStatus(row.status),
+        provider=row.provider,
         region=row.region,
         account_id=row.account_id,
         created_at=row.created_at,
@@ -33,21 +35,27 @@ def environment(row: EnvironmentRow, latest: OperationRow) -> Environment:
     return Environment(
         **summary(row).model_dump(),
         deletion_protection=row.deletion_protection,
-        config=EnvironmentConfig.model_validate(row.config),
+        config=row.config,
         outputs=row.outputs,
-        error=OperationError.model_validate(latest.error) if latest.error else None,
+        error=OperationError.model_validate(_bounded(latest.error)) if latest.error else None,
         operation=operation(latest),
         progress=Progress.model_validate(progress) if progress else None,
     )
+
+
+def _bounded(error: dict[str, Any]) -> dict[str, Any]:
+    """Return an error as it is written today; releases before 0.2 stored texts of any length."""
+    bounded: dict[str, Any] = clean_document(error)
+    return bounded
 
 
 def operation(row: OperationRow) -> Operation:
     """Return an operation."""
     return Operation(
         id=row.id,
-        kind=row.kind,  # type: ignore[arg-type]
-        status=row.status,  # type: ignore[arg-type]
-        reason=row.reason,  # type: ignore[arg-type]
+        kind=Kind(row.kind),
+        status=OperationStatus(row.status),
+        reason=row.reason,
         attempt=row.attempts,
         cancel_requested=row.cancel_requested_at is not None,
         created_at=row.created_at,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Protocol, Self
+from typing import Annotated, Any, Protocol, Self
 
 from pydantic import (
     BaseModel,
@@ -23,6 +23,12 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
+
+CONFIG_VERSION = 1
+"""Version of the configurations that this release writes, and the latest one that it can carry out.
+
+It goes up by one when a field is added: workers of before refuse fields that they do not know.
+"""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$")]
 LabelKey = Annotated[
@@ -121,6 +127,22 @@ class Cloud(Section):
     """External ID that the role's trust policy demands."""
     service_account: str | None = None
     """Google service account that the worker impersonates (GCP only)."""
+
+    @classmethod
+    def stored(cls, document: Mapping[str, object], **known: str | None) -> Self:
+        """Return the section of a stored configuration unchecked, whatever version wrote it.
+
+        Text that this version has a field for is taken as it is, and the rest is left out; `known` fields
+        that are not None come first. It is for those who must go on without a valid configuration.
+        """
+        section = document.get("cloud")
+        found: dict[str, Any] = {
+            name: value
+            for name, value in (section if isinstance(section, dict) else {}).items()
+            if name in cls.model_fields and isinstance(value, str)
+        }
+        found.update({name: value for name, value in known.items() if value is not None})
+        return cls.model_construct(**found)
 
     @field_validator("account_id", mode="before")
     @classmethod

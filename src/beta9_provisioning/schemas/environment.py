@@ -15,6 +15,10 @@ class Wire(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
 
 
+# The first type that takes the value: a known word is an enum's, any other stays text.
+_FIRST = Field(union_mode="left_to_right")
+
+
 class OperationError(Wire):
     """Why an operation failed."""
 
@@ -45,7 +49,8 @@ class Operation(Wire):
     id: str
     kind: Kind
     status: OperationStatus
-    reason: Reason | None = None
+    reason: Annotated[Reason | str, _FIRST] | None = None
+    """Why it ended without success; reasons may be added."""
     attempt: int = 0
     """How many times a worker has tried it."""
     cancel_requested: bool = False
@@ -60,7 +65,8 @@ class EnvironmentSummary(Wire):
     environment_id: str
     name: str
     status: EnvironmentStatus
-    provider: Provider
+    provider: Annotated[Provider | str, _FIRST]
+    """Cloud provider; providers may be added."""
     region: str
     account_id: str | None
     created_at: datetime
@@ -71,7 +77,8 @@ class Environment(EnvironmentSummary):
     """An environment."""
 
     deletion_protection: bool
-    config: EnvironmentConfig
+    config: Annotated[dict[str, Any] | EnvironmentConfig, _FIRST]
+    """A mapping, as it was stored: by another release it may have fields that this one does not know."""
     outputs: dict[str, Any]
     """Addresses and names of what was built; empty until it is ready. No secrets."""
     error: OperationError | None

@@ -16,6 +16,7 @@ from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.kit import logs
 from beta9_provisioning.kit.database import DatabaseUnavailable, check
 from beta9_provisioning.kit.queue import Queue, make_broker
+from beta9_provisioning.operations.records import schema
 from beta9_provisioning.operations.records.sessions import get_engine, get_sessions
 from beta9_provisioning.operations.run.runner import Runner
 from beta9_provisioning.operations.workflows import workflow_of
@@ -42,6 +43,11 @@ def main(settings: Settings) -> int:
         return 1
     try:
         check(get_engine())
+        with get_engine().connect() as connection:
+            misfit = schema.misfit(connection)
+        if misfit is not None:
+            print(f"error: {misfit.message}", file=sys.stderr)  # noqa: T201
+            return 1
         with new_synthesizer() as synthesizer:
             _serve(settings, synthesizer)
     except (DatabaseUnavailable, SQLAlchemyError) as error:

@@ -11,13 +11,19 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.queue import Queue, QueueUnavailable
+from beta9_provisioning.operations.records import schema
 from beta9_provisioning.operations.records.store import Claim, claim, waiting
+from beta9_provisioning.operations.records.versions import NewerThanWorker
 from beta9_provisioning.operations.run.runner import Runner
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
 from beta9_provisioning.worker.heartbeat import Heartbeat
 from beta9_provisioning.worker.metrics import Metrics
 
 log = structlog.get_logger(__name__)
+
+
+class SchemaMisfit(Exception):
+    """The database's schema no longer fits this program; the message says what to do."""
 
 
 class Worker:
@@ -58,6 +64,9 @@ class Worker:
             # The row is still queued: the reconciler sends again.
             log.warning("claim_failed", operation_id=operation_id, error=str(error))
             return
+        except (NewerThanWorker, SchemaMisfit) as error:
+            log.warning("operation_left", operation_id=operation_id, detail=str(error))
+            return
         if taken is None:
             return
         self._metrics.dispatch.observe((datetime.now(UTC) - taken.queued_at).total_seconds())
@@ -78,6 +87,9 @@ class Worker:
         if self._stopping:
             return None
         with transaction(self._factory) as session:
+            # The schema may have moved on since this process started.
+            if (misfit := schema.misfit(session)) is not None:
+                raise SchemaMisfit(misfit.message)
             return claim(
                 session,
                 operation_id,

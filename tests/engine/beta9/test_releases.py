@@ -42,7 +42,7 @@ TAINTED = {"cluster__node_taints": [{"key": "team", "value": "ml", "effect": "No
 TOLERATION = {"key": "team", "operator": "Equal", "value": "ml", "effect": "NoSchedule"}
 
 
-PLATFORM = cloud_of(config()).platform(config())
+PLATFORM = cloud_of(config().cloud).platform(config())
 
 
 def values(**changes: Any) -> dict[str, Any]:

@@ -276,7 +276,7 @@ def test_only_one_kind_of_token_is_accepted(access: Access, source: Path) -> Non
 def test_everything_of_an_environment_is_installed_and_removed(access: Access) -> None:
     """All releases with the stand-in charts, in parallel as far as they may, then back to nothing."""
     helm, kubernetes = access.helm(), access.kubernetes()
-    platform = cloud_of(config()).platform(config())
+    platform = cloud_of(config().cloud).platform(config())
     threads = [
         threading.Thread(target=helm.install, args=(each,)) for each in base_releases(config(), platform)
     ]

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tests.support.waiting import GUARD_SECONDS, until
 
+from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.processes import process
 from beta9_provisioning.engine.processes.process import AlreadyRunning, Finished, ToolMissing
 
@@ -244,11 +245,30 @@ def test_nothing_is_started_once_stop_is_set(run: Runner) -> None:
     assert not (run.directory / "started").exists()
 
 
-def test_on_line_that_raises_stops_the_command_gracefully(run: Runner) -> None:
+def test_a_fault_of_whoever_watches_does_not_stop_the_command(run: Runner) -> None:
     def take(line: str) -> None:
         raise LookupError(line)
 
-    with pytest.raises(LookupError, match="ready"):
+    finished = run("sh", "-c", "echo one; echo two; echo three > made", on_line=take)
+    assert (finished.returncode, finished.stopped, finished.unobserved) == (0, False, 2)
+    assert (run.directory / "made").exists()
+
+
+def test_a_stop_request_is_obeyed_though_whoever_watches_is_at_fault(run: Runner) -> None:
+    def take(line: str) -> None:
+        run.stop.set()
+        raise LookupError(line)
+
+    finished = run("sh", "-c", COUNTER, "sh", "1", on_line=take)
+    assert finished.stopped
+    assert run.log.read_text() == "ready\ninterrupt 1\n"
+
+
+def test_an_observer_that_raises_stopped_stops_the_command_gracefully(run: Runner) -> None:
+    def take(line: str) -> None:
+        raise Stopped(line)
+
+    with pytest.raises(Stopped, match="ready"):
         run("sh", "-c", COUNTER, "sh", "1", on_line=take)
     assert run.log.read_text() == "ready\ninterrupt 1\n"
 
@@ -309,8 +329,8 @@ def test_no_descriptor_or_process_is_left(run: Runner) -> None:
     run("true")
     before = sorted(Path("/proc/self/fd").iterdir())
     run("cat", stdin=b"x")
-    with pytest.raises(LookupError):
-        run("sh", "-c", "echo; sleep 600", on_line=lambda _: (_ for _ in ()).throw(LookupError))
+    with pytest.raises(Stopped):
+        run("sh", "-c", "echo; sleep 600", on_line=lambda _: (_ for _ in ()).throw(Stopped("told")))
     assert sorted(Path("/proc/self/fd").iterdir()) == before
     children = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
     assert not [pid for pid in children if b"launcher.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from tests.support.genuine_provider import (
     sts_that_knows_nobody,
     unpacked_mirror,
 )
-from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.terraform.errors import TerraformFailed
@@ -334,34 +332,3 @@ def test_credentials_that_the_backend_cannot_use(
         with pytest.raises(TerraformFailed, match="InvalidClientTokenId") as caught:
             stack.terraform.init()
     assert caught.value.code == "credentials_refused"
-
-
-def test_a_lock_that_another_run_holds_is_described(
-    tmp_path: Path, aws: str, rc: Path, state_bucket: str
-) -> None:
-    """Two genuine runs on one state: the second names the first, and touches nothing."""
-    holder, other = (Stack(tmp_path / name, rc, aws) for name in ("holder", "other"))
-    pause = {"local-exec": {"command": f"while [ ! -e {tmp_path / 'go'} ]; do sleep 0.05; done"}}
-    for one in (holder, other):
-        one.write_on_s3({"terraform_data": {"one": {"provisioner": [pause]}}}, bucket=state_bucket)
-        one.terraform.init()
-    started = threading.Event()
-    holder.take = lambda event: started.set() if event.type == "provision_start" else None
-    running = threading.Thread(target=holder.apply)
-    running.start()
-    try:
-        assert started.wait(GUARD_SECONDS), "the first run did not start"
-        lock = json.loads(cloud_client(aws, "s3").get_object(Bucket=state_bucket, Key=LOCK)["Body"].read())
-        with pytest.raises(TerraformFailed) as caught:
-            other.apply()
-        assert caught.value.code == "state_locked"
-        assert caught.value.lock is not None
-        assert (caught.value.lock.id, caught.value.lock.who) == (lock["ID"], lock["Who"])
-        assert caught.value.lock.operation == "OperationTypeApply"
-        assert [event for event in other.events if event.type == "apply_start"] == []
-    finally:
-        (tmp_path / "go").touch()
-        running.join()
-    assert holder.terraform.resources() == ["terraform_data.one"]
-    other.apply()  # the lock is free
-    assert other.progress.total == 0

@@ -7,26 +7,16 @@ import pytest
 from beta9_provisioning.clouds.aws.terraform_rules import RULES
 from beta9_provisioning.engine.terraform.errors import (
     Diagnostic,
-    StateLock,
     diagnostic_in_text,
     diagnostics,
     failure,
 )
 from beta9_provisioning.engine.terraform.events import parse
 
-LOCKED = (
-    "Error message: operation error S3: PutObject, https response error StatusCode: 412, RequestID: 1A, "
-    "HostID: x, api error PreconditionFailed: At least one of the pre-conditions you specified did not hold\n"
-    "Lock Info:\n  ID:        e0db0986-aea2-cb28-8a76-bcc365d7213b\n  Path:      state/terraform.tfstate\n"
-    "  Operation: OperationTypeApply\n  Who:       root@vm\n  Version:   1.11.4\n"
-    "  Created:   2026-11-24 06:50:44.567673534 +0000 UTC\n  Info:      \n\n\nTerraform acquires a state lock"
-)
-
 
 @pytest.mark.parametrize(
     ("diagnostic", "code"),
     [
-        (Diagnostic("Error acquiring the state lock", LOCKED), "state_locked"),
         (
             Diagnostic(
                 "Error acquiring the state lock",
@@ -84,16 +74,6 @@ def test_code_says_what_kind_of_failure_it_is(diagnostic: Diagnostic, code: str)
     assert diagnostic.summary.splitlines()[0] in error.message
     assert diagnostic.detail in error.detail
     assert diagnostic.address in error.message
-
-
-def test_the_lock_in_the_way_is_named() -> None:
-    error = failure("apply", (Diagnostic("Error acquiring the state lock", LOCKED),), "", 1)
-    assert error.lock == StateLock(
-        id="e0db0986-aea2-cb28-8a76-bcc365d7213b",
-        who="root@vm",
-        created="2026-11-24 06:50:44.567673534 +0000 UTC",
-        operation="OperationTypeApply",
-    )
 
 
 def test_cause_comes_first_among_several_errors() -> None:

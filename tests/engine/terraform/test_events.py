@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from beta9_provisioning.engine.terraform.events import TEXT, TEXT_CHARACTERS, TerraformEvent, parse
+from beta9_provisioning.engine.terraform.events import TEXT, TEXT_BYTES, TerraformEvent, parse
 from beta9_provisioning.engine.terraform.progress import Progress
 from beta9_provisioning.kit.masking import MASK, is_secret_name, mask, mask_text
+from beta9_provisioning.kit.texts import clean_text
 
 APPLY_COMPLETE = (
     '{"@level":"info",'
@@ -54,7 +55,7 @@ def test_address_and_action_of_a_planned_change_and_a_diagnostic() -> None:
 def test_what_is_no_event_becomes_text(line: str) -> None:
     parsed = parse(line)
     assert parsed is not None
-    assert (parsed.type, parsed.message, parsed.data) == (TEXT, line[:TEXT_CHARACTERS], {})
+    assert (parsed.type, parsed.message, parsed.data) == (TEXT, clean_text(line, TEXT_BYTES), {})
 
 
 @pytest.mark.parametrize("line", ["", "   ", "\t"])

@@ -277,44 +277,43 @@ def test_timeout_saves_the_state_and_says_so(bench: Bench) -> None:
     assert completed <= set(bench.terraform.resources())
 
 
-def test_an_error_in_on_event_stops_terraform_gracefully(bench: Bench) -> None:
-    def refuse() -> None:
-        raise LookupError("journal is gone")
+def test_a_fault_of_the_journal_does_not_interrupt_an_apply(bench: Bench) -> None:
+    def refuse(event: TerraformEvent) -> None:
+        bench.events.append(event)
+        if (event.type, event.address) == ("apply_start", "terraform_data.first"):
+            raise LookupError("journal is gone")
 
-    bench.write({"first": {}, "slow": waiting("never", depends_on=["terraform_data.first"])})
+    bench.on_event = refuse
+    bench.write({"first": {}, "second": {"depends_on": ["terraform_data.first"]}})
     bench.terraform.init()
-    bench.when_it_waits(refuse)
-    with pytest.raises(LookupError, match="journal is gone"):
+    bench.terraform.apply(GUARD_SECONDS)
+    assert [item["name"] for item in bench.state()["resources"]] == ["first", "second"]
+    assert bench.types()[-1] == "outputs"
+
+
+def test_outputs_that_look_like_secrets_arrive_as_they_are(bench: Bench) -> None:
+    values = {
+        "token_endpoint": "https://idp.example/token",
+        "redis_url": "rediss://beta9:pw@redis.example:6379",
+        "note": "a\u0000b " + "x" * 10_000,
+    }
+    output = {name: {"value": value} for name, value in values.items()}
+    bench.write({}, output={**output, "redis_host": {"value": "h", "sensitive": True}})
+    bench.terraform.init()
+    bench.terraform.apply(GUARD_SECONDS)
+    outputs = bench.terraform.outputs()
+    assert outputs == {**values, "redis_host": "h"}
+    assert outputs.sensitive == {"redis_host"}
+    assert "pw" not in repr(outputs)
+
+
+def test_a_diagnostic_with_a_nul_is_readable(bench: Bench) -> None:
+    refusal = {"condition": "${self.input == 1}", "error_message": "a NUL \u0000 was said"}
+    bench.write({"one": {"input": 2, "lifecycle": {"postcondition": [refusal]}}})
+    bench.terraform.init()
+    with pytest.raises(TerraformFailed) as caught:
         bench.terraform.apply(GUARD_SECONDS)
-    bench.free()
-    assert [item["name"] for item in bench.state()["resources"]] == ["first", "slow"]
-
-
-def test_a_lock_held_elsewhere_is_reported_with_its_holder(bench: Bench, tmp_path: Path) -> None:
-    state = {"local": {"path": str(tmp_path / "shared.tfstate")}}
-    holder = Bench(tmp_path / "holder")
-    holder.write({"slow": waiting(str(tmp_path / "go"))}, backend=state)
-    holder.terraform.init()
-    bench.write({"other": {}}, backend=state)
-    bench.terraform.init()
-    refusals: list[TerraformFailed] = []
-
-    def collide() -> None:
-        lock = json.loads((tmp_path / ".shared.tfstate.lock.info").read_text())
-        with pytest.raises(TerraformFailed) as caught:
-            bench.terraform.apply(GUARD_SECONDS)
-        (tmp_path / "go").touch()
-        assert caught.value.lock is not None
-        assert caught.value.lock.id == lock["ID"]
-        assert caught.value.lock.who == lock["Who"]
-        assert caught.value.lock.created.startswith(lock["Created"][:10])
-        refusals.append(caught.value)
-
-    holder.when_it_waits(collide)
-    holder.terraform.apply(GUARD_SECONDS)
-    assert [error.code for error in refusals] == ["state_locked"]
-    assert refusals[0].lock is not None
-    assert "state_lock_acquire" in bench.types()
+    assert "a NUL \ufffd was said" in caught.value.detail
 
 
 def test_one_command_at_a_time_in_a_directory(bench: Bench, tmp_path: Path) -> None:
@@ -450,8 +449,8 @@ def test_arguments_and_environment(tmp_path: Path) -> None:
     lines = [event.message for event in bench.events]
     assert [line for line in lines if line.startswith("arguments: ")] == [
         "arguments: init -input=false -no-color -reconfigure -json",
-        "arguments: apply -json -auto-approve -input=false -no-color -lock-timeout=90s",
-        "arguments: destroy -json -auto-approve -input=false -no-color -lock-timeout=90s",
+        "arguments: apply -json -auto-approve -input=false -no-color -lock=false",
+        "arguments: destroy -json -auto-approve -input=false -no-color -lock=false",
     ]
     assert {"CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "TF_INPUT=0"} <= set(lines)
 
@@ -513,6 +512,23 @@ def test_a_diagnostic_of_the_provider(tmp_path: Path) -> None:
     with pytest.raises(TerraformFailed, match=r"failed at aws_vpc\.main: creating EC2 VPC") as caught:
         bench.terraform.apply(GUARD_SECONDS)
     assert caught.value.code == "quota_exceeded"
+
+
+def test_an_output_without_end_is_not_held(tmp_path: Path) -> None:
+    bench = fake(tmp_path, "endless")
+    with pytest.raises(TerraformFailed, match="more than 16 MiB") as caught:
+        bench.terraform.outputs()
+    assert caught.value.code == "answer_too_large"
+
+
+def test_a_long_diagnostic_is_cut_and_says_so(tmp_path: Path) -> None:
+    said = {"severity": "error", "summary": "It broke", "detail": "x" * 100_000, "address": "aws_vpc.main"}
+    line = json.dumps({"type": "diagnostic", "@level": "error", "diagnostic": said})
+    bench = fake(tmp_path, "diagnostic", env={"FAKE_DIAGNOSTIC": line})
+    with pytest.raises(TerraformFailed, match="It broke") as caught:
+        bench.terraform.apply(GUARD_SECONDS)
+    assert len(caught.value.detail) < 10_000
+    assert "it had 100000 characters" in caught.value.detail
 
 
 def test_a_missing_terraform(tmp_path: Path) -> None:

@@ -10,12 +10,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
 from beta9_provisioning.clouds.aws.terraform_rules import RULES
-from beta9_provisioning.engine.terraform.errors import StateLock, TerraformFailed
+from beta9_provisioning.engine.terraform.errors import TerraformFailed
 from beta9_provisioning.engine.terraform.terraform import Terraform
 
 BUCKET = "beta9-state"
@@ -90,37 +89,6 @@ def terraform(
         rules=RULES,
         lock_timeout=0.2,
     )
-
-
-def test_a_foreign_lock_file_is_reported(tmp_path: Path, aws: str) -> None:
-    client = boto3.client(
-        "s3",
-        endpoint_url=aws,
-        region_name="us-east-1",
-        aws_access_key_id="AKIAEXAMPLE",
-        aws_secret_access_key="example",
-    )
-    client.create_bucket(Bucket=BUCKET)
-    subject = terraform(tmp_path, aws, credentials=CREDENTIALS)
-    subject.init()
-    subject.apply(60)
-    assert subject.resources() == ["terraform_data.a"]
-    lock = {
-        "ID": "e0db0986-aea2-cb28-8a76-bcc365d7213b",
-        "Operation": "OperationTypeApply",
-        "Who": "worker@elsewhere",
-        "Version": "1.11.4",
-        "Created": "2026-11-24T06:50:44.5Z",
-        "Path": f"{BUCKET}/{KEY}",
-    }
-    client.put_object(Bucket=BUCKET, Key=f"{KEY}.tflock", Body=json.dumps(lock))
-    with pytest.raises(TerraformFailed) as caught:
-        subject.destroy(60)
-    assert caught.value.code == "state_locked"
-    assert caught.value.lock == StateLock(
-        lock["ID"], "worker@elsewhere", "2026-11-24 06:50:44.5 +0000 UTC", "OperationTypeApply"
-    )
-    assert subject.resources() == ["terraform_data.a"]
 
 
 def test_a_missing_bucket(tmp_path: Path, aws: str) -> None:

@@ -74,15 +74,6 @@ def test_a_run_is_told_with_progress(narrator: Narrator, heard: Heard) -> None:
     }
 
 
-def test_outputs_are_kept_without_sensitive_values(narrator: Narrator) -> None:
-    outputs = {
-        "region": {"sensitive": False, "type": "string", "value": "us-east-1"},
-        "hidden": {"sensitive": True, "type": "string"},
-    }
-    say(narrator, type="outputs", outputs=outputs)
-    assert narrator.outputs == {"region": "us-east-1"}
-
-
 def test_diagnostics_are_told_but_not_the_one_of_every_mirror(narrator: Narrator, heard: Heard) -> None:
     common = {"severity": "warning", "detail": ""}
     lock_file = "Incomplete lock file information for providers"
@@ -100,6 +91,8 @@ def test_diagnostics_are_told_but_not_the_one_of_every_mirror(narrator: Narrator
         {"type": "change_summary", "changes": None},
         {"type": "change_summary", "changes": {"operation": "destroy", "remove": 3}},
         {"type": "outputs", "outputs": []},
+        {"type": "apply_start", "hook": None},
+        {"type": "apply_complete", "hook": []},
         {"type": "diagnostic", "diagnostic": "odd"},
     ],
 )

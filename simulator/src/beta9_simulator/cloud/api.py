@@ -20,7 +20,7 @@ from beta9_simulator.cloud import sigv4
 from beta9_simulator.cloud.principals import Principal, authenticate
 from beta9_simulator.cloud.rules import CloudError
 from beta9_simulator.cloud.services import databases, ec2, eks, identity, sts, tagging, wire
-from beta9_simulator.cloud.services.buckets import Buckets
+from beta9_simulator.cloud.services.buckets import Buckets, check_name
 from beta9_simulator.cloud.services.request import Handler, Request
 from beta9_simulator.cloud.store import API_URL, Store
 
@@ -149,10 +149,13 @@ class _Door:
         method, query = environ["REQUEST_METHOD"], environ.get("QUERY_STRING", "")
         self._buckets.take_over()
         creates = method == "PUT" and not key and not query
-        if bucket and not creates:
+        if bucket:
             try:
-                owner = environ.get("HTTP_X_AMZ_EXPECTED_BUCKET_OWNER", "")
-                self._buckets.check_owner(bucket, principal, owner)
+                if creates:
+                    check_name(bucket)
+                else:
+                    owner = environ.get("HTTP_X_AMZ_EXPECTED_BUCKET_OWNER", "")
+                    self._buckets.check_owner(bucket, principal, owner)
             except CloudError as error:
                 return wire.refusal("s3", error)(environ, start_response)
         answer = list(self._moto(environ, start_response))

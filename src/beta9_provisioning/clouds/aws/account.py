@@ -13,7 +13,8 @@ from beta9_provisioning.clouds.aws.names import names
 from beta9_provisioning.clouds.aws.refusals import AwsError
 from beta9_provisioning.clouds.aws.session import AwsSession
 from beta9_provisioning.clouds.aws.state_bucket import StateBucket, state_key
-from beta9_provisioning.clouds.cloud import Leftover
+from beta9_provisioning.clouds.aws.state_lock import StateLockObject
+from beta9_provisioning.clouds.cloud import Leftover, StateLock
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess
 from beta9_provisioning.engine.synthesis.synthesize import Backend
 
@@ -53,8 +54,12 @@ class AwsAccount:
             external_id=target.external_id,
             session_name=names(target.environment_id).session,
             s3_path_style=target.s3_path_style,
+            stop=stop,
         )
         self._bucket = StateBucket(self._session, target.account_id, stop or threading.Event())
+        self._lock = StateLockObject(
+            self._session, target.account_id, self._bucket.name, state_key(target.environment_id)
+        )
 
     def check_access(self) -> None:
         """Assume the role, and see that it belongs to the account.
@@ -92,6 +97,18 @@ class AwsAccount:
                 "path_style": self.target.s3_path_style,
             },
         )
+
+    def lock_state(self, lock: StateLock) -> StateLock | None:
+        """Lock the state as Terraform does; return None, or the lock in the way."""
+        return self._lock.take(lock)
+
+    def unlock_state(self, lock_id: str) -> None:
+        """Remove the lock if it has this id."""
+        self._lock.release(lock_id)
+
+    def has_state(self) -> bool:
+        """Return whether there is a state that holds any resource, or one that cannot be read."""
+        return self._bucket.holds_resources(self.target.environment_id)
 
     def cluster_access(self) -> ClusterAccess:
         """Return how to reach the cluster's Kubernetes API as the role.

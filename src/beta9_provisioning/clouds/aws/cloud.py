@@ -96,6 +96,12 @@ class Aws:
 
         return aws_stack(scope, id_, config, environment_id, backend)
 
+    def bare_stack(self, place: CloudSection, environment_id: str, backend: Backend) -> Mapping[str, Any]:
+        """Return the provider, as the role of the configuration, and the state in S3."""
+        from beta9_provisioning.clouds.aws.stack.bare import bare_stack  # noqa: PLC0415  reads the schema
+
+        return bare_stack(place, environment_id, backend.arguments)
+
     def sample(self) -> tuple[EnvironmentConfig, str, Backend]:
         """Return the arguments for the stack of an environment that nobody wants."""
         role = f"arn:aws:iam::{_SAMPLE_ACCOUNT}:role/{rules.ROLE_NAME}"
@@ -105,12 +111,11 @@ class Aws:
         return EnvironmentConfig.model_validate(document), "env_0000000000000000", Backend(state)
 
     def open_account(
-        self, config: EnvironmentConfig, environment_id: str, *, settings: Settings, stop: threading.Event
+        self, place: CloudSection, environment_id: str, *, settings: Settings, stop: threading.Event
     ) -> Account:
         """Return the account of an environment, as the role of the configuration."""
         from beta9_provisioning.clouds.aws.account import AwsAccount, AwsTarget  # noqa: PLC0415  loads the SDK
 
-        place = config.cloud
         target = AwsTarget(
             environment_id=environment_id,
             account_id=place.account_id or "",
@@ -121,17 +126,16 @@ class Aws:
         )
         return AwsAccount(target, stop)
 
-    def user_kubeconfig(self, config: EnvironmentConfig, outputs: Mapping[str, Any]) -> str:
+    def user_kubeconfig(self, section: CloudSection, outputs: Mapping[str, Any]) -> str:
         """Return a kubeconfig whose users become the role of the configuration."""
-        place = config.cloud
-        assert place.role_arn is not None
+        assert section.role_arn is not None
         return kubeconfig.user_kubeconfig(
             cluster_name=outputs["cluster_name"],
             endpoint=outputs["cluster_endpoint"],
             certificate_authority=outputs["cluster_ca"],
-            region=place.region,
-            role_arn=place.role_arn,
-            external_id=place.external_id,
+            region=section.region,
+            role_arn=section.role_arn,
+            external_id=section.external_id,
         )
 
     def user_credential(

@@ -44,6 +44,8 @@ from beta9_provisioning.clouds.aws.refusals import (
     trusted_arn,
 )
 from beta9_provisioning.clouds.aws.service_models import LOADER
+from beta9_provisioning.engine.errors import Stopped
+from beta9_provisioning.kit.texts import clean_text
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 30
@@ -58,6 +60,9 @@ class AwsSession:
 
     `session_name` is what the customer's CloudTrail shows. `s3_path_style` addresses buckets by path, as
     most S3-compatible stores demand. Safe to use from several threads.
+
+    When `stop` is set no request is sent any more, nor sent again: every call, and every loop of calls, then
+    raises Stopped. A request that is under way ends within its bounds.
     """
 
     def __init__(
@@ -68,12 +73,14 @@ class AwsSession:
         external_id: str | None,
         session_name: str,
         s3_path_style: bool = False,
+        stop: threading.Event | None = None,
     ) -> None:
         self.region = region
         self.role_arn = role_arn
         self.external_id = external_id
         self.session_name = session_name
         self._s3_path_style = s3_path_style
+        self._stop = stop or threading.Event()
         self._lock = threading.Lock()
         self._clients: dict[str, Any] = {}
         self._session: botocore.session.Session | None = None
@@ -112,14 +119,24 @@ class AwsSession:
         except BotoCoreError as error:
             raise self._from_botocore(error, doing) from error
         except ResponseParserError as error:
-            raise WORKER.unreachable(self.region, doing, str(error)) from error
+            raise WORKER.unreachable(self.region, doing, clean_text(str(error))) from error
 
     def _open(self) -> botocore.session.Session:
         if self._session is None:
-            core = _core_session()
+            core = self._core_session()
             core.register_component("credential_provider", CredentialResolver([self._provider()]))
             self._session = core
         return self._session
+
+    def _core_session(self) -> botocore.session.Session:
+        core = _core_session()
+        core.register("before-send", self._go_on)
+        return core
+
+    def _go_on(self, **_: object) -> None:
+        """Do nothing before a request is sent, unless there was a request to stop."""
+        if self._stop.is_set():
+            raise Stopped("The work in the account was stopped.")
 
     def _config(self) -> Config:
         return Config(
@@ -131,7 +148,7 @@ class AwsSession:
         )
 
     def _provider(self) -> CredentialProvider:
-        source = _core_session()
+        source = self._core_session()
         create_client = partial(source.create_client, region_name=self.region, config=self._config())
         arguments: dict[str, Any] = {"RoleSessionName": self.session_name, "DurationSeconds": ROLE_SECONDS}
         if self.external_id is not None:
@@ -141,7 +158,7 @@ class AwsSession:
     def _from_answer(self, error: ClientError, doing: str) -> AwsError:
         """Explain an error that AWS answered."""
         code = error_code(error)
-        detail = str(error)
+        detail = clean_text(str(error))
         if code not in ACCESS_DENIED:
             return WORKER.refused(code, detail, region=self.region, doing=doing, tries=ATTEMPTS)
         if error.operation_name == "AssumeRole":
@@ -157,16 +174,18 @@ class AwsSession:
 
     def _from_botocore(self, error: BotoCoreError, doing: str) -> AwsError:
         """Explain an error that happened before AWS answered."""
+        detail = clean_text(str(error))
         if isinstance(error, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError):
-            return WORKER.no_credentials(str(error))
+            return WORKER.no_credentials(detail)
         if isinstance(error, HTTPClientError | ConnectionError):
-            return WORKER.unreachable(self.region, doing, str(error))
-        return AwsError(f"AWS could not be asked to {doing}.", detail=str(error))
+            return WORKER.unreachable(self.region, doing, detail)
+        return AwsError(f"AWS could not be asked to {doing}.", detail=detail)
 
     def _worker_arn(self) -> str:
         """Return whom a role must trust; if AWS does not tell, the hint becomes less exact."""
         try:
-            sts: Any = _core_session().create_client("sts", region_name=self.region, config=self._config())
+            core = self._core_session()
+            sts: Any = core.create_client("sts", region_name=self.region, config=self._config())
             return trusted_arn(str(sts.get_caller_identity()["Arn"]))
         except (BotoCoreError, ClientError):
             return "ARN of the worker's IAM user or role"

@@ -66,6 +66,29 @@ class StateBucket:
                 if self._stop.wait(POLL_SECONDS):
                     raise Stopped(f"Preparing the state bucket {self.name} was stopped.")
 
+    def holds_resources(self, environment_id: str) -> bool:
+        """Return whether the environment has a state with any resource in it.
+
+        A state that is no JSON of the known form counts as one: Terraform is to say what is wrong with it.
+
+        Raises:
+            AwsError: AWS refused or failed.
+        """
+        with self._session.explained("read the environment's state"):
+            try:
+                answer = self._s3.get_object(
+                    Bucket=self.name, ExpectedBucketOwner=self._account_id, Key=state_key(environment_id)
+                )
+                text = answer["Body"].read()
+            except ClientError as error:
+                if error_code(error) in _ABSENT | {"NoSuchKey"}:
+                    return False
+                raise
+        try:
+            return bool(json.loads(text)["resources"])
+        except (ValueError, KeyError, TypeError):
+            return True
+
     def purge(self, environment_id: str) -> None:
         """Delete everything of the environment in all versions, then the bucket if nothing else is in it.
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.processes import process
+from beta9_provisioning.kit.texts import ANSWER_BYTES
 
 # Helm needs this long at most to write down that it was stopped; less than a third of a worker's lease.
 GRACE_SECONDS = 15.0
@@ -61,11 +62,15 @@ _REFUSED = ("asked for the client to provide credentials", "must be logged in to
 
 @dataclass(frozen=True)
 class Output:
-    """What a call printed (stdout and stderr together, the last 64 KiB if not all) and its code."""
+    """What a call printed (stdout and stderr together, the last 64 KiB if not all) and its code.
+
+    `cut` tells that all was wanted, and that it was more than 16 MiB.
+    """
 
     returncode: int
     text: str
     timed_out: bool = False
+    cut: bool = False
 
     @property
     def ok(self) -> bool:
@@ -139,8 +144,12 @@ class HelmProcess:
             )
             if finished.stopped:
                 raise Stopped(f"helm {arguments[0]} was stopped.")
-            text = log.read_text(errors="replace") if whole_output else finished.output
-            return Output(finished.returncode, text, finished.timed_out)
+            if not whole_output:
+                return Output(finished.returncode, finished.output, finished.timed_out)
+            with log.open("rb") as file:
+                content = file.read(ANSWER_BYTES + 1)
+            text = content.decode(errors="replace")
+            return Output(finished.returncode, text, finished.timed_out, len(content) > ANSWER_BYTES)
 
     def _environment(self, kubeconfig: Path) -> dict[str, str]:
         home = self.directory / "home"

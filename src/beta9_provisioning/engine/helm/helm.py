@@ -20,6 +20,7 @@ from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.helm.command import HelmProcess, Output, private_file
 from beta9_provisioning.engine.helm.release import Release, chart_ref
 from beta9_provisioning.engine.kubernetes.patience import Patience
+from beta9_provisioning.kit.texts import ANSWER_BYTES
 
 LIST_SECONDS = 60.0
 # Helm's own timeout comes before ours: its message says what is not ready.
@@ -183,12 +184,19 @@ class Helm:
 
 def _document(output: Output) -> list[dict[str, Any]]:
     """Return the JSON list in what Helm printed; warnings before or after it are skipped."""
+    if output.cut:
+        raise HelmFailed(
+            f"Helm printed more than {ANSWER_BYTES >> 20} MiB.",
+            detail=output.text[:500],
+            remedy="Look at the releases: helm list --all-namespaces. Remove what does not belong there.",
+            code="answer_too_large",
+        )
     found = _DOCUMENT.search(output.text)
     try:
         document: list[dict[str, Any]] = json.JSONDecoder().raw_decode(
             output.text, found.start() if found else 0
         )[0]
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise HelmFailed(
             "Helm did not print the JSON that it was asked for.",
             detail=f"{error}: {output.text[:500]}",

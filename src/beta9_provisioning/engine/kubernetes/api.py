@@ -20,6 +20,7 @@ from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess
 from beta9_provisioning.engine.kubernetes.patience import Patience
 from beta9_provisioning.kit.masking import mask_text
+from beta9_provisioning.kit.texts import ANSWER_BYTES, TEXT_BYTES, clean_text
 
 # Bounds of one call, in seconds. A stop request is noticed between two of them.
 CONNECT_SECONDS = 5.0
@@ -30,7 +31,6 @@ REPEAT_SECONDS = 60.0
 
 JSON = "application/json"
 SERVER_SIDE_APPLY = "application/apply-patch+yaml"  # JSON is YAML
-_LONGEST_DETAIL = 4000
 
 
 class ClusterError(EngineError):
@@ -87,7 +87,8 @@ class KubernetesApi:
         self._client = httpx.Client(
             verify=_trust(access.certificate_authority),
             timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
-            headers={"Accept": JSON, "User-Agent": "beta9-provisioning"},
+            # Not compressed: some KiB would become some MiB before they could be counted.
+            headers={"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": "beta9-provisioning"},
         )
 
     def close(self) -> None:
@@ -117,7 +118,8 @@ class KubernetesApi:
         the tries; without it they end after REPEAT_SECONDS.
 
         Raises:
-            ClusterError: `cluster_unauthorized`, `cluster_unreachable` or `cluster_failed`.
+            ClusterError: `cluster_unauthorized`, `cluster_unreachable`, `cluster_failed`, or
+                `answer_too_large` for more than 16 MiB.
             Stopped: the stop event was set.
         """
         patience = patience or self.patience(REPEAT_SECONDS)
@@ -145,20 +147,29 @@ class KubernetesApi:
         try:
             response = self._client.send(request, stream=True)
             try:
-                return _read(response, _until(deadline, patience, response.iter_bytes()))
+                return _read(response, _until(deadline, patience, response.iter_raw()))
             finally:
                 response.close()
         except httpx.RequestError as error:
-            words = str(error) or f"It did not answer in time ({type(error).__name__})."
+            words = clean_text(str(error)) or f"It did not answer in time ({type(error).__name__})."
             return Answer(0, words=words, passing=not _is_untrusted(error))
 
 
 def _until(deadline: float, patience: Patience, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Pass on an answer as it comes; end it when it takes too long, or when there is a request to stop."""
+    """Pass on an answer as it comes; end it when it takes too long or is too long, or to stop."""
+    size = 0
     for chunk in chunks:
         patience.go_on()
         if time.monotonic() > deadline:
             raise httpx.ReadTimeout(f"Its answer was not complete after {ANSWER_SECONDS:.0f} s.")
+        size += len(chunk)
+        if size > ANSWER_BYTES:
+            raise ClusterError(
+                f"The cluster's Kubernetes API answered more than {ANSWER_BYTES >> 20} MiB at once.",
+                detail="No list of what is asked for is as long in a cluster that serves Beta9 alone.",
+                remedy="Check that the endpoint is the cluster's, and remove what fills it.",
+                code="answer_too_large",
+            )
         yield chunk
 
 
@@ -166,10 +177,10 @@ def _read(response: httpx.Response, chunks: Iterator[bytes]) -> Answer:
     status = response.status_code
     try:
         document = json.loads(b"".join(chunks))
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if isinstance(document, dict):
-        words = f"HTTP {status}: {document.get('message', '')}"
+        words = f"HTTP {status}: {clean_text(str(document.get('message', '')))}"
     else:
         # Somebody else answers here: a proxy, a load balancer, a login page.
         words = f"HTTP {status}, without a JSON document."
@@ -211,7 +222,8 @@ def _is_untrusted(error: BaseException) -> bool:
 
 def _failed(doing: str, answer: Answer, confidential: bool) -> ClusterError:
     words = f"HTTP {answer.status} {answer.reason}" if confidential and answer.status else answer.words
-    detail = f"{doing}: {mask_text(words)[:_LONGEST_DETAIL]}"
+    # Cut before secrets are looked for: a refusal may be as long as the cluster's owner likes.
+    detail = f"{doing}: {mask_text(clean_text(words, TEXT_BYTES // 2))}"
     if answer.refused:
         return ClusterError(
             "The cluster did not accept the role's token.",

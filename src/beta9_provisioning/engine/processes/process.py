@@ -24,6 +24,7 @@ from typing import BinaryIO, Literal
 
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.processes import launcher
+from beta9_provisioning.engine.processes.tolerant import Tolerant
 
 POLL_SECONDS = 0.03
 TAIL_BYTES = 64 * 1024
@@ -57,6 +58,7 @@ class Finished:
         timed_out: its time was up before it had ended, and it was asked to stop.
         stopped: `stop` was set before it had ended, and it was asked to stop (or not even started).
         killed: it did not end within its grace and was killed; what it was doing may be half done.
+        unobserved: of how many lines `on_line` raised.
     """
 
     returncode: int
@@ -64,6 +66,7 @@ class Finished:
     timed_out: bool
     stopped: bool
     killed: bool
+    unobserved: int = 0
 
 
 def run(
@@ -87,9 +90,11 @@ def run(
 
     When `stop` is set or `timeout` seconds have passed, one `interrupt` is sent to the command's process
     group, and SIGKILL `grace` seconds later if it is still there. The same happens when this process dies,
-    and when `on_line` (or an asynchronous exception) raises: the exception is raised again once the command
-    has ended. A second exception meanwhile is raised at once; the launcher then ends the command without
-    us.
+    and when an asynchronous exception is raised: it is raised again once the command has ended. A second one
+    meanwhile is raised at once; the launcher then ends the command without us.
+
+    `on_line` only watches: what it raises is logged and counted, and the command goes on, unless it is
+    `Stopped`, which is taken like an asynchronous exception.
 
     Call it on a thread that lives until it returns: the death of the thread counts as the death of the
     process. `env` is the complete environment of the command; `stdin` is its input, empty if None.
@@ -117,7 +122,8 @@ def run(
             stderr=log_fd,
             start_new_session=True,
         )
-        reason = _follow(child, tail, stop, timeout, on_line or _ignore)
+        observer = Tolerant(on_line or _ignore, Path(program).name)
+        reason = _follow(child, tail, stop, timeout, observer)
         # Negative: the launcher itself was ended by a signal, mostly a stop request before it had started
         # anything.
         returncode = child.returncode if child.returncode >= 0 else 128 - child.returncode
@@ -127,6 +133,7 @@ def run(
             timed_out=reason == "timeout",
             stopped=reason == "stop",
             killed=reason is not None and returncode == 128 + signal.SIGKILL,
+            unobserved=observer.faults,
         )
 
 
@@ -166,6 +173,18 @@ def _claim(log_fd: int, log: Path) -> None:
             detail=f"It holds the lock on {log}. A command whose worker died stops within its grace.",
             remedy="Wait until it has ended, then try again.",
         ) from None
+
+
+def is_claimed(log: Path) -> bool:
+    """Return whether a command still writes to the log, even one that `run` does not wait for any more."""
+    try:
+        with log.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def _input(stdin: bytes | None) -> BinaryIO:

@@ -7,6 +7,7 @@ never give their memory back, so the worker has them in processes that end: see 
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -70,6 +71,20 @@ def synthesize(outdir: Path, add_stack: Callable[[Construct, str], Stack]) -> Pa
         return stack.synthesize(outdir)
     except (JSIIError, RuntimeError) as error:
         raise SynthesisError("The infrastructure could not be synthesized.", detail=str(error)) from error
+
+
+def write_bare(outdir: Path, document: Mapping[str, Any]) -> Path:
+    """Write a Terraform configuration that needs no synthesis where `synthesize` would write; return its
+    directory. What Terraform keeps there from an earlier run stays.
+    """
+    directory = outdir / "stacks" / _STACK
+    directory.mkdir(parents=True, exist_ok=True)
+    terraform = {"required_version": _REQUIRED_VERSION, **document["terraform"]}
+    complete = directory / "cdk.tf.tmp"
+    text = json.dumps({**document, "terraform": terraform}, indent=2, sort_keys=True)
+    complete.write_text(text + "\n", encoding="utf-8")
+    complete.replace(directory / "cdk.tf.json")
+    return directory
 
 
 def set_up_jsii() -> None:

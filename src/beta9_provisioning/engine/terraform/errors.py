@@ -10,6 +10,7 @@ from pathlib import Path
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.terraform.events import TerraformEvent
 from beta9_provisioning.kit.masking import mask_text
+from beta9_provisioning.kit.texts import TEXT_BYTES, clean_text
 
 
 @dataclass(frozen=True)
@@ -33,26 +34,15 @@ class Diagnostic:
         return f"{self.address}: {text}" if self.address else text
 
 
-@dataclass(frozen=True)
-class StateLock:
-    """Who holds the lock on the state, in Terraform's words: `who` is user@host, `created` a UTC time."""
-
-    id: str
-    who: str
-    created: str
-    operation: str
-
-
 class TerraformFailed(EngineError):
     """A Terraform command failed.
 
     Attributes:
-        code: `state_locked`, `state_not_saved`, `state_unavailable`, `provider_missing`,
+        code: `state_not_saved`, `state_newer`, `state_damaged`, `state_unavailable`, `provider_missing`,
             `cloud_unreachable`, `role_refused`, `credentials_refused`, `quota_exceeded`,
             `permission_missing`, `provider_refused`, `configuration_invalid`, `timeout`,
-            `terraform_killed`, or `terraform_failed` for everything else.
+            `terraform_killed`, `answer_too_large`, or `terraform_failed` for everything else.
         diagnostics: the errors that Terraform reported, without secrets.
-        lock: the lock that was in the way, for `state_locked`.
         errored_state: the file with the state that could not be saved, for `state_not_saved`.
     """
 
@@ -66,27 +56,29 @@ class TerraformFailed(EngineError):
         detail: str = "",
         remedy: str = "",
         diagnostics: tuple[Diagnostic, ...] = (),
-        lock: StateLock | None = None,
         errored_state: Path | None = None,
     ) -> None:
         super().__init__(message, detail=detail, remedy=remedy, code=code)
         self.diagnostics = diagnostics
-        self.lock = lock
         self.errored_state = errored_state
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Errors whose text matches `pattern` have this code."""
+    """Errors whose text matches `pattern` have this code.
+
+    `sentence` says what happened where Terraform's own summary misleads; it may be empty.
+    """
 
     code: str
     pattern: re.Pattern[str]
     remedy: str
+    sentence: str = ""
 
 
-def rule(code: str, pattern: str, remedy: str) -> Rule:
+def rule(code: str, pattern: str, remedy: str, sentence: str = "") -> Rule:
     """Return a rule from a pattern's text."""
-    return Rule(code, re.compile(pattern), remedy)
+    return Rule(code, re.compile(pattern), remedy, sentence)
 
 
 # The first rule that matches wins: these, then the cloud's own, then `_LAST_RULES`; within a rule, the first
@@ -98,9 +90,18 @@ _FIRST_RULES = (
         "Keep the working directory. Push its errored.tfstate before anything else runs on this environment.",
     ),
     rule(
-        "state_locked",
-        r"(?s)Error acquiring the state lock.*Lock Info:",
-        "Wait until the other run has ended. If its process is proven dead: terraform force-unlock ID.",
+        "state_newer",
+        r"state file uses format version \d+, which is\s+not\s+supported by|which is newer than current"
+        r"|created by a newer provider version|managed by newer provider version",
+        "Give the workers the Terraform and providers that wrote the state, or newer ones, then try again.",
+        "the state was written by a newer Terraform or a newer provider than this worker has.",
+    ),
+    rule(
+        "state_damaged",
+        r"Unsupported state file format|could not be parsed as JSON|[Ii]nvalid [\w ]*in state( file)?"
+        r"|state data in \w+ does not have the expected content",
+        "Restore the state's last good version in the state bucket, which keeps versions, then try again.",
+        "the state is damaged and cannot be read.",
     ),
     rule(
         "provider_missing",
@@ -131,10 +132,11 @@ _PROVIDER_REFUSED = rule(
 _INVALID = rule("configuration_invalid", "", "This is a defect of the synthesized configuration: report it.")
 _FAILED = rule("terraform_failed", "", "Correct what Terraform names, then try again.")
 
-_LOCK_FIELD = re.compile(r"^\s*(ID|Who|Created|Operation):[ \t]*(.*?)\s*$", re.MULTILINE)
 # A stop's consequences, not its cause.
 _CONSEQUENCES = ("execution halted", "operation canceled")
 DETAIL_DIAGNOSTICS = 10
+# How an error begins in text; `state list` puts the second one in no box.
+_ERROR_LINES = ("Error: ", "Failed to load state: ")
 
 
 def diagnostics(events: Iterable[TerraformEvent]) -> tuple[Diagnostic, ...]:
@@ -155,11 +157,12 @@ def diagnostics(events: Iterable[TerraformEvent]) -> tuple[Diagnostic, ...]:
 def diagnostic_in_text(text: str) -> Diagnostic | None:
     """Return the first error in the output of a command without `-json`, where it stands in a box."""
     lines = [line.strip("╷│╵ \t") for line in text.splitlines()]
-    start = next((number for number, line in enumerate(lines) if line.startswith("Error: ")), None)
+    start = next((number for number, line in enumerate(lines) if line.startswith(_ERROR_LINES)), None)
     if start is None:
         return None
     detail = "\n".join(lines[start + 1 :]).strip()
-    return Diagnostic(lines[start].removeprefix("Error: "), mask_text(detail))
+    summary = clean_text(lines[start].removeprefix("Error: "))
+    return Diagnostic(mask_text(summary), mask_text(clean_text(detail)))
 
 
 def failure(
@@ -180,35 +183,29 @@ def failure(
         return TerraformFailed(
             f"terraform {command} ended with exit code {returncode} and gave no reason.",
             code="terraform_failed",
-            detail=mask_text(text),
+            detail=mask_text(clean_text(_end(text))),
             remedy="Read the end of Terraform's output.",
         )
     found_rule, cause = _classify(errors, cloud_rules)
     where = f" at {cause.address}" if cause.address else ""
     others = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
+    headline, _, _ = cause.summary.partition("\n")
     return TerraformFailed(
-        f"terraform {command} failed{where}: {cause.summary.splitlines()[0]}{others}",
+        f"terraform {command} failed{where}: {found_rule.sentence or headline}{others}",
         code=found_rule.code,
         detail="\n\n".join(
             str(item) for item in [cause, *(e for e in errors if e is not cause)][:DETAIL_DIAGNOSTICS]
         ),
         remedy=found_rule.remedy,
         diagnostics=errors,
-        lock=state_lock(cause.detail) if found_rule.code == "state_locked" else None,
     )
 
 
-def state_lock(text: str) -> StateLock | None:
-    """Return the lock that the "Lock Info" of an error describes."""
-    fields = dict(_LOCK_FIELD.findall(text))
-    if not fields.get("ID"):
-        return None
-    return StateLock(
-        id=fields["ID"],
-        who=fields.get("Who", ""),
-        created=fields.get("Created", ""),
-        operation=fields.get("Operation", ""),
-    )
+def _end(text: str) -> str:
+    """Return the last lines of a text: where a tool says why it ended."""
+    if len(text) <= TEXT_BYTES:
+        return text
+    return text[-TEXT_BYTES:].partition("\n")[2]
 
 
 def _classify(errors: tuple[Diagnostic, ...], cloud_rules: Sequence[Rule]) -> tuple[Rule, Diagnostic]:

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from beta9_provisioning.kit.masking import MASK, is_secret_name, mask, mask_text
+from beta9_provisioning.kit.texts import clean_document, clean_text
 
 TEXT = "text"
 # A line that is not JSON is of interest to a reader; its ten-thousandth character is not.
-TEXT_CHARACTERS = 4096
+TEXT_BYTES = 4096
+# No line is longer (`process.LINE_BYTES`): what stands at its end, as `type` does, is not left out.
+_DOCUMENT_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class TerraformEvent:
         at: Terraform's own time in RFC 3339; empty if it gave none.
         address: of the resource concerned, such as `terraform_data.one`, if there is one.
         action: `create`, `update`, `delete`, `replace`, `read`, `noop` and so on, if there is one.
-        data: the whole document, with secrets hidden.
+        data: the whole document, with secrets hidden and texts bounded.
     """
 
     type: str
@@ -43,7 +46,10 @@ class TerraformEvent:
 
 
 def parse(line: str) -> TerraformEvent | None:
-    """Return the event of one line of output, None for an empty line. Never raises."""
+    """Return the event of one line of output, None for an empty line. Never raises.
+
+    Texts are cut before secrets are looked for: that takes its time.
+    """
     line = line.strip()
     if not line:
         return None
@@ -52,8 +58,8 @@ def parse(line: str) -> TerraformEvent | None:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        return TerraformEvent(TEXT, "info", mask_text(line[:TEXT_CHARACTERS]), "", None, None, {})
-    data = _without_secrets(document)
+        return TerraformEvent(TEXT, "info", mask_text(clean_text(line, TEXT_BYTES)), "", None, None, {})
+    data = _without_secrets(clean_document(document, _DOCUMENT_BYTES))
     subject = _first_object(data, "hook", "change", "diagnostic")
     resource = _first_object(subject, "resource")
     return TerraformEvent(

@@ -3,6 +3,9 @@
 One object serves one working directory. Commands that write the state share one log, `terraform.log`, and
 with it a lock: two of them never run in the same directory at once, not even when one was left behind by a
 worker that died.
+
+The lock on the state is not Terraform's: whoever runs it holds that lock for longer than one command, so
+every command gets `-lock=false`.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.processes import process
 from beta9_provisioning.engine.terraform.errors import Diagnostic, Rule, TerraformFailed, diagnostics, failure
 from beta9_provisioning.engine.terraform.events import TEXT, TerraformEvent, parse
+from beta9_provisioning.kit.texts import ANSWER_BYTES
 
 LOG = "terraform.log"
 ERRORED_STATE = "errored.tfstate"
@@ -34,8 +38,24 @@ SIGNALLED = 128
 ENVIRONMENT = {"TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"}
 
 _ADDRESS = re.compile(r"(module\.\S+\.)?[A-Za-z]\w*\.[\w-]+(\[.*\])?")
+_NO_LOCK = "-lock=false"
 _NO_JSON = "flag provided but not defined: -json"
 _NO_STATE = "No state file was found"
+
+
+class Outputs(dict[str, object]):
+    """The values of all outputs, by name.
+
+    Attributes:
+        sensitive: the names of those that the configuration declares as sensitive.
+    """
+
+    def __init__(self, document: Mapping[str, Mapping[str, object]]) -> None:
+        super().__init__((name, output["value"]) for name, output in document.items())
+        self.sensitive = frozenset(name for name, output in document.items() if output.get("sensitive"))
+
+    def __repr__(self) -> str:
+        return f"Outputs({', '.join(self)})"
 
 
 class Terraform:
@@ -67,7 +87,7 @@ class Terraform:
             stop: set by the caller to have the running command stop.
             on_event: gets every event of init, apply and destroy, without secrets, on the calling thread.
             rules: what errors of the cloud's provider and state backend mean.
-            lock_timeout: seconds to wait for the state's lock, and for another command in this directory.
+            lock_timeout: seconds to wait for another command in this directory.
             grace: seconds between the interrupt and the kill.
         """
         self._binary = str(binary)
@@ -78,6 +98,11 @@ class Terraform:
         self._rules = rules
         self._lock_timeout = lock_timeout
         self._grace = grace
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a command that may write the state still runs here, perhaps one that nobody waits for."""
+        return process.is_claimed(self._directory / LOG)
 
     @property
     def errored_state(self) -> Path | None:
@@ -108,18 +133,18 @@ class Terraform:
         errored = self.errored_state
         if errored is None:
             return
-        self._write("state push", ["state", "push", self._lock_flag, errored.name], READ_TIMEOUT)
+        self._write("state push", ["state", "push", _NO_LOCK, errored.name], READ_TIMEOUT)
         errored.unlink()
 
-    def outputs(self) -> dict[str, object]:
-        """Return the values of all outputs, the sensitive ones included."""
+    def outputs(self) -> Outputs:
+        """Return the values of all outputs as Terraform gives them: nothing is hidden, cut or replaced."""
         text = self._read("output", ["output", "-json", "-no-color"])
         # Warnings about the CLI configuration are printed before the document.
         start = re.search(r"^\{", text, re.MULTILINE)
         if start is None:
             raise failure("output", (), text, 0)
         document, _ = json.JSONDecoder().raw_decode(text, start.start())
-        return {name: output["value"] for name, output in document.items()}
+        return Outputs(document)
 
     def resources(self) -> list[str]:
         """Return the addresses of the managed resources in the state; none if there is no state yet."""
@@ -136,15 +161,11 @@ class Terraform:
             if _ADDRESS.fullmatch(line) and not re.match(r"(module\.\S+\.)?data\.", line)
         ]
 
-    @property
-    def _lock_flag(self) -> str:
-        return f"-lock-timeout={self._lock_timeout:g}s"
-
     def _change(self, command: str, timeout: float) -> None:
         """Run apply or destroy, unless an earlier one left a state that the backend does not have."""
         if self.errored_state is not None:
             raise self._state_not_saved(f"terraform {command} was not started", ())
-        arguments = ["-json", "-auto-approve", "-input=false", "-no-color", self._lock_flag]
+        arguments = ["-json", "-auto-approve", "-input=false", "-no-color", _NO_LOCK]
         self._write(command, [command, *arguments], timeout)
 
     def _write(self, command: str, arguments: Sequence[str], timeout: float) -> None:
@@ -184,13 +205,23 @@ class Terraform:
                 self._stop.wait(0.2)
 
     def _read(self, command: str, arguments: Sequence[str]) -> str:
-        """Run a command that only reads, and return its output. That stays in memory: it may hold secrets."""
+        """Run a command that only reads, and return its output. That stays in memory: it may hold secrets.
+
+        Raises:
+            TerraformFailed: `answer_too_large` when it is longer than anything that we asked it to keep.
+        """
         with os.fdopen(os.memfd_create(f"terraform {command}"), "rb") as output:
             finished = self._run(arguments, Path(f"/proc/self/fd/{output.fileno()}"), READ_TIMEOUT, None)
-            text = output.read().decode(errors="replace")
+            content = output.read(ANSWER_BYTES + 1)
         if finished.returncode != 0:
-            self._fail(command, finished, (), text)
-        return text
+            self._fail(command, finished, (), finished.output)
+        if len(content) > ANSWER_BYTES:
+            raise TerraformFailed(
+                f"terraform {command} printed more than {ANSWER_BYTES >> 20} MiB.",
+                code="answer_too_large",
+                remedy="Look into the state: somebody else may have written to it.",
+            )
+        return content.decode(errors="replace")
 
     def _run(
         self, arguments: Sequence[str], log: Path, timeout: float, on_line: Callable[[str], None] | None
@@ -247,7 +278,7 @@ def _killed(what: str, errors: tuple[Diagnostic, ...]) -> TerraformFailed:
     return TerraformFailed(
         what,
         code="terraform_killed",
-        detail="What it did in the last 20 s may be missing in the state, and its lock be left.",
-        remedy="Look for resources that are not in the state, and for the lock, before the next run.",
+        detail="What it did in the last 20 s may be missing in the state.",
+        remedy="Delete the environment: what the state knows is removed, and what it does not know is named.",
         diagnostics=errors,
     )

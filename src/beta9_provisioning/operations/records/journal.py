@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
+from beta9_provisioning.kit.texts import clean_document, clean_text
 from beta9_provisioning.operations.records.model import EnvironmentRow, EventRow
 
 
@@ -23,7 +24,7 @@ class NewEvent:
 
 
 def append(session: Session, environment_id: str, events: Sequence[NewEvent]) -> None:
-    """Write events in the session's transaction.
+    """Write events in the session's transaction, their texts cleaned and bounded.
 
     The counter's row lock is held until commit, so a reader that has seen number n has seen all
     before it.
@@ -47,8 +48,8 @@ def append(session: Session, environment_id: str, events: Sequence[NewEvent]) ->
                 "at": event.at,
                 "operation_id": event.operation_id,
                 "type": event.type,
-                "message": event.message,
-                "data": event.data,
+                "message": clean_text(event.message),
+                "data": clean_document(event.data),
             }
             for offset, event in enumerate(events)
         ],

@@ -50,6 +50,8 @@ class EnvironmentRow(Base):
     region: Mapped[str]
     account_id: Mapped[str | None]
     config: Mapped[dict[str, Any]]
+    config_version: Mapped[int] = mapped_column(server_default=text("1"))
+    state_version: Mapped[int] = mapped_column(server_default=text("1"))
     deletion_protection: Mapped[bool]
     status: Mapped[str]
     outputs: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
@@ -80,6 +82,7 @@ class OperationRow(Base):
     reason: Mapped[str | None]
     error: Mapped[dict[str, Any] | None]
     config: Mapped[dict[str, Any]]
+    config_version: Mapped[int] = mapped_column(server_default=text("1"))
     progress: Mapped[dict[str, Any] | None]
     requested_by: Mapped[str]
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
@@ -157,13 +160,18 @@ class EventRow(Base):
 
 
 class IdempotencyRow(Base):
-    """The first answer to a create with an Idempotency-Key."""
+    """The first answer to a create with an Idempotency-Key.
+
+    `request_digest` is of the configuration with its defaults, as programs of 0.1.0 compare it; what we
+    compare is `body_digest`, of the body as it was sent, which they leave empty.
+    """
 
     __tablename__ = "idempotency_keys"
 
     owner: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     request_digest: Mapped[str]
+    body_digest: Mapped[str | None]
     environment_id: Mapped[str] = mapped_column(ForeignKey("environments.id"))
     response: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]

@@ -15,6 +15,7 @@ from sqlalchemy import and_, exists, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from beta9_provisioning.kit.ids import new_id
+from beta9_provisioning.kit.texts import clean_document, clean_text
 from beta9_provisioning.lifecycle import (
     FINAL,
     RUNNING,
@@ -27,6 +28,7 @@ from beta9_provisioning.lifecycle import (
 )
 from beta9_provisioning.operations.records.journal import NewEvent, append
 from beta9_provisioning.operations.records.model import AttemptRow, EnvironmentRow, EventRow, OperationRow
+from beta9_provisioning.operations.records.versions import OURS, Versions, check, within
 
 FIRST_TOUCH = "state"
 """Name of the first step that changes anything in the customer's account."""
@@ -41,6 +43,7 @@ class Claim:
     """An operation that a worker holds, and all it needs to know to run it.
 
     Attributes:
+        provider: with `region` and `account_id` where the environment is, as its row says.
         touched_cloud: whether any operation of the environment may have changed the customer's account.
     """
 
@@ -53,6 +56,9 @@ class Claim:
     lease_token: UUID
     queued_at: datetime
     touched_cloud: bool
+    provider: str
+    region: str
+    account_id: str | None
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,9 @@ class Failure:
     remedy: str = ""
 
     def document(self) -> dict[str, str]:
-        """Return the error as it is stored and shown."""
-        return {"code": self.code, "message": self.message, "detail": self.detail, "remedy": self.remedy}
+        """Return the error as it is stored and shown: texts cleaned and bounded."""
+        texts = {"code": self.code, "message": self.message, "detail": self.detail, "remedy": self.remedy}
+        return {name: clean_text(text) for name, text in texts.items()}
 
 
 def latest(session: Session, environment_id: str) -> OperationRow:
@@ -102,6 +109,7 @@ def queue(session: Session, environment: EnvironmentRow, kind: Kind, requested_b
         kind=kind,
         status=OperationStatus.QUEUED,
         config=environment.config,
+        config_version=environment.config_version,
         requested_by=requested_by,
         created_at=datetime.now(UTC),
         attempts=0,
@@ -115,12 +123,21 @@ def queue(session: Session, environment: EnvironmentRow, kind: Kind, requested_b
 
 
 def claim(
-    session: Session, operation_id: str, *, worker: str, liveness_key: int, lease_seconds: float
+    session: Session,
+    operation_id: str,
+    *,
+    worker: str,
+    liveness_key: int,
+    lease_seconds: float,
+    versions: Versions = OURS,
 ) -> Claim | None:
     """Take a queued operation for one attempt; None when it is not there to be taken.
 
     It is not when another worker was first, when it is over, or when another operation of its
     environment still runs.
+
+    Raises:
+        NewerThanWorker: its configuration or state is of a later version than `versions`; it stays queued.
     """
     environment_id = session.scalar(
         select(OperationRow.environment_id).where(OperationRow.id == operation_id)
@@ -131,6 +148,8 @@ def claim(
     operation = session.get_one(OperationRow, operation_id)
     if operation.status != OperationStatus.QUEUED or _is_running(session, environment.id):
         return None
+    check(environment, operation, versions)
+    environment.state_version = versions.state  # from now on its state may be one of this release
     kind = Kind(operation.kind)
     token = uuid4()
     now = datetime.now(UTC)
@@ -165,6 +184,9 @@ def claim(
         lease_token=token,
         queued_at=operation.created_at,
         touched_cloud=_has_touched_cloud(session, environment.id),
+        provider=environment.provider,
+        region=environment.region,
+        account_id=environment.account_id,
     )
 
 
@@ -206,7 +228,9 @@ def record(
     append(session, claim.environment_id, events)
     if progress is not None:
         session.execute(
-            update(OperationRow).where(OperationRow.id == claim.operation_id).values(progress=progress)
+            update(OperationRow)
+            .where(OperationRow.id == claim.operation_id)
+            .values(progress=clean_document(progress))
         )
 
 
@@ -219,7 +243,9 @@ def succeed(session: Session, claim: Claim, before: OperationStatus, outputs: di
     hold(session, claim)
     if outputs is not None:
         session.execute(
-            update(EnvironmentRow).where(EnvironmentRow.id == claim.environment_id).values(outputs=outputs)
+            update(EnvironmentRow)
+            .where(EnvironmentRow.id == claim.environment_id)
+            .values(outputs=clean_document(outputs))
         )
     _end_attempt(session, claim.lease_token, "succeeded")
     _move(session, claim.operation_id, before, OperationStatus.SUCCEEDED)
@@ -252,20 +278,30 @@ def request_cancel(session: Session, operation: OperationRow) -> None:
         append(session, operation.environment_id, [asked])
 
 
-def waiting(session: Session, environment_id: str) -> str | None:
-    """Return the id of the environment's queued operation that may be claimed now, if any."""
+def waiting(session: Session, environment_id: str, *, versions: Versions = OURS) -> str | None:
+    """Return the id of the environment's queued operation that this worker may claim now, if any."""
     if _is_running(session, environment_id):
         return None
     return session.scalar(
         select(OperationRow.id)
-        .where(OperationRow.environment_id == environment_id, OperationRow.status == OperationStatus.QUEUED)
+        .join(EnvironmentRow, EnvironmentRow.id == OperationRow.environment_id)
+        .where(
+            OperationRow.environment_id == environment_id,
+            OperationRow.status == OperationStatus.QUEUED,
+            *within(versions),
+        )
         .order_by(OperationRow.number)
         .limit(1)
     )
 
 
-def unclaimed(session: Session, *, older_than: float, limit: int = 100) -> list[str]:
-    """Return queued operations that could be claimed and have waited `older_than` seconds, oldest first."""
+def unclaimed(
+    session: Session, *, older_than: float, limit: int = 100, versions: Versions = OURS
+) -> list[str]:
+    """Return queued operations that this worker could claim, oldest first.
+
+    They have waited `older_than` seconds; those of a later version are left to newer workers.
+    """
     other = aliased(OperationRow)
     blocked = exists().where(
         and_(other.environment_id == OperationRow.environment_id, other.status.in_(RUNNING))
@@ -273,8 +309,10 @@ def unclaimed(session: Session, *, older_than: float, limit: int = 100) -> list[
     return list(
         session.scalars(
             select(OperationRow.id)
+            .join(EnvironmentRow, EnvironmentRow.id == OperationRow.environment_id)
             .where(
                 OperationRow.status == OperationStatus.QUEUED,
+                *within(versions),
                 OperationRow.created_at < func.clock_timestamp() - timedelta(seconds=older_than),
                 ~blocked,
             )

@@ -4,15 +4,22 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from beta9_provisioning.clouds.cloud import Account, Cloud
+from beta9_provisioning.clouds.registry import cloud_of
+from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.synthesis.synthesize import Backend
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
+from beta9_provisioning.lifecycle import Kind
 from beta9_provisioning.operations.records.store import Claim
 from beta9_provisioning.operations.run.recorder import Recorder
 from beta9_provisioning.operations.run.stopping import Stop
+from beta9_provisioning.schemas.configuration import Cloud as CloudSection
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 from beta9_provisioning.settings import Settings
 
@@ -37,6 +44,12 @@ def child_environment(
     return passed
 
 
+class ConfigurationUnreadable(EngineError):
+    """The stored configuration is not one of this version."""
+
+    code = "configuration_invalid"
+
+
 def _not_begun() -> bool:
     return False
 
@@ -45,29 +58,74 @@ def _not_begun() -> bool:
 class Context:
     """One attempt at an operation.
 
-    The fields after `resources` are what one step leaves for the next. `resources` is closed at the end
-    of the attempt, before its end is written, however it ends.
+    The fields after `is_over` are what one step leaves for the next. `resources` is closed at the end of the
+    attempt, before its end is written, however it ends. A destroy gets along without `config`, which may be
+    one that this version refuses (ADR 9).
 
     Attributes:
-        account: the customer's account, one object for the whole attempt: it holds credentials that refresh.
+        is_over: tells of a lease token whether its attempt is proven over, children and all.
+        outputs: Terraform's outputs, the sensitive ones included.
+        sensitive_outputs: the names of those that nobody may be shown.
+        has_state: whether Terraform's state holds anything; only a destroy asks.
         finish_base_charts: waits for the base charts that are installed beside the apply, and tells whether
             all of them are.
     """
 
     claim: Claim
-    config: EnvironmentConfig
     settings: Settings
     stop: Stop
     recorder: Recorder
     synthesizer: Synthesizer
-    cloud: Cloud
-    account: Account
     resources: ExitStack
+    is_over: Callable[[str], bool]
     backend: Backend | None = None
     stack: Path | None = None
+    has_state: bool = True
     finish_base_charts: Callable[[], bool] = _not_begun
-    outputs: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict, repr=False)
+    sensitive_outputs: frozenset[str] = frozenset()
     public_outputs: dict[str, Any] | None = None
+
+    @cached_property
+    def config(self) -> EnvironmentConfig:
+        """The configuration, as this version reads it.
+
+        Raises:
+            ConfigurationUnreadable: it is not one of this version.
+        """
+        try:
+            return EnvironmentConfig.model_validate(self.claim.config)
+        except ValidationError as error:
+            raise ConfigurationUnreadable(
+                "The stored configuration does not fit this version.",
+                detail="; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()),
+            ) from error
+
+    @cached_property
+    def place(self) -> CloudSection:
+        """Where the environment is, and whom the worker becomes there; for a destroy as it was stored."""
+        if self.claim.kind is not Kind.DESTROY:
+            return self.config.cloud
+        claim = self.claim
+        return CloudSection.stored(
+            claim.config, provider=claim.provider, region=claim.region, account_id=claim.account_id
+        )
+
+    @cached_property
+    def cloud(self) -> Cloud:
+        """The provider of the cloud.
+
+        Raises:
+            NotSupported: this release does not know it.
+        """
+        return cloud_of(self.place)
+
+    @cached_property
+    def account(self) -> Account:
+        """The customer's account, one object for the whole attempt: it holds credentials that refresh."""
+        return self.cloud.open_account(
+            self.place, self.claim.environment_id, settings=self.settings, stop=self.stop.event
+        )
 
     @property
     def workdir(self) -> Path:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from beta9_provisioning.engine.processes.tolerant import Tolerant
 from beta9_provisioning.engine.terraform.events import TerraformEvent
 from beta9_provisioning.engine.terraform.progress import Progress
 
@@ -24,21 +25,19 @@ class Listener(Protocol):
 
 
 class Narrator:
-    """Takes every event of one run of Terraform.
+    """Takes every event of one run of Terraform. What it hears is for people: it configures nothing.
 
     Attributes:
         progress: how far the run has come.
-        outputs: the outputs that an apply ended with, without sensitive values; None before that.
     """
 
     def __init__(
         self, recorder: Listener, title: str, on_progress: Callable[[Progress], None] | None = None
     ) -> None:
         self.progress = Progress()
-        self.outputs: dict[str, Any] | None = None
         self._recorder = recorder
         self._title = title
-        self._on_progress = on_progress
+        self._on_progress = None if on_progress is None else Tolerant(on_progress, "progress")
 
     def take(self, event: TerraformEvent) -> None:
         """Journal one event; those that say nothing new to a reader are only counted."""
@@ -51,16 +50,11 @@ class Narrator:
             self._summary(event)
         elif event.type == "diagnostic":
             self._diagnostic(event)
-        elif event.type == "outputs":
-            outputs = event.data.get("outputs")
-            if isinstance(outputs, dict):
-                self.outputs = {
-                    name: output["value"] for name, output in outputs.items() if "value" in output
-                }
 
     def _resource(self, event: TerraformEvent) -> None:
         phase, action = _PHASES[event.type], event.action or "change"
-        hook = event.data.get("hook", {})
+        found = event.data.get("hook")
+        hook = found if isinstance(found, dict) else {}
         if phase == "start":
             message = f"{_STARTED.get(action, 'Started on')} {event.address}."
         elif phase == "complete":

@@ -5,22 +5,23 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
+from types import TracebackType
+from typing import Any
 
 import structlog
-from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from beta9_provisioning.clouds.registry import cloud_of
-from beta9_provisioning.engine.errors import EngineError, Stopped
+from beta9_provisioning.engine.errors import EngineError, NotSupported, Stopped
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import OperationStatus, Reason
+from beta9_provisioning.operations.records.proof import is_over
 from beta9_provisioning.operations.records.store import Claim, Failure, LeaseLost, advance, fail, succeed
-from beta9_provisioning.operations.run.context import Context
+from beta9_provisioning.operations.run.context import ConfigurationUnreadable, Context
 from beta9_provisioning.operations.run.recorder import Recorder
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
-from beta9_provisioning.schemas.configuration import EnvironmentConfig
 from beta9_provisioning.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -62,7 +63,11 @@ class Runner:
         self._workflows = workflows
 
     def run(self, claim: Claim, stop: Stop) -> OperationStatus | None:
-        """Run a claimed operation to its end and return how it ended; None when the lease was lost."""
+        """Run a claimed operation to its end and return how it ended; None when the lease was lost.
+
+        Whatever goes wrong between the claim and the end is told: in a step, beside the steps, or while what
+        they opened is closed.
+        """
         structlog.contextvars.bind_contextvars(
             operation_id=claim.operation_id, environment_id=claim.environment_id
         )
@@ -78,49 +83,37 @@ class Runner:
         return status
 
     def _run(self, claim: Claim, stop: Stop) -> OperationStatus:
-        with Recorder(self._factory, claim, stop) as recorder:
-            try:
-                with ExitStack() as resources:
-                    context = self._context(claim, stop, recorder, resources)
-                    steps = self._workflows(claim)
-                    self._walk(context, steps)
-                outputs = context.public_outputs
-                before = steps[-1].status
+        recorder = Recorder(self._factory, claim, stop)
+        try:
+            with recorder:
+                before, outputs = self._work(claim, stop, recorder)
                 self._conclude(recorder, stop, lambda session: succeed(session, claim, before, outputs))
-            except _StepFailed as failed:
-                failure = failed.failure
-                self._conclude(recorder, stop, lambda session: fail(session, claim, failure))
-                cancelled = failure.reason is Reason.CANCELLED
-                return OperationStatus.CANCELLED if cancelled else OperationStatus.FAILED
+        except LeaseLost:
+            raise
+        except _StepFailed as error:
+            failure = error.failure
+        except (Exception, SystemExit) as error:  # a library's SystemExit ends nothing on this thread
+            log.exception("operation_crashed")
+            failure = _crashed("The operation", error)
+        else:
             return OperationStatus.SUCCEEDED
+        self._conclude(recorder, stop, lambda session: fail(session, claim, failure))
+        cancelled = failure.reason is Reason.CANCELLED
+        return OperationStatus.CANCELLED if cancelled else OperationStatus.FAILED
+
+    def _work(
+        self, claim: Claim, stop: Stop, recorder: Recorder
+    ) -> tuple[OperationStatus, dict[str, Any] | None]:
+        """Take all steps, close what they opened, and return the last one's status and the public outputs."""
+        with _Resources() as resources:
+            context = self._context(claim, stop, recorder, resources)
+            steps = self._workflows(claim)
+            self._walk(context, steps)
+        return steps[-1].status, context.public_outputs
 
     def _context(self, claim: Claim, stop: Stop, recorder: Recorder, resources: ExitStack) -> Context:
-        try:
-            config = EnvironmentConfig.model_validate(claim.config)
-        except ValidationError as error:
-            detail = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            message = "The stored configuration does not fit this version."
-            raise _StepFailed(
-                Failure(Reason.CONFIGURATION, "configuration_invalid", message, detail)
-            ) from error
-        try:
-            cloud = cloud_of(config)
-            account = cloud.open_account(
-                config, claim.environment_id, settings=self._settings, stop=stop.event
-            )
-        except EngineError as error:
-            raise _StepFailed(_told(Reason.CONFIGURATION, error)) from error
-        return Context(
-            claim,
-            config,
-            self._settings,
-            stop,
-            recorder,
-            self._synthesizer,
-            cloud,
-            account,
-            resources,
-        )
+        proof = partial(is_over, self._factory)
+        return Context(claim, self._settings, stop, recorder, self._synthesizer, resources, proof)
 
     def _walk(self, context: Context, steps: Sequence[Step]) -> None:
         # The claim has moved the operation to its first working status already.
@@ -146,7 +139,7 @@ class Runner:
             _run_unless_stopped(step, context)
         except LeaseLost:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             failure = _failure(step, error, context.stop)
             seconds = round(time.monotonic() - began, 3)
             emit("step.failed", failure.message, step=step.name, title=step.title, seconds=seconds)
@@ -170,6 +163,21 @@ class Runner:
                 time.sleep(_RETRY_SECONDS)
             else:
                 return
+
+
+class _Resources(ExitStack):
+    """Closes what the steps opened. After a failure that failure is the one to tell: others are logged."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        try:
+            return super().__exit__(kind, error, trace)
+        except Exception:
+            if error is None:
+                raise
+            log.exception("closing_failed")
+            return False
 
 
 class _StepFailed(Exception):
@@ -196,6 +204,10 @@ _STOPPED = {
 }
 
 
+# What says by itself why an operation failed, in whichever step it comes up.
+_REASONS = {"timeout": Reason.TIMEOUT, "leftovers": Reason.LEFTOVERS}
+
+
 def _run_unless_stopped(step: Step, context: Context) -> None:
     if context.stop.event.is_set():
         raise Stopped("The operation was stopped.")
@@ -206,7 +218,24 @@ def _told(reason: Reason, error: EngineError) -> Failure:
     return Failure(reason, error.code, error.message, error.detail, error.remedy)
 
 
-def _failure(step: Step, error: Exception, stop: Stop) -> Failure:
+def _crashed(doing: str, error: BaseException) -> Failure:
+    """Return what to tell about a fault of our own; what it says of our inside is for the log alone."""
+    return Failure(
+        Reason.INTERNAL,
+        "internal_error",
+        f"{doing} failed because of a fault in the service.",
+        f"{type(error).__name__}; the worker's log has the details.",
+        "Report it with the operation's id.",
+    )
+
+
+def _reason(step: Step, error: EngineError) -> Reason:
+    if isinstance(error, NotSupported | ConfigurationUnreadable):
+        return Reason.CONFIGURATION
+    return _REASONS.get(error.code, step.reason)
+
+
+def _failure(step: Step, error: BaseException, stop: Stop) -> Failure:
     """Return what to tell about a step that raised."""
     if isinstance(error, EngineError):
         # What fails after a stop request fails because of it, whatever the tool calls it.
@@ -214,13 +243,6 @@ def _failure(step: Step, error: Exception, stop: Stop) -> Failure:
             raise LeaseLost("the lease was lost") from error
         if stop.reason is not None:
             return replace(_STOPPED[stop.reason], detail=error.detail)
-        reason = Reason.TIMEOUT if error.code == "timeout" else step.reason
-        return _told(reason, error)
+        return _told(_reason(step, error), error)
     log.error("step_crashed", step=step.name, exc_info=error)
-    return Failure(
-        Reason.INTERNAL,
-        "internal_error",
-        f"{step.title} failed because of a fault in the service.",
-        f"{type(error).__name__}; the worker's log has the details.",
-        "Report it with the operation's id.",
-    )
+    return _crashed(step.title, error)

@@ -13,7 +13,10 @@ class StopReason(StrEnum):
 
 
 class Stop:
-    """A stop request that can be made from any thread; the first reason counts."""
+    """A stop request that can be made from any thread; the first reason counts.
+
+    A lost lease outranks every other: from then on nothing can be written, whyever the operation stops.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -23,13 +26,13 @@ class Stop:
 
     @property
     def reason(self) -> StopReason | None:
-        """The reason of the first request; None when nobody has asked."""
+        """The reason that counts; None when nobody has asked."""
         return self._reason
 
     def request(self, reason: StopReason) -> None:
         """Ask the operation to stop."""
         with self._lock:
-            if self._reason is None:
+            if self._reason is None or reason is StopReason.LEASE_LOST:
                 self._reason = reason
             for branch in self._branches:
                 branch.set()

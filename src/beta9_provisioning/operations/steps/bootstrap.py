@@ -1,5 +1,8 @@
 """The steps that concern the cluster: charts, Beta9, what users get to know, and the way back."""
 
+from collections.abc import Collection, Mapping
+from typing import Any
+
 from beta9_provisioning.engine.beta9.database_user import ADMIN_SECRET
 from beta9_provisioning.engine.beta9.generated_secrets import kept_secrets
 from beta9_provisioning.engine.beta9.releases import BETA9_NAMESPACE, beta9_release, ingress_service
@@ -22,7 +25,7 @@ _PUBLIC = (
     "redis_port",
     "bucket_name",
 )
-"""Terraform outputs that users see."""
+"""Terraform outputs that users see, unless one is declared as sensitive."""
 
 
 def install_base(context: Context) -> None:
@@ -58,13 +61,18 @@ def collect_outputs(context: Context) -> None:
         host = cluster.kubernetes.load_balancer_host(namespace, service)
     domain = context.config.beta9.domain
     context.public_outputs = {
-        **{name: context.outputs[name] for name in _PUBLIC if name in context.outputs},
+        **visible(context.outputs, context.sensitive_outputs),
         "cluster_ca": cluster.access.certificate_authority,
         "load_balancer_host": host,
         "gateway_url": f"https://{domain}",
         "grpc_host": grpc_domain(domain),
         "dns_records": [f"{name} CNAME {host}" for name in (domain, grpc_domain(domain))],
     }
+
+
+def visible(outputs: Mapping[str, Any], sensitive: Collection[str]) -> dict[str, Any]:
+    """Return those of Terraform's outputs that users see."""
+    return {name: outputs[name] for name in _PUBLIC if name in outputs and name not in sensitive}
 
 
 def drain(context: Context) -> None:

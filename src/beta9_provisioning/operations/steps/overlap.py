@@ -8,10 +8,14 @@ import threading
 from types import TracebackType
 from typing import Self
 
+import structlog
+
 from beta9_provisioning.engine.errors import EngineError, Stopped
 from beta9_provisioning.engine.terraform.progress import Progress
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.steps.cluster import Cluster
+
+log = structlog.get_logger(__name__)
 
 
 class BaseCharts:
@@ -37,9 +41,9 @@ class BaseCharts:
     def look(self, progress: Progress) -> None:
         """Start, if Terraform has come far enough."""
         if self._thread is None and self._needed <= progress.completed_addresses:
-            self._context.recorder.emit("overlap.started", "The cluster stands: started its base charts.")
-            self._thread = threading.Thread(target=self._run, name="base-charts")
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="base-charts")
+            thread.start()
+            self._thread = thread
 
     def finish(self) -> bool:
         """Wait for the end and return whether all base charts are installed; False if it never started."""
@@ -49,6 +53,7 @@ class BaseCharts:
 
     def _run(self) -> None:
         emit = self._context.recorder.emit
+        emit("overlap.started", "The cluster stands: started its base charts.")
         try:
             with Cluster(self._context, self._stop) as cluster:
                 cluster.wait_for_nodes()
@@ -62,5 +67,8 @@ class BaseCharts:
                 code=error.code,
                 detail=error.detail,
             )
+        except Exception:
+            log.exception("base_charts_crashed")
+            emit("overlap.failed", "The base charts met a fault in the service. They will be tried again.")
         else:
             self._installed = True

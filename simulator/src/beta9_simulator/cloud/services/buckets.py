@@ -5,10 +5,12 @@ request made, deleted, and how much a bucket holds, so that Terraform's door can
 bucket in use.
 """
 
+import re
 import threading
 
 from moto.s3.models import S3Backend, s3_backends
 
+from beta9_simulator.cloud.catalog import catalog
 from beta9_simulator.cloud.principals import Principal
 from beta9_simulator.cloud.rules import CloudError
 from beta9_simulator.cloud.store import NewObject, Store, StoredObject
@@ -67,6 +69,12 @@ class Buckets:
     def _forget(self, bucket: StoredObject) -> None:
         self._store.delete(bucket)
         self._store.execute("delete from bucket_contents where bucket=?", bucket.id)
+
+
+def check_name(name: str) -> None:
+    """Raise ``CloudError`` when S3 has reserved a bucket's name, or does not take its form."""
+    if re.search(catalog()[_TYPE].valid["bucket"], name) is None:
+        raise CloudError("InvalidBucketName", "The specified bucket is not valid.")
 
 
 def _backend(account: str) -> S3Backend:

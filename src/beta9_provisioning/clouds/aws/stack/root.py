@@ -6,6 +6,7 @@ from beta9_provisioning.clouds.aws.names import names as names_of
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
 from beta9_provisioning.clouds.aws.sizes import zones
 from beta9_provisioning.clouds.aws.stack.backend import State
+from beta9_provisioning.clouds.aws.stack.bare import provider_arguments
 from beta9_provisioning.clouds.aws.stack.data import add_bucket, add_database, add_redis
 from beta9_provisioning.clouds.aws.stack.eks import add_cluster
 from beta9_provisioning.clouds.aws.stack.network import add_network
@@ -26,11 +27,7 @@ def aws_stack(
     cloud = config.cloud
     Provider(
         stack,
-        region=cloud.region,
-        allowed_account_ids=[cloud.account_id],
-        assume_role=[
-            {"role_arn": cloud.role_arn, "external_id": cloud.external_id, "session_name": names.session}
-        ],
+        **provider_arguments(cloud, environment_id),
         default_tags=[{"tags": tags(config, environment_id)}],
     )
     network = add_network(stack, names, zones(cloud.region))

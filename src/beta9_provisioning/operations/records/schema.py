@@ -1,0 +1,104 @@
+"""Whether this program and the database's schema fit together (ADR 8).
+
+A program works on the revision that it knows as the newest, and on every later one that says so: the table
+`schema_compatibility` names the oldest program, by its newest revision, that still works. A program that
+does not know that revision is older than it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Column, Connection, MetaData, Table, Text, func, select
+from sqlalchemy.orm import Session
+
+from beta9_provisioning.operations.records.model import Base
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+VERSIONS = _MIGRATIONS / "versions"
+"""Directory of this program's migrations."""
+
+# No table of the application: it has a MetaData of its own, and a single row.
+BOOKKEEPING = MetaData(naming_convention=Base.metadata.naming_convention)
+"""What migrations keep about themselves, beside Alembic's own table."""
+_COMPATIBILITY = Table("schema_compatibility", BOOKKEEPING, Column("oldest_program", Text, primary_key=True))
+_ALEMBIC = Table("alembic_version", MetaData(), Column("version_num", Text, primary_key=True))
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Why this program cannot work with the schema, and what to do.
+
+    Attributes:
+        code: `schema_missing`, `schema_older` or `schema_newer` (than this program).
+    """
+
+    code: str
+    message: str
+
+
+def config(versions: Iterable[Path] = (VERSIONS,)) -> Config:
+    """Return Alembic's configuration for the migrations in some directories."""
+    result = Config()
+    result.set_main_option("script_location", _literal(_MIGRATIONS))
+    result.set_main_option("path_separator", "newline")
+    result.set_main_option("version_locations", "\n".join(map(_literal, versions)))
+    return result
+
+
+def _literal(path: Path) -> str:
+    return str(path).replace("%", "%%")  # configparser would read it as a reference
+
+
+@lru_cache(maxsize=1)
+def _known() -> tuple[str, frozenset[str]]:
+    """Return this program's newest revision, and all that it knows."""
+    scripts = ScriptDirectory.from_config(config())
+    head = scripts.get_current_head()
+    assert head is not None
+    return head, frozenset(script.revision for script in scripts.walk_revisions())
+
+
+def head() -> str:
+    """Return the newest revision that this program knows."""
+    return _known()[0]
+
+
+def current(connection: Connection | Session) -> str | None:
+    """Return the database's revision, or None when it has no schema."""
+    if connection.scalar(select(func.to_regclass(_ALEMBIC.name))) is None:
+        return None
+    return connection.scalar(select(_ALEMBIC.c.version_num))
+
+
+def misfit(connection: Connection | Session) -> Misfit | None:
+    """Return why this program cannot work with the database's schema; None when it can."""
+    newest, known = _known()
+    found = current(connection)
+    if found == newest:
+        return None
+    if found is None:
+        return Misfit("schema_missing", "The database has no schema yet: run `beta9-provisioning db init`.")
+    if found in known:
+        return Misfit(
+            "schema_older",
+            f"The database's schema is at revision {found}, but this program needs {newest}: "
+            "run `beta9-provisioning db init`.",
+        )
+    oldest = _oldest_program(connection)
+    if oldest in known:
+        return None
+    return Misfit(
+        "schema_newer",
+        f"The database's schema is at revision {found}, which programs older than revision {oldest} cannot "
+        f"use, and this one knows {newest} as the newest: replace it by a newer release.",
+    )
+
+
+def _oldest_program(connection: Connection | Session) -> str | None:
+    if connection.scalar(select(func.to_regclass(_COMPATIBILITY.name))) is None:
+        return None
+    return connection.scalar(select(_COMPATIBILITY.c.oldest_program))

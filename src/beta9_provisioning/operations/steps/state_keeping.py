@@ -1,0 +1,87 @@
+"""The steps that concern Terraform's state: where it is kept, and whose it is while an attempt runs.
+
+The worker holds the state's lock for the whole attempt, and Terraform runs without one of its own (ADR 9).
+"""
+
+import socket
+import time
+
+from beta9_provisioning.clouds.cloud import StateLock
+from beta9_provisioning.engine.errors import EngineError, Stopped
+from beta9_provisioning.operations.run.context import Context
+from beta9_provisioning.operations.steps.infrastructure import terraform_of
+
+_POLL_SECONDS = 1.0
+
+
+class StateLocked(EngineError):
+    """Somebody else has locked the state."""
+
+    code = "state_locked"
+
+
+def prepare_state(context: Context) -> None:
+    """Make the place of the state if it is absent."""
+    context.backend = context.account.ensure_state_backend()
+
+
+def lock_state(context: Context) -> None:
+    """Lock the state until the attempt ends; take over from attempts that are proven over, from nobody else.
+
+    It waits for one lease: so long a dead attempt's children may live, those of version 0.1 too, whose
+    Terraform locked the state itself and unlocks it when it has saved it.
+    """
+    claim = context.claim
+    lock = StateLock(
+        id=str(claim.lease_token),
+        who=f"beta9-provisioning@{socket.gethostname()}",
+        operation=claim.kind,
+        info=f"operation {claim.operation_id}, attempt {claim.attempt}, of {claim.environment_id}",
+    )
+    deadline = time.monotonic() + context.settings.lease_seconds
+    told = None
+    while (held := context.account.lock_state(lock)) is not None:
+        if context.is_over(held.id):
+            context.account.unlock_state(held.id)
+            message = "Removed the lock on the state that an earlier attempt had left."
+            context.recorder.emit("state.lock_removed", message, lock=held.id, info=held.info)
+            continue
+        if time.monotonic() >= deadline:
+            raise _locked(held)
+        if held.id and held.id != told:
+            told = held.id
+            context.recorder.emit(
+                "state.locked", f"Waited for {held.who or 'somebody'} to unlock the state.", lock=held.id
+            )
+        if context.stop.event.wait(_POLL_SECONDS):
+            raise Stopped("Waiting for the lock on the state was stopped.")
+    context.resources.callback(_unlock_state, context, lock.id)
+
+
+def _unlock_state(context: Context, lock_id: str) -> None:
+    """Unlock the state at the end of an attempt, unless something of it still runs.
+
+    Then, and when the cloud does not answer, the lock stays: a later attempt removes it once this one is
+    proven over.
+    """
+    try:
+        if context.stack is not None and terraform_of(context, "").is_running:
+            context.recorder.emit("state.lock_left", "Left the state locked: Terraform still runs.")
+            return
+        context.account.unlock_state(lock_id)
+    except EngineError as error:
+        context.recorder.emit(
+            "state.lock_left", f"Left the state locked: {error.message}", code=error.code, detail=error.detail
+        )
+
+
+def _locked(held: StateLock) -> StateLocked:
+    about = (held.operation, held.info, f"since {held.created}" if held.created else "")
+    return StateLocked(
+        f"The state is locked by {held.who or 'somebody who left no name'}.",
+        detail=f"Lock {held.id}: {', '.join(filter(None, about)) or 'it says nothing more'}.",
+        remedy=(
+            "Wait until that run has ended, then try again. Only when its process is proven dead, remove "
+            f"{held.place} by hand."
+        ),
+    )

@@ -1,0 +1,69 @@
+"""A request to stop ends what is asked of AWS, however often it would be asked again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+
+from beta9_provisioning.clouds.aws.account import AwsAccount
+from beta9_provisioning.engine.errors import Stopped
+
+if TYPE_CHECKING:
+    from tests.clouds.aws.conftest import Customer
+
+
+@contextmanager
+def stopping_at(request: int, stop: threading.Event) -> Iterator[tuple[str, list[str]]]:
+    """Run a server that answers 503, and sets `stop` at the given request; give its URL and what came."""
+    came: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            came.append(self.path)
+            if len(came) == request:
+                stop.set()
+            self.send_response(503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", came
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_a_call_that_aws_has_not_answered_is_not_made_again(
+    customer: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = threading.Event()
+    with stopping_at(1, stop) as (url, came):
+        monkeypatch.setenv("AWS_ENDPOINT_URL_EKS", url)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", url)
+        with pytest.raises(Stopped):
+            AwsAccount(customer.target, stop).check_access()
+    assert len(came) == 1
+
+
+def test_a_search_of_many_requests_ends(customer: Customer) -> None:
+    stop = threading.Event()
+    account = AwsAccount(customer.target, stop)
+    account.check_access()
+    stop.set()
+    with pytest.raises(Stopped):
+        account.leftovers()
+    with pytest.raises(Stopped):
+        account.purge_state()

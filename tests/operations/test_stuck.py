@@ -1,0 +1,288 @@
+"""Environments that nobody could delete: refused configurations, locks left behind, states with gaps."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, update
+from tests.operations.rows import Made, add_destroy, operation, status, take
+from tests.operations.test_workflows import CONFIG, Bench
+from tests.support.process_tree import descendants
+from tests.support.simulated import World, simulated_world
+
+from beta9_provisioning.clouds.cloud import Account, StateLock
+from beta9_provisioning.clouds.registry import cloud_of
+from beta9_provisioning.clouds.synthesis import new_synthesizer
+from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
+from beta9_provisioning.kit.database import Sessions, transaction
+from beta9_provisioning.lifecycle import OperationStatus, Reason
+from beta9_provisioning.operations.records.model import AttemptRow, EnvironmentRow
+from beta9_provisioning.operations.records.store import Failure, fail_attempt
+from beta9_provisioning.operations.run.context import Context
+from beta9_provisioning.operations.run.runner import Step
+from beta9_provisioning.operations.workflows import PROVISION
+from beta9_provisioning.schemas.configuration import Cloud as CloudSection
+
+S = OperationStatus
+# So long a destroy waits for a lock: see `steps.state_keeping.lock_state`.
+SHORT_LEASE = 2.0
+
+
+@pytest.fixture(scope="module")
+def synthesizer() -> Iterator[Synthesizer]:
+    with new_synthesizer() as synthesizer:
+        yield synthesizer
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with simulated_world(tmp_path_factory.mktemp("world")) as world:
+        yield world
+
+
+@pytest.fixture
+def bench(
+    sessions: Sessions,
+    world: World,
+    synthesizer: Synthesizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Bench]:
+    world.be_slow(0)
+    settings = world.settings(tmp_path, monkeypatch, leftover_grace_seconds=0)
+    yield Bench(sessions, world, settings, synthesizer)
+    assert world.leftovers() == [], "a test must leave the cloud empty"
+
+
+def account(bench: Bench, made: Made) -> Account:
+    place = CloudSection.model_validate(CONFIG["cloud"])
+    return cloud_of(place).open_account(
+        place, made.environment_id, settings=bench.settings, stop=threading.Event()
+    )
+
+
+def step(reason: Reason, run: Callable[[Context], None]) -> Step:
+    return Step("last", "Doing the last", S.PLANNING, reason, run)
+
+
+def fail_after(bench: Bench, made: Made, first: int, last: Callable[[Context], None]) -> None:
+    """Run the first steps of a provision, then `last`, and fail."""
+
+    def run(context: Context) -> None:
+        last(context)
+        raise EngineError("It broke.", code="broken")
+
+    steps = (*PROVISION[:first], step(Reason.TERRAFORM_FAILED, run))
+    assert bench.run(made.operation_id, lambda _: steps) is S.FAILED
+    assert bench.error(made.operation_id)["code"] == "broken"
+
+
+def touch(bench: Bench) -> Made:
+    """Return an environment that has a state bucket and nothing else."""
+    made = bench.make()
+    fail_after(bench, made, 3, lambda _: None)
+    return made
+
+
+def remove_by_hand(world: World, *types: str) -> list[str]:
+    """Delete what Terraform made, of these types or of all, and return the ids."""
+    found = [
+        one for one in world.store.find() if one.origin == "terraform" and (not types or one.type in types)
+    ]
+    for one in found:
+        world.store.delete(one, 0)
+    return [one.id for one in found]
+
+
+def test_an_environment_whose_bucket_name_is_refused_can_be_deleted(bench: Bench) -> None:
+    made = bench.make(data={"object_store": {"bucket_prefix": "xn--abc"}})
+    assert bench.run(made.operation_id) is S.FAILED
+    assert "bucket" in bench.error(made.operation_id)["message"]
+    bench.must_destroy(made)
+    assert status(bench.sessions, made.environment_id) == "destroyed"
+    assert not (bench.settings.workdir_base / made.environment_id).exists()
+
+
+def test_a_configuration_that_no_longer_validates_is_destroyed_from_its_state(bench: Bench) -> None:
+    made = bench.make()
+    assert bench.run(made.operation_id) is S.SUCCEEDED, bench.error(made.operation_id)
+    cloud = {name: CONFIG["cloud"][name] for name in ("role_arn", "external_id")}
+    newer = {"schema": 7, "cloud": cloud | {"zones": [1]}, "data": {"object_store": "xn--abc"}}
+    with transaction(bench.sessions) as session:
+        session.execute(update(EnvironmentRow).values(config=newer))
+    bench.must_destroy(made)
+    assert bench.history(made, "terraform.planned")[-1]["remove"] > 40
+
+
+def test_an_environment_that_was_never_built_can_be_deleted_whatever_its_configuration(bench: Bench) -> None:
+    made = bench.make()
+    with transaction(bench.sessions) as session:
+        session.execute(update(EnvironmentRow).values(provider="gone", config={"no": "configuration"}))
+    bench.must_destroy(made)
+
+
+def test_a_killed_terraform_leaves_an_environment_that_can_be_deleted(bench: Bench) -> None:
+    for slow in ("aws_eks_cluster", "aws_db_instance"):
+        bench.world.delay(slow, 600)
+    made = bench.make()
+    killed = threading.Event()
+
+    def kill() -> None:
+        """Send SIGKILL to Terraform, and to nothing else, when five resources stand."""
+        while not killed.wait(0.05):
+            complete = [
+                one for one in bench.history(made, "terraform.resource") if one["phase"] == "complete"
+            ]
+            found = [
+                pid
+                for pid, line in descendants(os.getpid()).items()
+                if line.split(" ", 1)[0].endswith("/terraform") and " apply " in line
+            ]
+            if len(complete) >= 5 and found:
+                os.kill(found[0], signal.SIGKILL)
+                return
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        assert bench.run(made.operation_id) is S.FAILED
+    finally:
+        killed.set()
+        killer.join()
+        for slow in ("aws_eks_cluster", "aws_db_instance"):
+            bench.world.delay(slow, None)
+    assert bench.error(made.operation_id)["code"] == "terraform_killed"
+
+    destroy = add_destroy(bench.sessions, made.environment_id)
+    assert bench.run(destroy) is S.FAILED
+    assert bench.error(destroy)["code"] == "leftovers"
+    named = {one["id"] for one in bench.history(made, "inventory.leftovers")[-1]["resources"]}
+    assert named >= {one.id for one in bench.world.store.find("aws_vpc")} != set()
+    assert all(id_ in bench.error(destroy)["detail"] for id_ in named)
+
+    remove_by_hand(bench.world)
+    bench.must_destroy(made)
+
+
+def test_what_the_state_lacks_is_named_and_the_rest_is_removed(bench: Bench) -> None:
+    """The subnets are lost to the state: the network that holds them cannot be deleted."""
+    made = bench.make()
+    assert bench.run(made.operation_id) is S.SUCCEEDED, bench.error(made.operation_id)
+    stack = bench.settings.workdir_base / made.environment_id / "cdktf.out" / "stacks" / "environment"
+
+    def terraform(*arguments: str) -> str:
+        command = [bench.settings.terraform_binary, "state", *arguments]
+        return subprocess.run(
+            command, cwd=stack, env=terraform_env(bench), check=True, capture_output=True, text=True
+        ).stdout
+
+    terraform("rm", *[line for line in terraform("list").split() if line.startswith("aws_subnet.")])
+    destroy = add_destroy(bench.sessions, made.environment_id)
+    assert bench.run(destroy) is S.FAILED
+    row = operation(bench.sessions, destroy)
+    assert (row.reason, bench.error(destroy)["code"]) == (Reason.LEFTOVERS, "leftovers")
+    left = [one for one in bench.world.store.find() if one.origin == "terraform"]
+    assert {one.type for one in left} == {"aws_subnet", "aws_vpc"}
+    assert all(one.id in bench.error(destroy)["detail"] for one in left)
+    assert "DependencyViolation" in bench.error(destroy)["detail"]
+
+    assert len(remove_by_hand(bench.world, "aws_subnet")) == len(left) - 1
+    bench.must_destroy(made)
+
+
+def terraform_env(bench: Bench) -> dict[str, str]:
+    """Return the environment of somebody who runs Terraform by hand."""
+    assert bench.settings.terraform_cli_config is not None
+    return {**os.environ, "TF_CLI_CONFIG_FILE": str(bench.settings.terraform_cli_config)}
+
+
+def test_a_humans_lock_is_respected_and_told(bench: Bench) -> None:
+    made = touch(bench)
+    human = StateLock(
+        id="5b2c7f5e-0000-4000-8000-000000000001", who="alice@laptop", operation="OperationTypePlan"
+    )
+    own = account(bench, made)
+    assert own.lock_state(human) is None
+    bench.settings = bench.settings.model_copy(update={"lease_seconds": SHORT_LEASE})
+    destroy = add_destroy(bench.sessions, made.environment_id)
+    assert bench.run(destroy) is S.FAILED
+    error = bench.error(destroy)
+    assert error["code"] == "state_locked"
+    assert "alice@laptop" in error["message"]
+    assert "OperationTypePlan" in error["detail"]
+    assert f"{made.environment_id}/terraform.tfstate.tflock" in error["remedy"]
+    held = own.lock_state(StateLock(id="another"))
+    assert held is not None
+    assert held.id == human.id, "the lock must still be there"
+    own.unlock_state(human.id)
+    bench.must_destroy(made)
+
+
+def test_the_lock_of_a_lost_worker_is_taken_only_when_its_children_must_be_gone(bench: Bench) -> None:
+    made = touch(bench)
+    lost = take(bench.sessions, add_destroy(bench.sessions, made.environment_id), lease=3600)
+    assert account(bench, made).lock_state(StateLock(id=str(lost.lease_token))) is None
+    with transaction(bench.sessions) as session:
+        attempt = session.get_one(AttemptRow, lost.lease_token)
+        fail_attempt(session, attempt, Failure(Reason.WORKER_LOST, "worker_lost", "It was lost."))
+
+    patient = bench.settings
+    bench.settings = patient.model_copy(update={"lease_seconds": SHORT_LEASE})
+    early = add_destroy(bench.sessions, made.environment_id)
+    assert bench.run(early) is S.FAILED
+    assert bench.error(early)["code"] == "state_locked"
+    assert bench.history(made, "state.lock_removed") == []
+
+    bench.settings = patient
+    with transaction(bench.sessions) as session:
+        session.execute(
+            update(AttemptRow)
+            .where(AttemptRow.lease_token == lost.lease_token)
+            .values(lease_expires_at=func.clock_timestamp() - timedelta(seconds=1))
+        )
+    bench.must_destroy(made)
+    assert [one["lock"] for one in bench.history(made, "state.lock_removed")] == [str(lost.lease_token)]
+
+
+def test_the_state_is_locked_as_long_as_the_attempt_runs(bench: Bench) -> None:
+    made = bench.make()
+    own, seen = account(bench, made), list[str]()
+
+    def look(context: Context) -> None:
+        held = own.lock_state(StateLock(id="another"))
+        seen.append("free" if held is None else held.id)
+        assert seen == [str(context.claim.lease_token)]
+
+    fail_after(bench, made, 3, look)
+    assert own.lock_state(StateLock(id="another")) is None
+    own.unlock_state("another")
+    bench.must_destroy(made)
+
+
+def test_a_state_that_terraform_still_writes_stays_locked(bench: Bench) -> None:
+    made = bench.make()
+    writers: list[Any] = []
+
+    def leave_a_writer(context: Context) -> None:
+        assert context.stack is not None
+        log = (context.stack / "terraform.log").open("ab")
+        fcntl.flock(log, fcntl.LOCK_EX)
+        writers.append(log)
+
+    fail_after(bench, made, 4, leave_a_writer)
+    assert len(bench.history(made, "state.lock_left")) == 1
+    held = account(bench, made).lock_state(StateLock(id="another"))
+    assert held is not None
+    writers[0].close()
+    with transaction(bench.sessions) as session:
+        session.execute(update(AttemptRow).values(lease_expires_at=func.clock_timestamp()))
+    bench.must_destroy(made)
+    assert [one["lock"] for one in bench.history(made, "state.lock_removed")] == [held.id]

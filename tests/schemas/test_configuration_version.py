@@ -1,0 +1,48 @@
+"""The version of configurations goes up with their fields, which older workers refuse."""
+
+from typing import Any
+
+from beta9_provisioning.schemas.configuration import CONFIG_VERSION, json_schema
+
+# Add a line for a new version; never change one that was released.
+FIELDS = {
+    1: """
+        EnvironmentConfig: beta9 cloud cluster data deletion_protection name tags
+        Beta9: domain enable_logging enable_metrics version workers
+        Cloud: account_id external_id provider region role_arn service_account
+        Cluster: existing_cluster_name node_labels node_taints profile use_existing
+        Data: object_store postgres redis
+        NodeTaint: effect key value
+        ObjectStore: bucket_prefix lifecycle_days versioning
+        Postgres: backup_retention_days multi_az size storage_gb
+        Provider: aws gcp
+        Redis: ha num_replicas size
+        Size: large medium small
+        TaintEffect: NoExecute NoSchedule PreferNoSchedule
+        Workers: gpu_enabled gpu_type max_workers min_workers
+    """,
+}
+
+
+def fields() -> set[str]:
+    """Return all fields and words of today's schema."""
+    schema: dict[str, Any] = json_schema()
+    sections = {"EnvironmentConfig": schema, **schema["$defs"]}
+    return {
+        f"{name}: {field}"
+        for name, section in sections.items()
+        for field in section.get("properties", section.get("enum"))
+    }
+
+
+def recorded(version: int) -> set[str]:
+    lines = [line.strip() for line in FIELDS[version].strip().splitlines()]
+    return {
+        f"{name}: {field}"
+        for name, _, names in (line.partition(": ") for line in lines)
+        for field in names.split()
+    }
+
+
+def test_a_new_field_is_a_new_version() -> None:
+    assert fields() == recorded(CONFIG_VERSION)
