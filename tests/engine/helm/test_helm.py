@@ -251,7 +251,7 @@ def test_the_kubeconfig_is_private_and_new_for_each_call(access: Access, tmp_pat
     seen = tmp_path / "seen"
     helm = tmp_path / "curious-helm"
     helm.write_text(
-        f"#!/bin/sh\nstat -c %a $KUBECONFIG >> {seen}\ngrep -o token-. $KUBECONFIG >> {seen}\necho '[]'\n"
+        f"#!/bin/sh\nstat -L -c %a $KUBECONFIG >> {seen}\ngrep -o token-. $KUBECONFIG >> {seen}\necho '[]'\n"
     )
     helm.chmod(0o755)
     numbers = itertools.count(1)

@@ -357,9 +357,6 @@ def test_a_killed_worker_leaves_a_terraform_that_saves_its_state(bench: Bench) -
         worker.kill()
     bench.free()
     assert [item["name"] for item in bench.state()["resources"]] == [*done, "slow"]
-    log = (bench.directory / "terraform.log").read_text()
-    assert log.count("Interrupt received") == 1
-    assert "data loss may occur" in log
     bench.terraform.destroy(GUARD_SECONDS)
     assert bench.terraform.resources() == []
 

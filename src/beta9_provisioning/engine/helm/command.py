@@ -1,26 +1,27 @@
 """Run Helm once against one cluster, with a private kubeconfig, and tell how it ended.
 
 Helm gets no cloud credentials: its kubeconfig holds a bearer token that was made for this call, and its
-environment holds nothing but what it needs.
+environment holds nothing but what it needs. Kubeconfig, input and output are in memory, so that no file with
+a secret is left, whoever is killed.
 """
 
 from __future__ import annotations
 
-import os
 import signal
-import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.processes import process
+from beta9_provisioning.engine.processes.memory import memory_file, path_of
+from beta9_provisioning.kit.masking import MOST_CHARACTERS, mask_text
 from beta9_provisioning.kit.texts import ANSWER_BYTES
 
 # Helm needs this long at most to write down that it was stopped; less than a third of a worker's lease.
 GRACE_SECONDS = 15.0
+_LONGEST_WORDS = 4000
 
 _PASSED_ON = (
     "PATH",
@@ -77,6 +78,11 @@ class Output:
         """Whether Helm succeeded."""
         return self.returncode == 0
 
+    @property
+    def words(self) -> str:
+        """The end of the text, without secrets, for people."""
+        return mask_text(self.text[-MOST_CHARACTERS:]).strip()[-_LONGEST_WORDS:]
+
     def says(self, *phrases: str) -> bool:
         """Return whether one of the phrases (in lower case) is in the text."""
         text = self.text.lower()
@@ -115,6 +121,7 @@ class HelmProcess:
         self,
         *arguments: str,
         timeout: float,
+        stdin: bytes | None = None,
         on_line: Callable[[str], None] | None = None,
         whole_output: bool = False,
     ) -> Output:
@@ -128,19 +135,22 @@ class HelmProcess:
             ToolMissing: Helm is not installed.
         """
         with (
-            private_file(self.directory, self.kubeconfig(), ".kubeconfig") as kubeconfig,
-            private_file(self.directory, "", ".log") as log,
+            memory_file("kubeconfig", self.kubeconfig().encode()) as kubeconfig,
+            memory_file("helm") as output,
         ):
+            log = path_of(output)
             finished = process.run(
                 [str(self.binary), *arguments],
                 cwd=self.directory,
-                env=self._environment(kubeconfig),
+                env=self._environment(path_of(kubeconfig)),
                 log=log,
                 stop=self.stop,
                 timeout=timeout,
                 on_line=on_line,
                 interrupt=signal.SIGTERM,
                 grace=GRACE_SECONDS,
+                stdin=stdin,
+                pass_on=(kubeconfig,),
             )
             if finished.stopped:
                 raise Stopped(f"helm {arguments[0]} was stopped.")
@@ -161,16 +171,3 @@ class HelmProcess:
             "HELM_CONFIG_HOME": str(home / "helm-config"),
             "HELM_DATA_HOME": str(home / "helm-data"),
         }
-
-
-@contextmanager
-def private_file(directory: Path, content: str, suffix: str) -> Iterator[Path]:
-    """Give a file with that content which only we may read, and remove it at the end."""
-    descriptor, name = tempfile.mkstemp(dir=directory, suffix=suffix)  # mode 0600
-    path = Path(name)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(content)
-        yield path
-    finally:
-        path.unlink(missing_ok=True)

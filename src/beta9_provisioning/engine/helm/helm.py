@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from beta9_provisioning.engine.errors import EngineError
-from beta9_provisioning.engine.helm.command import HelmProcess, Output, private_file
+from beta9_provisioning.engine.helm.command import HelmProcess, Output
 from beta9_provisioning.engine.helm.release import Release, chart_ref
 from beta9_provisioning.engine.kubernetes.patience import Patience
+from beta9_provisioning.kit.masking import mask_text
 from beta9_provisioning.kit.texts import ANSWER_BYTES
 
 LIST_SECONDS = 60.0
@@ -83,15 +84,14 @@ class Helm:
         """
         patience = self._patience(release.timeout, least=_MARGIN_SECONDS)
         may_clear = no_live_holder
-        with private_file(self._process.directory, json.dumps(release.values), ".values.json") as values:
-            while not (output := self._upgrade(release, values, patience)).ok:
-                if output.says(_PENDING):
-                    if not may_clear:
-                        raise _pending(release, output)
-                    may_clear = False
-                    self._clear(release, patience)
-                elif not patience.wait_after(passing=output.passing, refused=output.refused):
-                    raise _failed(f"install {release.name}", output, release.namespace)
+        while not (output := self._upgrade(release, patience)).ok:
+            if output.says(_PENDING):
+                if not may_clear:
+                    raise _pending(release, output)
+                may_clear = False
+                self._clear(release, patience)
+            elif not patience.wait_after(passing=output.passing, refused=output.refused):
+                raise _failed(f"install {release.name}", output, release.namespace)
 
     def uninstall(self, name: str, namespace: str, *, timeout: float = 300.0) -> bool:
         """Remove a release and wait until its objects are gone; return whether it was there.
@@ -121,7 +121,7 @@ class Helm:
             for item in listed
         ]
 
-    def _upgrade(self, release: Release, values: Path, patience: Patience) -> Output:
+    def _upgrade(self, release: Release, patience: Patience) -> Output:
         return self._process.call(
             "upgrade",
             release.name,
@@ -129,12 +129,13 @@ class Helm:
             "--install",
             "--create-namespace",
             f"--namespace={release.namespace}",
-            f"--values={values}",
+            "--values=-",  # from standard input: they hold secrets
             "--wait",
             f"--timeout={_whole_seconds(patience.left - _MARGIN_SECONDS)}s",
             "--history-max=5",
             "--hide-notes",
             timeout=patience.left,
+            stdin=json.dumps(release.values).encode(),
             on_line=self._on_line,
         )
 
@@ -187,7 +188,7 @@ def _document(output: Output) -> list[dict[str, Any]]:
     if output.cut:
         raise HelmFailed(
             f"Helm printed more than {ANSWER_BYTES >> 20} MiB.",
-            detail=output.text[:500],
+            detail=mask_text(output.text, 500),
             remedy="Look at the releases: helm list --all-namespaces. Remove what does not belong there.",
             code="answer_too_large",
         )
@@ -199,7 +200,7 @@ def _document(output: Output) -> list[dict[str, Any]]:
     except (ValueError, RecursionError) as error:
         raise HelmFailed(
             "Helm did not print the JSON that it was asked for.",
-            detail=f"{error}: {output.text[:500]}",
+            detail=f"{error}: {mask_text(output.text, 500)}",
             remedy="Check that the version of Helm is a supported one.",
         ) from error
     return document
@@ -212,7 +213,7 @@ def _whole_seconds(seconds: float) -> int:
 def _pending(release: Release, output: Output) -> HelmFailed:
     return HelmFailed(
         f"The release {release.name} is being changed by somebody else.",
-        detail=output.text.strip(),
+        detail=output.words,
         remedy="Wait until that is finished. If nobody is at work on it, repeat the operation.",
         code="release_pending",
     )
@@ -224,7 +225,7 @@ def _failed(doing: str, output: Output, namespace: str | None = None) -> HelmFai
     look = f"kubectl --namespace {namespace} get pods,events" if namespace else "kubectl get nodes"
     return HelmFailed(
         f"Helm could not {doing}{where}" + (" in time." if late else "."),
-        detail=output.text.strip()[-4000:],
+        detail=output.words,
         remedy=f"Look at what is not ready: {look}. Then repeat the operation.",
         code="release_timeout" if late else "helm_failed",
     )

@@ -24,6 +24,7 @@ from typing import BinaryIO, Literal
 
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.processes import launcher
+from beta9_provisioning.engine.processes.memory import memory_file
 from beta9_provisioning.engine.processes.tolerant import Tolerant
 
 POLL_SECONDS = 0.03
@@ -81,10 +82,13 @@ def run(
     interrupt: signal.Signals = signal.SIGINT,
     grace: float = 60.0,
     stdin: bytes | None = None,
+    secret_output: bool = False,
+    pass_on: Sequence[int] = (),
 ) -> Finished:
     """Run `argv` to its end and return how it ended; the exit code is the caller's to judge.
 
-    stdout and stderr are appended to the file `log` (created with mode 0600). Its complete lines are given to
+    stdout and stderr are appended to the file `log` (created with mode 0600); with `secret_output` they stay
+    in memory, and the file is only the lock that keeps a second command away. Complete lines are given to
     `on_line`, without their line ends, as they come; a last line without a line end comes when the command
     has ended, and of a line longer than 1 MiB only the first MiB comes.
 
@@ -97,7 +101,8 @@ def run(
     `Stopped`, which is taken like an asynchronous exception.
 
     Call it on a thread that lives until it returns: the death of the thread counts as the death of the
-    process. `env` is the complete environment of the command; `stdin` is its input, empty if None.
+    process. `env` is the complete environment of the command; `stdin` is its input, empty if None;
+    it inherits the descriptors in `pass_on`.
 
     Raises:
         ToolMissing: the program does not exist or is not executable.
@@ -110,7 +115,8 @@ def run(
         log_fd = os.open(log, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         resources.callback(os.close, log_fd)
         _claim(log_fd, log)
-        tail = _Tail(log_fd)
+        output_fd = resources.enter_context(memory_file("output")) if secret_output else log_fd
+        tail = _Tail(output_fd)
         command = [sys.executable, "-I", "-S", launcher.__file__]
         command += [str(os.getpid()), str(int(interrupt)), str(grace), program, *argv[1:]]
         child = subprocess.Popen(
@@ -118,8 +124,10 @@ def run(
             cwd=cwd,
             env=dict(env),
             stdin=resources.enter_context(_input(stdin)),
-            stdout=log_fd,
-            stderr=log_fd,
+            stdout=output_fd,
+            stderr=output_fd,
+            # The log's, too: with it the command inherits the lock.
+            pass_fds=(log_fd, *pass_on),
             start_new_session=True,
         )
         observer = Tolerant(on_line or _ignore, Path(program).name)
@@ -160,7 +168,7 @@ def _find(program: str, cwd: Path, env: Mapping[str, str]) -> str:
 
 
 def _claim(log_fd: int, log: Path) -> None:
-    """Lock the log file. The command inherits the lock with its stdout and keeps it when this process dies.
+    """Lock the log file. The command inherits the lock and keeps it when this process dies.
 
     Raises:
         AlreadyRunning: another command holds it.

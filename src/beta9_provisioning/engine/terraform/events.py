@@ -48,7 +48,7 @@ class TerraformEvent:
 def parse(line: str) -> TerraformEvent | None:
     """Return the event of one line of output, None for an empty line. Never raises.
 
-    Texts are cut before secrets are looked for: that takes its time.
+    Texts are bounded before secrets are looked for, which takes its time, and cut to size after it.
     """
     line = line.strip()
     if not line:
@@ -58,7 +58,7 @@ def parse(line: str) -> TerraformEvent | None:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        return TerraformEvent(TEXT, "info", mask_text(clean_text(line, TEXT_BYTES)), "", None, None, {})
+        return TerraformEvent(TEXT, "info", clean_text(mask_text(line), TEXT_BYTES), "", None, None, {})
     data = _without_secrets(clean_document(document, _DOCUMENT_BYTES))
     subject = _first_object(data, "hook", "change", "diagnostic")
     resource = _first_object(subject, "resource")

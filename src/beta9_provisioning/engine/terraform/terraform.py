@@ -1,5 +1,7 @@
 """Run Terraform (or OpenTofu) in a directory that holds its configuration.
 
+What it prints may hold secrets, so that it stays in memory; `terraform.log` is told its events without them.
+
 One object serves one working directory. Commands that write the state share one log, `terraform.log`, and
 with it a lock: two of them never run in the same directory at once, not even when one was left behind by a
 worker that died.
@@ -19,10 +21,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.processes import process
+from beta9_provisioning.engine.processes.memory import memory_file, path_of
 from beta9_provisioning.engine.terraform.errors import Diagnostic, Rule, TerraformFailed, diagnostics, failure
 from beta9_provisioning.engine.terraform.events import TEXT, TerraformEvent, parse
 from beta9_provisioning.kit.texts import ANSWER_BYTES
@@ -182,8 +185,10 @@ class Terraform:
             elif event.type == TEXT:
                 texts.append(event.message)
             self._on_event(event)
+            log.write(f"{json.dumps(event.data) if event.data else event.message}\n")
 
-        finished = self._run_alone(arguments, timeout, take)
+        with _append_to(self._directory / LOG) as log:
+            finished = self._run_alone(arguments, timeout, take)
         if finished.returncode == 0:
             return
         errors = diagnostics(reported)
@@ -198,7 +203,7 @@ class Terraform:
         deadline = time.monotonic() + self._lock_timeout
         while True:
             try:
-                return self._run(arguments, self._directory / LOG, timeout, on_line)
+                return self._run(arguments, self._directory / LOG, timeout, on_line, secret_output=True)
             except process.AlreadyRunning:
                 if time.monotonic() >= deadline:
                     raise
@@ -210,9 +215,10 @@ class Terraform:
         Raises:
             TerraformFailed: `answer_too_large` when it is longer than anything that we asked it to keep.
         """
-        with os.fdopen(os.memfd_create(f"terraform {command}"), "rb") as output:
-            finished = self._run(arguments, Path(f"/proc/self/fd/{output.fileno()}"), READ_TIMEOUT, None)
-            content = output.read(ANSWER_BYTES + 1)
+        with memory_file(f"terraform {command}") as output:
+            finished = self._run(arguments, path_of(output), READ_TIMEOUT, None)
+            with path_of(output).open("rb") as file:
+                content = file.read(ANSWER_BYTES + 1)
         if finished.returncode != 0:
             self._fail(command, finished, (), finished.output)
         if len(content) > ANSWER_BYTES:
@@ -224,7 +230,13 @@ class Terraform:
         return content.decode(errors="replace")
 
     def _run(
-        self, arguments: Sequence[str], log: Path, timeout: float, on_line: Callable[[str], None] | None
+        self,
+        arguments: Sequence[str],
+        log: Path,
+        timeout: float,
+        on_line: Callable[[str], None] | None,
+        *,
+        secret_output: bool = False,
     ) -> process.Finished:
         return process.run(
             [self._binary, *arguments],
@@ -237,6 +249,7 @@ class Terraform:
             # Providers run in Terraform's group: they ignore SIGINT, but SIGTERM ends them in mid-request.
             interrupt=signal.SIGINT,
             grace=self._grace,
+            secret_output=secret_output,
         )
 
     def _fail(
@@ -272,6 +285,11 @@ class Terraform:
             diagnostics=errors,
             errored_state=self.errored_state,
         )
+
+
+def _append_to(path: Path) -> TextIO:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    return os.fdopen(descriptor, "a", buffering=1, errors="replace")
 
 
 def _killed(what: str, errors: tuple[Diagnostic, ...]) -> TerraformFailed:
