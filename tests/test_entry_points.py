@@ -75,10 +75,10 @@ def test_init_db_by_several_replicas_at_once(empty_database_url: str) -> None:
 @pytest.mark.parametrize("program", [INIT, GET])
 def test_a_database_that_is_down_is_a_clear_error(program: str) -> None:
     port = free_port()
-    code, _, errors = finish(start(program, f"postgresql://postgres:secret@127.0.0.1:{port}/provisioning"))
+    code, _, errors = finish(start(program, f"postgresql://postgres:s3cr3t@127.0.0.1:{port}/provisioning"))
     assert code != 0
     last = errors.strip().splitlines()[-1]
     assert "No connection to the database at" in last
     assert str(port) in last
     assert "DATABASE_URL" in last
-    assert "secret" not in errors
+    assert "s3cr3t" not in errors

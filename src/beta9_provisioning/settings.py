@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     )
     """Regions in which environments may be created, comma-separated."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Least severe level that is logged."""
+    """Least severe level that is logged of this program; libraries log warnings only."""
     log_format: Literal["json", "console"] = "json"
     """`json` for log collectors, `console` for people."""
     api_host: str = "127.0.0.1"

@@ -143,7 +143,7 @@ def mask(value: Any, *, secret: bool = False, depth: int = 0) -> Any:
             key: mask(item, secret=secret or is_secret_name(key), depth=depth + 1)
             for key, item in value.items()
         }
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [mask(item, secret=secret, depth=depth + 1) for item in value]
     if secret and isinstance(value, str | int | float) and not isinstance(value, bool):
         return MASK

@@ -45,6 +45,7 @@ from beta9_provisioning.clouds.aws.refusals import (
 )
 from beta9_provisioning.clouds.aws.service_models import LOADER
 from beta9_provisioning.engine.errors import Stopped
+from beta9_provisioning.kit.masking import mask_text
 from beta9_provisioning.kit.texts import clean_text
 
 CONNECT_SECONDS = 5
@@ -119,7 +120,7 @@ class AwsSession:
         except BotoCoreError as error:
             raise self._from_botocore(error, doing) from error
         except ResponseParserError as error:
-            raise WORKER.unreachable(self.region, doing, clean_text(str(error))) from error
+            raise WORKER.unreachable(self.region, doing, clean_text(mask_text(str(error)))) from error
 
     def _open(self) -> botocore.session.Session:
         if self._session is None:
@@ -158,7 +159,7 @@ class AwsSession:
     def _from_answer(self, error: ClientError, doing: str) -> AwsError:
         """Explain an error that AWS answered."""
         code = error_code(error)
-        detail = clean_text(str(error))
+        detail = clean_text(mask_text(str(error)))
         if code not in ACCESS_DENIED:
             return WORKER.refused(code, detail, region=self.region, doing=doing, tries=ATTEMPTS)
         if error.operation_name == "AssumeRole":
@@ -174,7 +175,7 @@ class AwsSession:
 
     def _from_botocore(self, error: BotoCoreError, doing: str) -> AwsError:
         """Explain an error that happened before AWS answered."""
-        detail = clean_text(str(error))
+        detail = clean_text(mask_text(str(error)))
         if isinstance(error, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError):
             return WORKER.no_credentials(detail)
         if isinstance(error, HTTPClientError | ConnectionError):

@@ -151,7 +151,7 @@ class KubernetesApi:
             finally:
                 response.close()
         except httpx.RequestError as error:
-            words = clean_text(str(error)) or f"It did not answer in time ({type(error).__name__})."
+            words = clean_text(mask_text(str(error))) or f"It did not answer in time ({type(error).__name__})."
             return Answer(0, words=words, passing=not _is_untrusted(error))
 
 
@@ -180,7 +180,7 @@ def _read(response: httpx.Response, chunks: Iterator[bytes]) -> Answer:
     except (ValueError, RecursionError):
         document = None
     if isinstance(document, dict):
-        words = f"HTTP {status}: {clean_text(str(document.get('message', '')))}"
+        words = f"HTTP {status}: {clean_text(mask_text(str(document.get('message', ''))))}"
     else:
         # Somebody else answers here: a proxy, a load balancer, a login page.
         words = f"HTTP {status}, without a JSON document."
@@ -222,8 +222,8 @@ def _is_untrusted(error: BaseException) -> bool:
 
 def _failed(doing: str, answer: Answer, confidential: bool) -> ClusterError:
     words = f"HTTP {answer.status} {answer.reason}" if confidential and answer.status else answer.words
-    # Cut before secrets are looked for: a refusal may be as long as the cluster's owner likes.
-    detail = f"{doing}: {mask_text(clean_text(words, TEXT_BYTES // 2))}"
+    # A refusal may be as long as the cluster's owner likes.
+    detail = f"{doing}: {clean_text(words, TEXT_BYTES // 2)}"
     if answer.refused:
         return ClusterError(
             "The cluster did not accept the role's token.",

@@ -161,8 +161,8 @@ def diagnostic_in_text(text: str) -> Diagnostic | None:
     if start is None:
         return None
     detail = "\n".join(lines[start + 1 :]).strip()
-    summary = clean_text(lines[start].removeprefix("Error: "))
-    return Diagnostic(mask_text(summary), mask_text(clean_text(detail)))
+    summary = lines[start].removeprefix("Error: ")
+    return Diagnostic(clean_text(mask_text(summary)), clean_text(mask_text(detail)))
 
 
 def failure(
@@ -183,7 +183,7 @@ def failure(
         return TerraformFailed(
             f"terraform {command} ended with exit code {returncode} and gave no reason.",
             code="terraform_failed",
-            detail=mask_text(clean_text(_end(text))),
+            detail=clean_text(mask_text(_end(text))),
             remedy="Read the end of Terraform's output.",
         )
     found_rule, cause = _classify(errors, cloud_rules)
