@@ -9,18 +9,25 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from beta9_provisioning.kit import database_url, redis_url
+
 
 class Settings(BaseSettings):
     """One class for all settings. The name in the environment is the field's name in capitals."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", extra="ignore", frozen=True, use_attribute_docstrings=True, env_ignore_empty=True
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
     )
 
     database_url: str = "postgresql://postgres:postgres@localhost:5432/provisioning"
-    """PostgreSQL 15 or newer: the truth about every environment."""
+    """PostgreSQL 15 or newer: the truth about every environment. A URI of libpq, with its parameters."""
     redis_url: str = "redis://localhost:6379/0"
-    """Redis 7 or Valkey: the queue, which may be lost without losing work."""
+    """Redis 7 or Valkey, redis:// or rediss://: the queue, which may be lost without losing work."""
     workdir_base: Path = Path("/tmp/beta9-provisioning")  # noqa: S108  the deployment guide's default
     """Directory for synthesized infrastructure and Terraform's working files, one folder an environment."""
     max_environments_per_user: Annotated[int, Field(ge=1)] = 10
@@ -83,8 +90,13 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _postgresql(cls, value: str) -> str:
-        if not value.startswith(("postgresql://", "postgres://")):
-            raise ValueError("must start with postgresql://")
+        database_url.parse(value)
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: str) -> str:
+        redis_url.check(value)
         return value
 
 

@@ -8,6 +8,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
+from beta9_provisioning.kit.database_url import parse
+
 Sessions = sessionmaker[Session]
 
 _CONNECT_SECONDS = 5
@@ -29,7 +31,11 @@ def connect(url: str, *, pool_size: int = 10) -> Engine:
     """Return an engine for a `postgresql://` URL; nothing is connected yet.
 
     Statements end after 30 s and connection attempts after 5 s, so that nothing waits without bound.
+
+    Raises:
+        ValueError: the URL cannot be read; the sentence tells nothing of it, for it holds a password.
     """
+    parse(url)
     parsed = make_url(url).set(drivername="postgresql+psycopg")
     return create_engine(
         parsed,
@@ -68,7 +74,7 @@ def check(engine: Engine) -> None:
         with engine.connect() as connection:
             connection.execute(text("SELECT 1"))
     except OperationalError as error:
-        where = engine.url.render_as_string(hide_password=True)
+        where = f"{engine.url.host}:{engine.url.port or 5432}/{engine.url.database}"
         reason = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
         raise DatabaseUnavailable(
             f"No connection to the database at {where}: {reason}. "

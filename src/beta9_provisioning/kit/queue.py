@@ -3,26 +3,37 @@
 import dramatiq
 import redis
 from dramatiq.brokers.redis import RedisBroker
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from beta9_provisioning.kit import redis_url
 
 NAMESPACE = "provisioning"
 QUEUE = "jobs"
 BACKLOG_KEY = f"{NAMESPACE}:{QUEUE}"
 """Redis list whose length is the backlog."""
+# A list that is never there: LPUSHX writes nothing, and is still refused by a Redis that takes no writes.
+_PROBE_KEY = f"{NAMESPACE}:probe"
 
 _TIMEOUT_SECONDS = 2.0
 
 
 class QueueUnavailable(Exception):
-    """Redis could not be reached; the message says where, why and what to do."""
+    """Redis could not be used; the message says where, why and what to do."""
 
 
 def redis_client(url: str) -> redis.Redis:
-    """Return a client that gives up after 2 s instead of waiting without bound."""
+    """Return a client that gives up after 2 s instead of waiting without bound.
+
+    A connection to a Redis that has become a replica is closed, and another one tried: its address may
+    lead to the new primary already.
+    """
     return redis.Redis.from_url(
         url,
         socket_connect_timeout=_TIMEOUT_SECONDS,
         socket_timeout=_TIMEOUT_SECONDS,
         health_check_interval=15,
+        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ReadOnlyError,)),
     )
 
 
@@ -39,7 +50,7 @@ class Queue:
     """Sends hints to the workers, and knows the backlog."""
 
     def __init__(self, url: str) -> None:
-        self._where = url.split("://", 1)[-1].rsplit("@", 1)[-1]
+        self._where = redis_url.address(url)
         self._client = redis_client(url)
         self._broker = make_broker(url)
 
@@ -68,6 +79,17 @@ class Queue:
         except redis.RedisError as error:
             raise self._unavailable(error) from error
 
+    def check_writable(self) -> None:
+        """See that a message could be sent now: that this Redis is no replica, and has memory.
+
+        Raises:
+            QueueUnavailable: when it could not.
+        """
+        try:
+            self._client.lpushx(_PROBE_KEY, "")
+        except redis.RedisError as error:
+            raise self._unavailable(error) from error
+
     def close(self) -> None:
         """Close the connections."""
         self._broker.close()
@@ -75,6 +97,6 @@ class Queue:
 
     def _unavailable(self, error: Exception) -> QueueUnavailable:
         return QueueUnavailable(
-            f"No connection to Redis at {self._where}: {str(error).rstrip('.')}. "
-            "Check REDIS_URL, and that Redis is running and takes this password."
+            f"Redis at {self._where} cannot be used: {str(error).rstrip('.')}. "
+            "Check REDIS_URL, and that Redis is running, takes this password and takes writes."
         )
