@@ -151,7 +151,8 @@ class KubernetesApi:
             finally:
                 response.close()
         except httpx.RequestError as error:
-            words = clean_text(mask_text(str(error))) or f"It did not answer in time ({type(error).__name__})."
+            words = clean_text(mask_text(str(error)))
+            words = words or f"It did not answer in time ({type(error).__name__})."
             return Answer(0, words=words, passing=not _is_untrusted(error))
 
 
