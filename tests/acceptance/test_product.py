@@ -43,7 +43,8 @@ class Product:
         with log.open("wb") as output:
             child = subprocess.Popen(
                 [sys.executable, "-m", "beta9_provisioning.worker"],
-                env={**self.worker_environment, "WORKER_METRICS_PORT": "0"},
+                # It judges nobody before it has watched for one lease of its own.
+                env={**self.worker_environment, "WORKER_METRICS_PORT": "0", "LEASE_SECONDS": "20"},
                 cwd=directory,
                 stdout=output,
                 stderr=output,

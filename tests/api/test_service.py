@@ -76,8 +76,13 @@ class TestReady:
     def test_without_a_database(self, no_database: Settings) -> None:
         self._unavailable(no_database, {"database", "schema"}, "DATABASE_URL")
 
-    def test_without_a_queue(self, no_queue: Settings) -> None:
-        self._unavailable(no_queue, {"queue"}, "REDIS_URL")
+    def test_without_a_queue_work_goes_on(self, no_queue: Settings) -> None:
+        with serving(create_app(no_queue)) as server:
+            response = httpx.get(f"{server.url}/health/ready", timeout=20, trust_env=False)
+        assert response.status_code == 200
+        assert response.json()["status"] == "ready"
+        assert response.json()["checks"]["queue"]["ok"] is False
+        assert "REDIS_URL" in response.json()["checks"]["queue"]["detail"]
 
     def test_without_a_schema(self, settings: Settings, empty_database_url: str) -> None:
         empty = settings.model_copy(update={"database_url": empty_database_url})

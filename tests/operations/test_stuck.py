@@ -16,6 +16,7 @@ from tests.operations.rows import Made, add_destroy, operation, status, take
 from tests.operations.test_workflows import CONFIG, Bench
 from tests.support.process_tree import descendants
 from tests.support.simulated import World, simulated_world
+from tests.support.threads import shared
 
 from beta9_provisioning.clouds.cloud import Account, StateLock
 from beta9_provisioning.clouds.registry import cloud_of
@@ -38,7 +39,7 @@ SHORT_LEASE = 2.0
 
 @pytest.fixture(scope="module")
 def synthesizer() -> Iterator[Synthesizer]:
-    with new_synthesizer() as synthesizer:
+    with shared("synthesis"), new_synthesizer() as synthesizer:
         yield synthesizer
 
 

@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,6 +15,9 @@ class Proxy:
         assert parts.hostname is not None
         assert parts.port is not None
         self._target = (parts.hostname, parts.port)
+        self.loses: Callable[[int], bool] = lambda _: False
+        """Whether the answer to the n-th COMMIT (from 0) is lost: the line breaks when the server has it."""
+        self.commits = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         credentials = parts.netloc.rpartition("@")[0]
@@ -47,6 +50,13 @@ class Proxy:
         """Pass nothing on and break nothing: packets are dropped."""
         self._flowing.clear()
 
+    def lead_to(self, url: str) -> None:
+        """Connect to another server from now on, as a name does that follows the primary."""
+        parts = urlsplit(url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        self._target = (parts.hostname, parts.port)
+
     def heal(self) -> None:
         """Forward again."""
         with self._lock:
@@ -76,14 +86,26 @@ class Proxy:
                     continue
                 server = socket.create_connection(self._target)
                 self._open |= {client, server}
-                for source, sink in ((client, server), (server, client)):
-                    thread = threading.Thread(target=self._pump, args=(source, sink), name="proxy")
+                broken = threading.Event()
+                for source, sink, lets in (
+                    (client, server, lambda data, broken=broken: self._note(data, broken)),
+                    (server, client, lambda _, broken=broken: not broken.is_set()),
+                ):
+                    thread = threading.Thread(target=self._pump, args=(source, sink, lets), name="proxy")
                     self._threads.append(thread)
                     thread.start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _note(self, data: bytes, broken: threading.Event) -> bool:
+        if b"COMMIT" in data:
+            with self._lock:
+                number, self.commits = self.commits, self.commits + 1
+            if self.loses(number):
+                broken.set()
+        return True
+
+    def _pump(self, source: socket.socket, sink: socket.socket, lets: Callable[[bytes], bool]) -> None:
         with suppress(OSError):
-            while data := source.recv(65536):
+            while (data := source.recv(65536)) and lets(data):
                 self._flowing.wait()
                 sink.sendall(data)
         with self._lock:

@@ -1,5 +1,6 @@
 """Workers of the tests: genuine queue, database and threads; workflows of the test's own."""
 
+import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.queue import BACKLOG_KEY, NAMESPACE, Queue, make_broker
 from beta9_provisioning.lifecycle import Kind, OperationStatus, Reason
+from beta9_provisioning.operations.records.leases import Observer
 from beta9_provisioning.operations.records.model import AttemptRow, OperationRow
 from beta9_provisioning.operations.records.store import Claim
 from beta9_provisioning.operations.run.context import Context
@@ -91,6 +93,7 @@ def make_worker(
     settings: Settings,
     work: Work,
     *,
+    lease_seconds: float = 30.0,
     metrics: Metrics | None = None,
 ) -> Worker:
     """Return a worker that runs the test's workflows; its heartbeat is not started."""
@@ -101,8 +104,13 @@ def make_worker(
         Runner(sessions, settings, new_synthesizer(), work.workflow_of),
         metrics or Metrics(),
         actor=ACTOR,
-        lease_seconds=30.0,
+        lease_seconds=lease_seconds,
+        give_up=nothing,
     )
+
+
+def nothing() -> None:
+    """Do not end the process of the tests."""
 
 
 @contextmanager
@@ -143,6 +151,15 @@ def wait_long_ago(sessions: Sessions, *operation_ids: str, seconds: float = 60.0
             .where(OperationRow.id.in_(operation_ids))
             .values(created_at=func.clock_timestamp() - timedelta(seconds=seconds))
         )
+
+
+def experienced(factory: Sessions) -> Observer:
+    """Return an observer that has looked for a whole lease: each look at its clock takes an hour."""
+    hours = itertools.count()
+    observer = Observer(factory.kw["bind"], 6 * 3600.0, lambda: 3600.0 * next(hours))
+    for _ in range(4):
+        observer.look()
+    return observer
 
 
 def lose_worker(sessions: Sessions) -> Claim:

@@ -13,8 +13,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from tests.operations.rows import make_environment, operation, take
 from tests.support.waiting import GUARD_SECONDS, until
 from tests.worker.proxy import Proxy, proxy_to
-from tests.worker.rig import attempt, lock_holder
+from tests.worker.rig import attempt, lock_holder, nothing
 
+from beta9_provisioning.kit.background import failures
 from beta9_provisioning.kit.database import Sessions, connect, transaction
 from beta9_provisioning.kit.database import sessions as session_factory
 from beta9_provisioning.operations.records.leases import hold_liveness
@@ -50,7 +51,7 @@ def start(clock: Clock) -> Iterator[Start]:
     with ExitStack() as stack:
 
         def begin(engine: Engine, factory: Sessions) -> Heartbeat:
-            heartbeat = Heartbeat(engine, factory, LEASE, interval=BEAT, clock=clock)
+            heartbeat = Heartbeat(engine, factory, LEASE, nothing, interval=BEAT, clock=clock)
             heartbeat.start()
             stack.callback(heartbeat.stop)
             return heartbeat
@@ -150,7 +151,7 @@ def test_a_lease_that_was_taken_stops_its_operation_and_no_other(
 
 
 def test_stop_all_stops_every_operation(engine: Engine, sessions: Sessions) -> None:
-    heartbeat = Heartbeat(engine, sessions, LEASE)
+    heartbeat = Heartbeat(engine, sessions, LEASE, nothing)
     stops = [Stop(), Stop()]
     for stop in stops:
         heartbeat.hold(claimed(sessions).lease_token, stop)
@@ -219,7 +220,6 @@ def test_an_exhausted_pool_does_not_end_the_heartbeat(
     sessions: Sessions,
     database_url: str,
     start: Start,
-    caplog: pytest.LogCaptureFixture,
 ) -> None:
     claim = claimed(sessions)
     small = engine_with_one_connection(database_url)
@@ -229,8 +229,8 @@ def test_an_exhausted_pool_does_not_end_the_heartbeat(
     with ExitStack() as ours:
         until(lambda: takes_connection(small, ours), "no renewal holds the only connection")
         last = attempt(sessions, claim).heartbeat_at
-        before = failed_renewals(caplog)
-        until(lambda: failed_renewals(caplog) >= before + 3, "several beats find no connection")
+        before = failures("heartbeat")
+        until(lambda: failures("heartbeat") >= before + 3, "several beats find no connection")
         assert attempt(sessions, claim).heartbeat_at == last
     wait_for_renewal(sessions, claim)
     heartbeat.stop()
@@ -246,13 +246,8 @@ def takes_connection(engine: Engine, into: ExitStack) -> bool:
     return True
 
 
-def failed_renewals(caplog: pytest.LogCaptureFixture) -> int:
-    ours = [record.getMessage() for record in caplog.records if record.name == Heartbeat.__module__]
-    return len([line for line in ours if "'renewal_failed'" in line])
-
-
 def test_the_liveness_lock_lives_from_start_to_stop(engine: Engine, sessions: Sessions) -> None:
-    heartbeat = Heartbeat(engine, sessions, LEASE)
+    heartbeat = Heartbeat(engine, sessions, LEASE, nothing)
     assert lock_holder(sessions, heartbeat.liveness_key) is None
     heartbeat.start()
     try:
@@ -265,7 +260,7 @@ def test_the_liveness_lock_lives_from_start_to_stop(engine: Engine, sessions: Se
 def test_start_says_that_the_database_is_away(proxy: Proxy, through: Engine) -> None:
     proxy.cut()
     with pytest.raises(DBAPIError):
-        Heartbeat(through, session_factory(through), LEASE).start()
+        Heartbeat(through, session_factory(through), LEASE, nothing).start()
 
 
 def test_the_liveness_lock_is_taken_again_when_its_connection_breaks(
@@ -301,7 +296,7 @@ def test_a_renewal_that_fails_costs_no_liveness_lock(
 def test_a_liveness_lock_that_an_old_connection_still_holds_is_taken_later(
     engine: Engine, sessions: Sessions
 ) -> None:
-    heartbeat = Heartbeat(engine, sessions, LEASE, interval=BEAT)
+    heartbeat = Heartbeat(engine, sessions, LEASE, nothing, interval=BEAT)
     with sessions() as old:
         assert hold_liveness(old, heartbeat.liveness_key)
         pid = lock_holder(sessions, heartbeat.liveness_key)

@@ -28,7 +28,7 @@ THREADS = 2
 class Process:
     """A worker process and what it has logged."""
 
-    def __init__(self, settings: Settings, directory: Path) -> None:
+    def __init__(self, settings: Settings, directory: Path, **variables: str) -> None:
         self._log = directory / "worker.log"
         environment = {
             "PATH": os.environ["PATH"],
@@ -44,6 +44,7 @@ class Process:
             "RECONCILE_SECONDS": "600",
             # Nothing here comes far enough to run them; they only have to be there.
             **dict.fromkeys(("TERRAFORM_BINARY", "HELM_BINARY"), sys.executable),
+            **variables,
         }
         with self._log.open("wb") as log:
             self.child = subprocess.Popen(

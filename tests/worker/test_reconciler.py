@@ -1,31 +1,41 @@
 """The reconciler on genuine PostgreSQL and Valkey: lost hints, backlogs, lost workers, absent servers."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from tests.operations.rows import add_destroy, events, make_environment, operation, status, take
 from tests.support.waiting import until
 from tests.worker.proxy import Proxy, proxy_to
-from tests.worker.rig import attempt, hints, lose_redis, lose_worker, wait_long_ago
+from tests.worker.rig import attempt, experienced, hints, lose_redis, lose_worker, wait_long_ago
 
 from beta9_provisioning.kit.database import Sessions, connect
 from beta9_provisioning.kit.database import sessions as session_factory
 from beta9_provisioning.kit.queue import Queue, QueueUnavailable
+from beta9_provisioning.operations.records.leases import Observer
 from beta9_provisioning.worker import reconciler as module
 from beta9_provisioning.worker.actors import ACTOR
 from beta9_provisioning.worker.reconciler import Reconciler
 
-# The test server has been up for longer than this (seconds).
-SHORT = 0.001
-
-
-def make(factory: Sessions, queue: Queue, *, interval: float = 0.05) -> Reconciler:
-    return Reconciler(factory, queue, ACTOR, interval=interval, lease_seconds=SHORT)
+Make = Callable[[Sessions, Queue], Reconciler]
 
 
 @pytest.fixture
-def reconciler(sessions: Sessions, queue: Queue) -> Reconciler:
+def make() -> Iterator[Make]:
+    """Make reconcilers that may judge at once; their connections are closed after the test."""
+    observers: list[Observer] = []
+
+    def new(factory: Sessions, queue: Queue) -> Reconciler:
+        observers.append(experienced(factory))
+        return Reconciler(observers[-1], factory, queue, ACTOR, interval=0.05)
+
+    yield new
+    for observer in observers:
+        observer.close()
+
+
+@pytest.fixture
+def reconciler(sessions: Sessions, queue: Queue, make: Make) -> Reconciler:
     """One whose rounds the test does itself."""
     return make(sessions, queue)
 
@@ -153,7 +163,7 @@ def test_a_live_worker_keeps_its_operation_beside_a_lost_one(
 
 
 def test_several_reconcilers_end_a_lost_attempt_once(
-    sessions: Sessions, queue: Queue, redis_url: str
+    make: Make, sessions: Sessions, queue: Queue, redis_url: str
 ) -> None:
     claims = [lose_worker(sessions) for _ in range(6)]
     several = [make(sessions, queue) for _ in range(4)]
@@ -180,7 +190,7 @@ def test_several_reconcilers_end_a_lost_attempt_once(
 
 
 def test_without_redis_lost_operations_end_and_the_destroy_is_woken_later(
-    sessions: Sessions, redis_url: str, redis_proxy: Proxy, distant_queue: Queue
+    make: Make, sessions: Sessions, redis_url: str, redis_proxy: Proxy, distant_queue: Queue
 ) -> None:
     claim = lose_worker(sessions)
     behind = add_destroy(sessions, claim.environment_id)
@@ -196,7 +206,7 @@ def test_without_redis_lost_operations_end_and_the_destroy_is_woken_later(
 
 
 def test_without_redis_all_lost_operations_end_in_one_round(
-    sessions: Sessions, redis_proxy: Proxy, distant_queue: Queue
+    make: Make, sessions: Sessions, redis_proxy: Proxy, distant_queue: Queue
 ) -> None:
     claims = [lose_worker(sessions) for _ in range(3)]
     for claim in claims:
@@ -208,7 +218,7 @@ def test_without_redis_all_lost_operations_end_in_one_round(
 
 
 def test_it_outlives_an_absent_redis(
-    sessions: Sessions, redis_url: str, redis_proxy: Proxy, distant_queue: Queue
+    make: Make, sessions: Sessions, redis_url: str, redis_proxy: Proxy, distant_queue: Queue
 ) -> None:
     made = make_environment(sessions)
     wait_long_ago(sessions, made.operation_id)
@@ -225,14 +235,14 @@ def test_it_outlives_an_absent_redis(
 
 
 def test_it_outlives_an_absent_database(
-    sessions: Sessions, queue: Queue, redis_url: str, database_url: str
+    make: Make, sessions: Sessions, queue: Queue, redis_url: str, database_url: str
 ) -> None:
     made = make_environment(sessions)
     wait_long_ago(sessions, made.operation_id)
     with proxy_to(database_url) as proxy:
         engine = connect(proxy.url)
-        proxy.cut()
         reconciler = make(session_factory(engine), queue)
+        proxy.cut()
         reconciler.start()
         try:
             until(lambda: proxy.refused >= 2, "two rounds without a database")

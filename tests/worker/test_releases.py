@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 from tests.operations.rows import add_destroy, make_environment, operation, status, take
 from tests.support.waiting import until
-from tests.worker.rig import Work, consuming, hints, make_worker, wait_long_ago
+from tests.worker.rig import Work, consuming, experienced, hints, make_worker, wait_long_ago
 
 from beta9_provisioning.kit.database import Sessions, connect, transaction
 from beta9_provisioning.kit.database import sessions as session_factory
@@ -60,7 +60,7 @@ def test_an_old_worker_sends_no_hints_for_what_it_cannot_take(
 ) -> None:
     environment_id, newer = configured_by_a_newer_release(sessions)
     wait_long_ago(sessions, newer)
-    Reconciler(sessions, queue, ACTOR, interval=1, lease_seconds=30).round()
+    Reconciler(experienced(sessions), sessions, queue, ACTOR, interval=1).round()
     assert hints(redis_url) == []
     with sessions() as session:
         assert store.waiting(session, environment_id) is None

@@ -6,7 +6,7 @@ import pytest
 from tests.operations.rows import make_environment, operation
 from tests.support.waiting import GUARD_SECONDS, until
 from tests.worker.proxy import proxy_to
-from tests.worker.rig import Work
+from tests.worker.rig import Work, nothing
 
 from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.kit.database import Sessions, connect
@@ -33,7 +33,16 @@ def test_a_worker_told_to_stop_while_the_database_is_away_stops_with_its_lease(
         distant = connect(proxy.url)
         factory = session_factory(distant)
         runner = Runner(factory, settings, new_synthesizer(), work.workflow_of)
-        worker = Worker(distant, factory, queue, runner, Metrics(), actor=ACTOR, lease_seconds=LEASE_SECONDS)
+        worker = Worker(
+            distant,
+            factory,
+            queue,
+            runner,
+            Metrics(),
+            actor=ACTOR,
+            lease_seconds=LEASE_SECONDS,
+            give_up=nothing,
+        )
         worker.heartbeat.start()
         thread = threading.Thread(target=worker.run, args=(made.operation_id,), daemon=True)
         thread.start()

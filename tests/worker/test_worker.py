@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from tests.operations.rows import add_destroy, events, make_environment, operation, status
 from tests.support.waiting import until
 from tests.worker.proxy import proxy_to
-from tests.worker.rig import Work, consuming, hints, make_worker, row_waiters
+from tests.worker.rig import Work, consuming, hints, make_worker, nothing, row_waiters
 
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.kit.database import Sessions, connect, transaction
@@ -36,7 +36,7 @@ def worker(
 ) -> Iterator[Worker]:
     """A worker whose heart beats, and quicker than its lease asks for."""
     worker = make_worker(engine, sessions, queue, settings, work)
-    worker.heartbeat = Heartbeat(engine, sessions, 30.0, interval=0.1)
+    worker.heartbeat = Heartbeat(engine, sessions, 30.0, nothing, interval=0.1)
     worker.heartbeat.start()
     yield worker
     worker.heartbeat.stop()

@@ -3,19 +3,25 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from anyio import to_thread
 from fastapi import FastAPI
 
 from beta9_provisioning.api import environments, openapi, problems, service
 from beta9_provisioning.api.dependencies import Services
 from beta9_provisioning.api.hints import Hints
 from beta9_provisioning.api.metrics import Metrics
-from beta9_provisioning.api.streams import Streams, StreamTimes
+from beta9_provisioning.api.readiness import Readiness
+from beta9_provisioning.api.streams import READERS, Streams, StreamTimes
 from beta9_provisioning.api.telemetry import Telemetry
 from beta9_provisioning.kit.database import connect, sessions
 from beta9_provisioning.kit.queue import Queue
 from beta9_provisioning.settings import Settings
 
 _API_VERSION = "1"
+# Requests that are worked on at the same time. Each has a connection, so that none waits for one in a thread.
+_REQUESTS = 16
+# A row that stays locked may keep a request no longer than this: others wait for its thread.
+_LOCK_SECONDS = 1
 
 
 def create_app(settings: Settings, *, stream_times: StreamTimes | None = None) -> FastAPI:
@@ -25,7 +31,7 @@ def create_app(settings: Settings, *, stream_times: StreamTimes | None = None) -
         settings: of this process.
         stream_times: pace of the event streams, for tests.
     """
-    engine = connect(settings.database_url)
+    engine = connect(settings.database_url, pool_size=_REQUESTS + READERS, lock_seconds=_LOCK_SECONDS)
     factory = sessions(engine)
     queue = Queue(settings.redis_url)
     services = Services(
@@ -36,10 +42,12 @@ def create_app(settings: Settings, *, stream_times: StreamTimes | None = None) -
         hints=Hints(queue),
         streams=Streams(factory, stream_times or StreamTimes()),
         metrics=Metrics(factory, queue),
+        readiness=Readiness(settings.database_url, settings.redis_url),
     )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        to_thread.current_default_thread_limiter().total_tokens = _REQUESTS
         services.hints.start()
         yield
         services.close()

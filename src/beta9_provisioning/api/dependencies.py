@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from beta9_provisioning.api.hints import Hints
 from beta9_provisioning.api.metrics import Metrics
+from beta9_provisioning.api.readiness import Readiness
 from beta9_provisioning.api.streams import Streams
 from beta9_provisioning.kit.database import Sessions
 from beta9_provisioning.kit.queue import Queue
@@ -25,12 +26,14 @@ class Services:
     hints: Hints
     streams: Streams
     metrics: Metrics
+    readiness: Readiness
 
     def close(self) -> None:
         """Send the hints that wait, and close the connections."""
         self.streams.close()
         self.hints.close()
         self.queue.close()
+        self.readiness.close()
         self.engine.dispose()
 
 

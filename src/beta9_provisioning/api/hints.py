@@ -9,6 +9,7 @@ import threading
 
 import structlog
 
+from beta9_provisioning.kit.background import failed
 from beta9_provisioning.kit.queue import Queue, QueueUnavailable
 
 log = structlog.get_logger(__name__)
@@ -51,3 +52,5 @@ class Hints:
                 self._target.send(ACTOR, operation_id)
             except QueueUnavailable as error:
                 log.warning("hint_not_sent", operation_id=operation_id, error=str(error))
+            except Exception as error:  # noqa: BLE001  the thread must go on, whatever happens
+                failed("hints", error, operation_id=operation_id)

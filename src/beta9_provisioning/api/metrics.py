@@ -11,7 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.api.telemetry import RequestMetrics
 from beta9_provisioning.environments import statistics
+from beta9_provisioning.kit.background import Failures
 from beta9_provisioning.kit.database import Sessions, transaction
+from beta9_provisioning.kit.database_errors import describe
 from beta9_provisioning.kit.queue import BACKLOG_KEY, Queue, QueueUnavailable
 
 log = structlog.get_logger(__name__)
@@ -23,6 +25,7 @@ class Metrics:
     def __init__(self, sessions: Sessions, queue: Queue) -> None:
         self.registry = CollectorRegistry()
         self.requests = RequestMetrics(self.registry)
+        self.registry.register(Failures())
         self.registry.register(_Database(sessions))
         self.registry.register(_Queue(queue))
 
@@ -51,7 +54,7 @@ class _Database(Collector):
             with transaction(self._sessions) as session:
                 return statistics.read(session)
         except SQLAlchemyError as error:
-            log.warning("scrape_without_database", error=str(error))
+            log.warning("scrape_without_database", error=describe(error))
             return None
 
 

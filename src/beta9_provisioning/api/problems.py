@@ -1,5 +1,6 @@
 """Problem documents (RFC 9457): every error answer of the API is one; docs/api.md lists their types."""
 
+import traceback
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -8,13 +9,14 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from beta9_provisioning.api import faults
 from beta9_provisioning.api.bodies import BodyRefused, InvalidConfiguration
 from beta9_provisioning.environments import errors
+from beta9_provisioning.kit.database_errors import Trouble, describe, sqlstate, trouble
 from beta9_provisioning.schemas.environment import FieldProblem, Problem
 
 log = structlog.get_logger(__name__)
@@ -144,17 +146,23 @@ def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 def _database(request: Request, error: Exception) -> JSONResponse:
-    """Answer 503 for a database that is away, overloaded or without a schema; anything else is our error."""
-    missing_schema = getattr(getattr(error, "orig", None), "sqlstate", None) == _UNDEFINED_TABLE
-    if not missing_schema and not isinstance(error, OperationalError | InterfaceError | PoolTimeout):
-        raise error
-    log.warning("database_unavailable", error=str(getattr(error, "orig", None) or error))
-    detail = (
-        "The database has no schema yet: run `make db-init`."
-        if missing_schema
-        else "The database cannot be reached. Nothing is lost; try again."
-    )
-    return problem(request, 503, "database-unavailable", detail, headers={"Retry-After": RETRY_SECONDS})
+    """Answer 503 for a database that is away, busy or without a schema; anything else is our error."""
+    if sqlstate(error) == _UNDEFINED_TABLE:
+        kind, slug = "missing", "database-unavailable"
+        detail = "The database has no schema yet: run `make db-init`."
+    elif (kind := trouble(error)) is Trouble.BUSY:
+        slug = "busy"
+        detail = "Others are working on the same, or there are too many. Nothing was changed; try again."
+    elif kind is Trouble.LOST:
+        slug = "database-unavailable"
+        detail = "The database cannot be reached. Nothing is lost; try again."
+    else:
+        # Not the exception itself: its text shows the statement and the row.
+        stack = "".join(traceback.format_tb(error.__traceback__))
+        log.error("database_fault", error=describe(error), stack=stack)
+        return internal(request)
+    log.warning("database_unavailable", kind=str(kind), error=describe(error))
+    return problem(request, 503, slug, detail, headers={"Retry-After": RETRY_SECONDS})
 
 
 def internal(request: Request) -> JSONResponse:

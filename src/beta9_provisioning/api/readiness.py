@@ -1,15 +1,32 @@
-"""Whether the service can work: database, schema and queue."""
+"""Whether the service can work: database, schema and queue. Anybody may ask: reasons go to the log."""
 
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from typing import Literal
 
+import structlog
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Engine
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from beta9_provisioning.kit.database import DatabaseUnavailable
-from beta9_provisioning.kit.database import check as check_database
+from beta9_provisioning.kit.database import connect
+from beta9_provisioning.kit.database_errors import READ_ONLY, describe, sqlstate
 from beta9_provisioning.kit.queue import Queue, QueueUnavailable
 from beta9_provisioning.operations.records import schema
+
+log = structlog.get_logger(__name__)
+
+_SECONDS = 2.5
+_NO_DATABASE = (
+    "The database does not work; the log says why. "
+    "Check DATABASE_URL, and that PostgreSQL runs and takes writes."
+)
+_NO_QUEUE = (
+    "The queue does not work; the log says why. Operations begin with some delay. "
+    "Check REDIS_URL, and that Redis runs and takes writes."
+)
 
 
 class Check(BaseModel):
@@ -19,50 +36,102 @@ class Check(BaseModel):
 
     ok: bool
     detail: str = ""
-    """Why it is not ok, and what to do."""
+    """What is not ok, and what to do."""
     code: str = ""
     """The same for machines, where there is a code: `schema_missing`, `schema_older`, `schema_newer`."""
 
 
-class Readiness(BaseModel):
+class Report(BaseModel):
     """Whether the service can work."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     status: Literal["ready", "unavailable"]
     checks: dict[str, Check]
-    """`database`, `schema` and `queue`."""
+    """`database`, `schema` and `queue`; without the queue the service is ready all the same."""
 
 
-def check(engine: Engine, queue: Queue) -> Readiness:
-    """Check everything, also when the first check fails."""
-    database = _database(engine)
-    fits = _schema(engine) if database.ok else Check(ok=False, detail="Unknown: there is no database.")
-    checks = {"database": database, "schema": fits, "queue": _queue(queue)}
-    ok = all(check.ok for check in checks.values())
-    return Readiness(status="ready" if ok else "unavailable", checks=checks)
+Checks = Mapping[str, Check]
 
 
-def _database(engine: Engine) -> Check:
-    try:
-        check_database(engine)
-    except (DatabaseUnavailable, SQLAlchemyError) as error:
-        return Check(ok=False, detail=str(error))
-    return Check(ok=True)
+class Readiness:
+    """Asks database and queue whether a write would work, over connections that requests do not use."""
+
+    def __init__(self, database_url: str, redis_url: str, *, seconds: float = _SECONDS) -> None:
+        """Connect to nothing yet. A part that has not answered after `seconds` is not ok."""
+        self._engine = connect(database_url, pool_size=1)
+        self._queue = Queue(redis_url)
+        self._seconds = seconds
+        self._ask_database = _Question("database", self._database)
+        self._ask_queue = _Question("queue", self._is_writable)
+
+    async def report(self) -> Report:
+        """Check everything at the same time."""
+        database, queue = await asyncio.gather(
+            self._ask_database.answer(self._seconds), self._ask_queue.answer(self._seconds)
+        )
+        checks = {
+            "database": Check(ok=False, detail=_NO_DATABASE),
+            "schema": Check(ok=False, detail="Unknown: there is no database."),
+            "queue": Check(ok=False, detail=_NO_QUEUE),
+            **database,
+            **queue,
+        }
+        ok = checks["database"].ok and checks["schema"].ok
+        return Report(status="ready" if ok else "unavailable", checks=checks)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+        self._queue.close()
+
+    def _database(self) -> Checks:
+        try:
+            # The engine gives no connection that cannot write.
+            with self._engine.connect() as connection:
+                return {"database": Check(ok=True), "schema": _schema(connection)}
+        except SQLAlchemyError as error:
+            only_reads = sqlstate(error) == READ_ONLY
+            log.warning("not_ready", check="database", only_reads=only_reads, error=describe(error))
+            return {}
+
+    def _is_writable(self) -> Checks:
+        try:
+            self._queue.check_writable()
+        except QueueUnavailable as error:
+            log.warning("not_ready", check="queue", error=str(error))
+            return {}
+        return {"queue": Check(ok=True)}
 
 
-def _schema(engine: Engine) -> Check:
-    try:
-        with engine.connect() as connection:
-            misfit = schema.misfit(connection)
-    except SQLAlchemyError as error:
-        return Check(ok=False, detail=str(error))
+def _schema(connection: Connection) -> Check:
+    misfit = schema.misfit(connection)
     return Check(ok=True) if misfit is None else Check(ok=False, detail=misfit.message, code=misfit.code)
 
 
-def _queue(queue: Queue) -> Check:
-    try:
-        queue.backlog()
-    except QueueUnavailable as error:
-        return Check(ok=False, detail=str(error))
-    return Check(ok=True)
+class _Question:
+    """Asks in a thread that may hang: one at a time, and it keeps neither an answer nor the process's end."""
+
+    def __init__(self, name: str, ask: Callable[[], Checks]) -> None:
+        self._name = name
+        self._ask = ask
+        self._asked: Future[Checks] | None = None
+
+    async def answer(self, seconds: float) -> Checks:
+        """Return the answer; nothing when there is none in time."""
+        if self._asked is None or self._asked.done():
+            self._asked = Future()
+            args = (self._asked,)
+            threading.Thread(target=self._run, args=args, name=f"ready-{self._name}", daemon=True).start()
+        try:
+            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._asked)), seconds)
+        except TimeoutError:
+            log.warning("not_ready", check=self._name, error=f"no answer within {seconds:g} s")
+            return {}
+
+    def _run(self, asked: "Future[Checks]") -> None:
+        try:
+            asked.set_result(self._ask())
+        except Exception:
+            log.exception("not_ready", check=self._name)
+            asked.set_result({})

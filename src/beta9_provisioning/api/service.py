@@ -5,8 +5,8 @@ from fastapi.responses import JSONResponse
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
-from beta9_provisioning.api import readiness
 from beta9_provisioning.api.dependencies import ServicesDep
+from beta9_provisioning.api.readiness import Report
 from beta9_provisioning.schemas.configuration import json_schema
 
 router = APIRouter(tags=["service"])
@@ -27,12 +27,12 @@ async def health() -> Health:
 
 @router.get(
     "/health/ready",
-    responses={503: {"model": readiness.Readiness, "description": "Not ready; the checks say why."}},
+    responses={503: {"model": Report, "description": "Not ready; the checks say why."}},
     summary="Can the service work?",
 )
-def ready(response: Response, services: ServicesDep) -> readiness.Readiness:
-    """Check the database, its schema and the queue."""
-    result = readiness.check(services.engine, services.queue)
+async def ready(response: Response, services: ServicesDep) -> Report:
+    """Check the database, its schema and the queue, within 3 s; without a queue work goes on, more slowly."""
+    result = await services.readiness.report()
     if result.status != "ready":
         response.status_code = 503
     return result

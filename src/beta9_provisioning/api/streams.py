@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from beta9_provisioning.environments import queries
 from beta9_provisioning.environments.queries import News
 from beta9_provisioning.kit.database import Sessions
+from beta9_provisioning.kit.database_errors import describe
 from beta9_provisioning.schemas.environment import Event
 
 log = structlog.get_logger(__name__)
@@ -20,7 +21,8 @@ log = structlog.get_logger(__name__)
 MEDIA_TYPE = "text/event-stream"
 _BATCH = 500
 # Streams read the database by threads of their own, so that many of them take none from other requests.
-_READERS = 8
+READERS = 8
+"""How many streams read at the same time."""
 # How soon a client that lost its stream comes back.
 _RETRY = b"retry: 1000\n\n"
 _PING = b": ping\n\n"
@@ -42,7 +44,7 @@ class Streams:
         self._sessions = sessions
         self._times = times
         self._closing = asyncio.Event()
-        self._readers = CapacityLimiter(_READERS)
+        self._readers = CapacityLimiter(READERS)
 
     def close(self) -> None:
         """End every stream at its next step; called in the event loop."""
@@ -60,7 +62,7 @@ class Streams:
             try:
                 news = await to_thread.run_sync(self._read, environment_id, after, limiter=self._readers)
             except SQLAlchemyError as error:
-                log.warning("stream_ended", environment_id=environment_id, error=str(error))
+                log.warning("stream_ended", environment_id=environment_id, error=describe(error))
                 return
             for event in news.events:
                 yield _frame(event)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -130,7 +129,7 @@ def update(session: Session, environment_id: str, changes: EnvironmentChanges, *
     if row.deletion_protection != changes.deletion_protection:
         row.deletion_protection = changes.deletion_protection
         row.config = {**row.config, "deletion_protection": changes.deletion_protection}
-        row.updated_at = datetime.now(UTC)
+        row.updated_at = func.clock_timestamp()
         session.flush()
         turned = "on" if changes.deletion_protection else "off"
         told = NewEvent(
@@ -212,7 +211,6 @@ def _check_owner(session: Session, owner: str, name: str, limit: int) -> None:
 
 
 def _new_row(config: EnvironmentConfig, document: dict[str, object], owner: str) -> EnvironmentRow:
-    now = datetime.now(UTC)
     return EnvironmentRow(
         id=ids.new(),
         owner=owner,
@@ -226,8 +224,8 @@ def _new_row(config: EnvironmentConfig, document: dict[str, object], owner: str)
         status=EnvironmentStatus.QUEUED,
         outputs={},
         last_event=0,
-        created_at=now,
-        updated_at=now,
+        created_at=func.clock_timestamp(),
+        updated_at=func.clock_timestamp(),
     )
 
 

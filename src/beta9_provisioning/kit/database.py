@@ -1,55 +1,120 @@
-"""Database engine and sessions: one way to connect, with bounds on waiting."""
+"""Database engine and sessions: one way to connect, with bounds on waiting, to a server that writes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from sqlalchemy import Engine, create_engine, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+import psycopg
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry
 
-from beta9_provisioning.kit.database_url import parse
+from beta9_provisioning.kit import database_url
+from beta9_provisioning.kit.database_errors import READ_ONLY, Trouble, describe, sqlstate, trouble
 
 Sessions = sessionmaker[Session]
 
-_CONNECT_SECONDS = 5
-_STATEMENT_MS = 30_000
-# A peer that has gone silent (a cut cable, a lost node) is noticed in about 15 s, not in TCP's minutes.
-_SILENCE = {
-    "tcp_user_timeout": 10_000,
-    "keepalives_idle": 5,
-    "keepalives_interval": 5,
-    "keepalives_count": 2,
+# What the URL does not say itself. A peer that has gone silent (a cut cable, a lost node) is noticed in
+# about 15 s, not in TCP's minutes; of several servers the one that takes writes is meant.
+_PARAMETERS = {
+    "application_name": "beta9-provisioning",
+    "connect_timeout": "5",
+    "tcp_user_timeout": "10000",
+    "keepalives_idle": "5",
+    "keepalives_interval": "5",
+    "keepalives_count": "2",
+    "target_session_attrs": "read-write",
 }
+# Set in each new session, never as start-up parameters, which poolers refuse. The server's side of the same
+# care: a client that vanishes in a transaction would keep its rows locked for two hours otherwise.
+_SESSION = {
+    "timezone": "UTC",
+    "statement_timeout": "30s",
+    "idle_in_transaction_session_timeout": "15s",
+    "tcp_user_timeout": "10s",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "2",
+}
+_POOL_SECONDS = 10
+_SESSION_PROBES = 5
 
 
 class DatabaseUnavailable(Exception):
-    """The database could not be reached; the message says where, why and what to do."""
+    """The database could not be used; the message says where, why and what to do."""
 
 
-def connect(url: str, *, pool_size: int = 10) -> Engine:
-    """Return an engine for a `postgresql://` URL; nothing is connected yet.
+class _ReadOnly(psycopg.OperationalError):
+    """The server, or this session, only reads: a standby, or `default_transaction_read_only`."""
 
-    Statements end after 30 s and connection attempts after 5 s, so that nothing waits without bound.
+    sqlstate = READ_ONLY
+
+
+def connect(url: str, *, pool_size: int = 20, lock_seconds: int = 3) -> Engine:
+    """Return an engine for a `postgresql://` URL with at most `pool_size` connections; none is made yet.
+
+    The URL is libpq's, and what it says goes before our own bounds: statements end after 30 s, waits for
+    locks after `lock_seconds`, connection attempts after 5 s. A connection that cannot write counts as
+    broken: it is thrown away with all others, and the next one may find the server that can.
 
     Raises:
-        ValueError: the URL cannot be read; the sentence tells nothing of it, for it holds a password.
+        ValueError: the URL cannot be understood; the message does not show it.
     """
-    parse(url)
-    parsed = make_url(url).set(drivername="postgresql+psycopg")
-    return create_engine(
-        parsed,
+    given = database_url.parse(url)
+    settings = {
+        name: value
+        for name, value in {**_SESSION, "lock_timeout": f"{lock_seconds}s"}.items()
+        if name not in database_url.option_names(given.get("options", ""))
+    }
+    engine = create_engine(
+        "postgresql+psycopg://",
+        connect_args={**_PARAMETERS, **given},
         pool_size=pool_size,
-        max_overflow=pool_size,
-        pool_pre_ping=True,
-        pool_timeout=10,
-        connect_args={
-            "connect_timeout": _CONNECT_SECONDS,
-            **_SILENCE,
-            "options": f"-c statement_timeout={_STATEMENT_MS} -c timezone=UTC",
-            "application_name": "beta9-provisioning",
-        },
+        max_overflow=0,
+        pool_timeout=_POOL_SECONDS,
+        hide_parameters=True,
+        execution_options={"address": database_url.address(given)},
     )
+    _watch(engine, settings)
+    return engine
+
+
+def _watch(engine: Engine, settings: dict[str, str]) -> None:
+    calls = [f"set_config('{name}', '{value}', false)" for name, value in settings.items()]
+    set_up = f"SELECT current_setting('transaction_read_only') = 'off', {', '.join(calls)}"
+
+    @event.listens_for(engine, "connect")
+    def begin(connection: Any, record: ConnectionPoolEntry) -> None:
+        try:
+            _refuse_read_only(connection, set_up)
+        except BaseException:
+            connection.close()
+            raise
+        record.info["fresh"] = True
+
+    @event.listens_for(engine, "checkout")
+    def ping(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+        if record.info.pop("fresh", False):
+            return
+        try:
+            _refuse_read_only(connection, "SELECT current_setting('transaction_read_only') = 'off'")
+        except psycopg.Error as error:
+            raise InvalidatePoolError from error
+
+    @event.listens_for(engine, "handle_error")
+    def discard(context: ExceptionContext) -> None:
+        if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+            context.is_disconnect = True
+
+
+def _refuse_read_only(connection: Any, question: str) -> None:
+    connection.autocommit = True
+    writes = connection.execute(question).fetchone()[0]
+    connection.autocommit = False
+    if not writes:
+        raise _ReadOnly("the server only reads: it is a standby, or default_transaction_read_only is on")
 
 
 def sessions(engine: Engine) -> Sessions:
@@ -64,8 +129,19 @@ def transaction(factory: Sessions) -> Iterator[Session]:
         yield session
 
 
+def own_connection(engine: Engine) -> Connection:
+    """Return a connection of the caller's own, in no transaction and in no pool.
+
+    Raises:
+        SQLAlchemyError: when the database is away.
+    """
+    connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    connection.detach()
+    return connection
+
+
 def check(engine: Engine) -> None:
-    """Ask the database for one row.
+    """See that there is a database that takes writes.
 
     Raises:
         DatabaseUnavailable: when no connection can be made.
@@ -73,10 +149,60 @@ def check(engine: Engine) -> None:
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT 1"))
-    except OperationalError as error:
-        where = f"{engine.url.host}:{engine.url.port or 5432}/{engine.url.database}"
-        reason = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
+    except SQLAlchemyError as error:
+        if trouble(error) is Trouble.FAULT:
+            raise
+        raise _unavailable(engine, error) from error
+
+
+def check_session(engine: Engine) -> None:
+    """See that a connection keeps its session on the server, as leases and liveness locks need.
+
+    A pooler in transaction mode gives the server's session of one connection to another in between.
+
+    Raises:
+        DatabaseUnavailable: when it does not, or no connection can be made.
+    """
+    try:
+        kept = all(_keeps_session(engine) for _ in range(_SESSION_PROBES))
+    except SQLAlchemyError as error:
+        if trouble(error) is Trouble.FAULT:
+            raise
+        raise _unavailable(engine, error) from error
+    if not kept:
         raise DatabaseUnavailable(
-            f"No connection to the database at {where}: {reason}. "
-            "Check DATABASE_URL, and that PostgreSQL is running and lets this user in."
-        ) from error
+            f"The pooler at {_address(engine)} works in transaction mode, but leases need sessions: "
+            "let DATABASE_URL name PostgreSQL itself, or a pool with pool_mode = session."
+        )
+
+
+def _keeps_session(engine: Engine) -> bool:
+    """While another connection is in a transaction it holds a session: is it, or was it, this one's?"""
+    question = text("SELECT pg_backend_pid()")
+    with own_connection(engine) as mine, engine.connect() as other:
+        before = mine.scalar(question)
+        others = other.scalar(question)
+        after = mine.scalar(question)
+        return bool(before == after != others)
+
+
+def _address(engine: Engine) -> str:
+    return str(engine.get_execution_options()["address"])
+
+
+def _unavailable(engine: Engine, error: SQLAlchemyError) -> DatabaseUnavailable:
+    where, reason = _address(engine), describe(error).split(": ", 1)[1]
+    if "unsupported startup parameter" in reason:
+        return DatabaseUnavailable(
+            f"The pooler at {where} refuses the options in DATABASE_URL. Take them out, and give them to the "
+            "database or the role (ALTER ROLE ... SET); or let DATABASE_URL name PostgreSQL itself."
+        )
+    if sqlstate(error) == READ_ONLY or "session is read-only" in reason:
+        return DatabaseUnavailable(
+            f"The database at {where} only reads: it is a standby, or default_transaction_read_only is on. "
+            "Let DATABASE_URL name the primary, or all servers (a:5432,b:5432) to have the right one found."
+        )
+    return DatabaseUnavailable(
+        f"No connection to the database at {where}: {reason}. "
+        "Check DATABASE_URL, and that PostgreSQL is running and lets this user in."
+    )

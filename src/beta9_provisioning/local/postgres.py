@@ -194,14 +194,18 @@ class EmbeddedPostgres:
         )
 
     def _is_ready(self, pid: int, port: int) -> bool:
-        """The lines of postmaster.pid: 1 is the pid, 4 the port, 8 the state (as pg_ctl reads them)."""
+        """The lines of postmaster.pid: 1 is the pid, 4 the port, 8 the state (as pg_ctl reads them).
+
+        A data directory of a hot standby is ready as `standby`.
+        """
         try:
             lines = (self._data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return False
         # A server that crashed leaves the file behind, hence the look at the pid.
         found = [line.strip() for line in lines]
-        return len(found) >= 8 and (found[0], found[3], found[7]) == (str(pid), str(port), "ready")
+        answers = len(found) >= 8 and found[7] in ("ready", "standby")
+        return answers and (found[0], found[3]) == (str(pid), str(port))
 
     def _create_database(self) -> None:
         import psycopg  # noqa: PLC0415  only a starter needs it, and it takes 0.1 s

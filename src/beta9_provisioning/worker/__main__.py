@@ -1,5 +1,6 @@
 """`python -m beta9_provisioning.worker`: one process that runs operations until it is told to stop."""
 
+import os
 import shutil
 import signal
 import sys
@@ -14,9 +15,11 @@ from beta9_provisioning.clouds.registry import preload
 from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.kit import logs
-from beta9_provisioning.kit.database import DatabaseUnavailable, check
+from beta9_provisioning.kit.database import DatabaseUnavailable, check, check_session
+from beta9_provisioning.kit.database_errors import describe
 from beta9_provisioning.kit.queue import Queue, make_broker
 from beta9_provisioning.operations.records import schema
+from beta9_provisioning.operations.records.leases import Observer
 from beta9_provisioning.operations.records.sessions import get_engine, get_sessions
 from beta9_provisioning.operations.run.runner import Runner
 from beta9_provisioning.operations.workflows import workflow_of
@@ -48,10 +51,14 @@ def main(settings: Settings) -> int:
         if misfit is not None:
             print(f"error: {misfit.message}", file=sys.stderr)  # noqa: T201
             return 1
+        check_session(get_engine())
         with new_synthesizer() as synthesizer:
             _serve(settings, synthesizer)
-    except (DatabaseUnavailable, SQLAlchemyError) as error:
+    except DatabaseUnavailable as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    except SQLAlchemyError as error:
+        print(f"error: {describe(error)}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
 
@@ -80,10 +87,10 @@ def _serve(settings: Settings, synthesizer: Synthesizer) -> None:
         metrics,
         actor=ACTOR,
         lease_seconds=settings.lease_seconds,
+        give_up=_end,
     )
-    reconciler = Reconciler(
-        factory, queue, ACTOR, interval=settings.reconcile_seconds, lease_seconds=settings.lease_seconds
-    )
+    observer = Observer(get_engine(), settings.lease_seconds)
+    reconciler = Reconciler(observer, factory, queue, ACTOR, interval=settings.reconcile_seconds)
     broker = make_broker(settings.redis_url)
     register(broker, worker)
     consumer = dramatiq.Worker(broker, worker_threads=settings.worker_threads, worker_timeout=_IDLE_MS)
@@ -112,6 +119,13 @@ def _serve(settings: Settings, synthesizer: Synthesizer) -> None:
     worker.heartbeat.stop()
     queue.close()
     log.info("worker_stopped", worker=worker.name)
+
+
+def _end() -> None:
+    """End at once: the operations have been stopped, and leases can neither be renewed nor taken any more."""
+    print("error: This worker cannot renew its leases any more, so it ends. Start it again.", file=sys.stderr)  # noqa: T201
+    sys.stderr.flush()
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import dramatiq
 
+from beta9_provisioning.kit.background import failed
 from beta9_provisioning.kit.queue import QUEUE
 from beta9_provisioning.worker.worker import Worker
 
@@ -14,4 +15,7 @@ def register(broker: dramatiq.Broker, worker: Worker) -> None:
 
     @dramatiq.actor(broker=broker, queue_name=QUEUE, actor_name=ACTOR)
     def run_operation(operation_id: str) -> None:
-        worker.run(operation_id)
+        try:
+            worker.run(operation_id)
+        except Exception as error:  # noqa: BLE001  Dramatiq would only log it; its attempt ends with its lease
+            failed("operation", error, operation_id=operation_id)

@@ -10,11 +10,15 @@ import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from beta9_provisioning.kit.database import Sessions, transaction
+from beta9_provisioning.kit.background import failed, repeat
+from beta9_provisioning.kit.database import Sessions, own_connection, transaction
+from beta9_provisioning.kit.database_errors import Trouble, trouble
 from beta9_provisioning.operations.records.leases import Renewed, hold_liveness, renew
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
 
 log = structlog.get_logger(__name__)
+
+_WATCHES_A_BEAT = 2
 
 
 class Heartbeat:
@@ -23,6 +27,9 @@ class Heartbeat:
     A process that could not renew for half a lease stops its operations by itself. Their children are
     given a third of a lease to stop, so that they have ended before somebody else may take over. A thread
     of its own sees to that: the one that renews may hang on a connection that has gone silent.
+
+    A beat that finds the database away or busy is a beat; when none has come to its end for a whole lease,
+    `give_up` is called.
     """
 
     def __init__(
@@ -30,6 +37,7 @@ class Heartbeat:
         engine: Engine,
         factory: Sessions,
         lease_seconds: float,
+        give_up: Callable[[], None],
         *,
         interval: float | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -40,6 +48,7 @@ class Heartbeat:
             engine: for the liveness lock.
             factory: for renewals.
             lease_seconds: how long a renewed lease lasts.
+            give_up: ends the process, which can neither keep its leases nor notice that they are lost.
             interval: seconds between two beats; a sixth of a lease, and at most 5 s, unless it is given.
             clock: tells by its seconds how long ago a lease was renewed.
         """
@@ -50,6 +59,8 @@ class Heartbeat:
         self._interval = min(5.0, lease_seconds / 6) if interval is None else interval
         self._clock = clock
         self._held: dict[UUID, tuple[Stop, float]] = {}
+        self._give_up = give_up
+        self._missed = 0
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._liveness: Connection | None = None
@@ -92,24 +103,34 @@ class Heartbeat:
                 stop.request(reason)
 
     def _run(self) -> None:
-        while not self._ended.wait(self._interval):
-            try:
-                self._keep_liveness()
-            except SQLAlchemyError as error:
-                log.warning("liveness_connection_lost", error=str(error))
-                self._drop_liveness()
-            try:
-                self._renew()
-            except SQLAlchemyError as error:
-                log.warning("renewal_failed", error=str(error))
+        repeat("heartbeat", self._beat, every=self._interval, ended=self._ended, longest=self._interval)
 
     def _watch(self) -> None:
-        while not self._ended.wait(self._interval / 2):
-            deadline = self._clock() - self._lease_seconds / 2
-            with self._lock:
-                for stop, renewed_at in self._held.values():
-                    if renewed_at < deadline:
-                        stop.request(StopReason.LEASE_LOST)
+        every = self._interval / _WATCHES_A_BEAT
+        repeat("lease-watch", self._look_at_leases, every=every, ended=self._ended, longest=every)
+
+    def _beat(self) -> None:
+        """Keep the liveness lock and the leases; neither waits for the other to succeed."""
+        is_sound = True
+        for work in (self._keep_liveness, self._renew):
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001  the other work is still to be done
+                failed("heartbeat", error, beat=work.__name__.strip("_"))
+                is_sound &= trouble(error) is not Trouble.FAULT
+        if is_sound:
+            self._missed = 0
+
+    def _look_at_leases(self) -> None:
+        now = self._clock()
+        with self._lock:
+            for stop, renewed_at in self._held.values():
+                if renewed_at < now - self._lease_seconds / 2:
+                    stop.request(StopReason.LEASE_LOST)
+        # Counted in looks, not in seconds: a machine that slept has missed neither.
+        self._missed += 1
+        if self._missed > _WATCHES_A_BEAT * self._lease_seconds / self._interval:
+            self._give_up()
 
     def _keep_liveness(self) -> None:
         """Hold the lock on a connection that is no pool's, in no transaction, for the life of the process.
@@ -117,11 +138,14 @@ class Heartbeat:
         The lock counts how often it was taken, and all of it ends with the connection, so taking it at
         every beat also shows that the connection lives, and takes a lock that was not to be had before.
         """
-        if self._liveness is None:
-            self._liveness = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            self._liveness.detach()
-        if not hold_liveness(self._liveness, self.liveness_key):
-            log.warning("liveness_lock_taken")
+        try:
+            if self._liveness is None:
+                self._liveness = own_connection(self._engine)
+            if not hold_liveness(self._liveness, self.liveness_key):
+                log.warning("liveness_lock_taken")
+        except SQLAlchemyError:
+            self._drop_liveness()
+            raise
 
     def _drop_liveness(self) -> None:
         if self._liveness is not None:
@@ -147,6 +171,7 @@ class Heartbeat:
         if renewed is None:
             stop.request(StopReason.LEASE_LOST)
             return
-        self._held[token] = (stop, at)
+        if renewed.is_renewed:
+            self._held[token] = (stop, at)
         if renewed.cancel_requested:
             stop.request(StopReason.CANCELLED)

@@ -1,14 +1,16 @@
 """The reconciler: re-sends hints for operations that nobody claimed, and ends those of lost workers."""
 
 import threading
+import time
 from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from beta9_provisioning.kit.background import failed, repeat
 from beta9_provisioning.kit.database import Sessions, transaction
-from beta9_provisioning.kit.queue import Queue, QueueUnavailable
-from beta9_provisioning.operations.records.leases import abandoned, take_from_lost_worker
+from beta9_provisioning.kit.queue import Queue
+from beta9_provisioning.operations.records.leases import Observer, take_from_lost_worker
 from beta9_provisioning.operations.records.store import LeaseLost, unclaimed, waiting
 
 log = structlog.get_logger(__name__)
@@ -18,27 +20,33 @@ _HINT_SECONDS = 5.0
 
 
 class Reconciler:
-    """Runs in every worker; any number of them may do the same work at the same time."""
+    """Runs in every worker; any number of them may do the same work at the same time.
+
+    What one part or one environment meets holds up no other.
+    """
 
     def __init__(
-        self, factory: Sessions, queue: Queue, actor: str, *, interval: float, lease_seconds: float
+        self, observer: Observer, factory: Sessions, queue: Queue, actor: str, *, interval: float
     ) -> None:
+        self._observer = observer
         self._factory = factory
         self._queue = queue
         self._actor = actor
         self._interval = interval
-        self._lease_seconds = lease_seconds
+        self._due = 0.0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
 
     def start(self) -> None:
         """Work in the background."""
+        self._due = time.monotonic() + self._interval
         self._thread.start()
 
     def stop(self) -> None:
         """End after the present round."""
         self._ended.set()
         self._thread.join()
+        self._observer.close()
 
     def round(self) -> None:
         """Do one round.
@@ -47,23 +55,26 @@ class Reconciler:
             SQLAlchemyError: when the database is away.
             QueueUnavailable: when Redis is away.
         """
-        self._end_lost()
-        self._resend()
+        try:
+            self._end_lost()
+        finally:
+            self._resend()
 
     def _run(self) -> None:
-        while not self._ended.wait(self._interval):
-            try:
-                self.round()
-            except SQLAlchemyError as error:
-                log.warning("reconcile_failed", error=str(error))
-            except QueueUnavailable as error:
-                log.warning("reconcile_failed", error=str(error))
+        pace = self._observer.pace
+        repeat("reconciler", self._turn, every=min(self._interval, pace), ended=self._ended, longest=pace)
+
+    def _turn(self) -> None:
+        # The observer has to look more often than long intervals are.
+        if time.monotonic() < self._due:
+            self._observer.look()
+            return
+        self._due = time.monotonic() + self._interval
+        self.round()
 
     def _end_lost(self) -> None:
         """End what lost workers held; the operations behind it are sent by the next rounds if not now."""
-        with transaction(self._factory) as session:
-            lost = abandoned(session, lease_seconds=self._lease_seconds)
-        following = [self._end(token, environment_id) for token, environment_id in lost]
+        following = [self._end(token, environment_id) for token, environment_id in self._observer.look()]
         for operation_id in filter(None, following):
             self._queue.send(self._actor, operation_id)
 
@@ -71,11 +82,12 @@ class Reconciler:
         """End one attempt unless somebody else was first; return the operation that waited behind it."""
         try:
             with transaction(self._factory) as session:
-                taken = take_from_lost_worker(
-                    session, token, environment_id, lease_seconds=self._lease_seconds
-                )
+                taken = take_from_lost_worker(session, token, environment_id)
                 following = waiting(session, environment_id)
         except LeaseLost:
+            return None
+        except SQLAlchemyError as error:
+            failed("reconciler", error, environment_id=environment_id)
             return None
         if taken:
             log.warning("worker_lost", environment_id=environment_id)

@@ -3,13 +3,15 @@
 import os
 import socket
 import time
-from datetime import UTC, datetime
+from collections.abc import Callable
+from uuid import uuid4
 
 import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.kit.database import Sessions, transaction
+from beta9_provisioning.kit.database_errors import Backoff, Trouble, describe, trouble
 from beta9_provisioning.kit.queue import Queue, QueueUnavailable
 from beta9_provisioning.operations.records import schema
 from beta9_provisioning.operations.records.store import Claim, claim, waiting
@@ -39,6 +41,7 @@ class Worker:
         *,
         actor: str,
         lease_seconds: float,
+        give_up: Callable[[], None],
     ) -> None:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._factory = factory
@@ -48,7 +51,7 @@ class Worker:
         self._actor = actor
         self._lease_seconds = lease_seconds
         self._stopping = False
-        self.heartbeat = Heartbeat(engine, factory, lease_seconds)
+        self.heartbeat = Heartbeat(engine, factory, lease_seconds, give_up)
 
     def shut_down(self) -> None:
         """Take no more operations, and ask the running ones to stop."""
@@ -62,14 +65,14 @@ class Worker:
             taken = self._claim(operation_id)
         except SQLAlchemyError as error:
             # The row is still queued: the reconciler sends again.
-            log.warning("claim_failed", operation_id=operation_id, error=str(error))
+            log.warning("claim_failed", operation_id=operation_id, error=describe(error))
             return
         except (NewerThanWorker, SchemaMisfit) as error:
             log.warning("operation_left", operation_id=operation_id, detail=str(error))
             return
         if taken is None:
             return
-        self._metrics.dispatch.observe((datetime.now(UTC) - taken.queued_at).total_seconds())
+        self._metrics.dispatch.observe(taken.waited)
         stop = Stop()
         self.heartbeat.hold(taken.lease_token, stop, since=asked)
         if self._stopping:
@@ -84,19 +87,34 @@ class Worker:
         self._wake(taken.environment_id)
 
     def _claim(self, operation_id: str) -> Claim | None:
-        if self._stopping:
-            return None
-        with transaction(self._factory) as session:
-            # The schema may have moved on since this process started.
-            if (misfit := schema.misfit(session)) is not None:
-                raise SchemaMisfit(misfit.message)
-            return claim(
-                session,
-                operation_id,
-                worker=self.name,
-                liveness_key=self.heartbeat.liveness_key,
-                lease_seconds=self._lease_seconds,
-            )
+        """Claim an operation; ask again when the answer to the commit was lost: it may be ours to run."""
+        token = uuid4()
+        backoff = Backoff()
+        until = time.monotonic() + self._lease_seconds / 4
+        committing = False
+        while committing or not self._stopping:
+            try:
+                with self._factory() as session:
+                    # The schema may have moved on since this process started.
+                    if (misfit := schema.misfit(session)) is not None:
+                        raise SchemaMisfit(misfit.message)
+                    taken = claim(
+                        session,
+                        operation_id,
+                        worker=self.name,
+                        liveness_key=self.heartbeat.liveness_key,
+                        lease_seconds=self._lease_seconds,
+                        token=token,
+                    )
+                    committing = True
+                    session.commit()
+                    return taken
+            except SQLAlchemyError as error:
+                if not committing or trouble(error) is Trouble.FAULT or time.monotonic() > until:
+                    raise
+                log.warning("claim_unanswered", operation_id=operation_id, error=describe(error))
+                time.sleep(backoff.next())
+        return None
 
     def _wake(self, environment_id: str) -> None:
         """Send the hint for a destroy that waited for this operation; the reconciler does if this fails."""
@@ -106,4 +124,4 @@ class Worker:
             if following is not None:
                 self._queue.send(self._actor, following)
         except (SQLAlchemyError, QueueUnavailable) as error:
-            log.warning("wake_failed", environment_id=environment_id, error=str(error))
+            log.warning("wake_failed", environment_id=environment_id, error=describe(error))

@@ -1,4 +1,4 @@
-"""Leases on genuine PostgreSQL: silence, proven death, and the courtesy after a database restart."""
+"""Leases on genuine PostgreSQL: silence, proven death."""
 
 from datetime import timedelta
 
@@ -11,9 +11,6 @@ from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.operations.records import leases
 from beta9_provisioning.operations.records.model import AttemptRow
 from beta9_provisioning.operations.records.store import Claim, request_cancel
-
-# The test server has been up for longer than this (seconds).
-SHORT = 0.001
 
 
 def silence(sessions: Sessions, claim: Claim, *, seconds: float, lease_left: float) -> None:
@@ -29,8 +26,8 @@ def silence(sessions: Sessions, claim: Claim, *, seconds: float, lease_left: flo
         )
 
 
-def is_abandoned(session: Session, claim: Claim, lease_seconds: float = SHORT) -> bool:
-    return (claim.lease_token, claim.environment_id) in leases.abandoned(session, lease_seconds=lease_seconds)
+def is_abandoned(session: Session, claim: Claim) -> bool:
+    return (claim.lease_token, claim.environment_id) in leases.abandoned(session)
 
 
 def test_a_renewed_lease_is_not_abandoned(sessions: Sessions) -> None:
@@ -57,9 +54,7 @@ def test_an_expired_lease_is_taken_and_tells_the_truth(sessions: Sessions) -> No
     claim = take(sessions, made.operation_id)
     silence(sessions, claim, seconds=60, lease_left=-1)
     with transaction(sessions) as session:
-        assert leases.take_from_lost_worker(
-            session, claim.lease_token, made.environment_id, lease_seconds=SHORT
-        )
+        assert leases.take_from_lost_worker(session, claim.lease_token, made.environment_id)
     row = operation(sessions, made.operation_id)
     assert (row.status, row.reason) == ("failed", "worker_lost")
     assert row.error is not None
@@ -92,14 +87,6 @@ def test_a_free_liveness_lock_alone_proves_nothing(
         assert not is_abandoned(session, claim)
 
 
-def test_nobody_is_judged_by_a_database_that_has_just_started(sessions: Sessions) -> None:
-    claim = take(sessions, make_environment(sessions).operation_id)
-    silence(sessions, claim, seconds=3600, lease_left=-3000)
-    with transaction(sessions) as session:
-        assert is_abandoned(session, claim)
-        assert not is_abandoned(session, claim, lease_seconds=10 * 365 * 86400)
-
-
 def test_a_renewal_in_the_last_moment_wins(sessions: Sessions) -> None:
     made = make_environment(sessions)
     claim = take(sessions, made.operation_id)
@@ -107,9 +94,7 @@ def test_a_renewal_in_the_last_moment_wins(sessions: Sessions) -> None:
     with transaction(sessions) as session:
         leases.renew(session, [claim.lease_token], 3600)
     with transaction(sessions) as session:
-        assert not leases.take_from_lost_worker(
-            session, claim.lease_token, made.environment_id, lease_seconds=SHORT
-        )
+        assert not leases.take_from_lost_worker(session, claim.lease_token, made.environment_id)
     assert operation(sessions, made.operation_id).status == "planning"
 
 

@@ -9,15 +9,20 @@ from tests.operations.rows import make_environment, take
 from beta9_provisioning.kit import database
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.operations.records.model import AttemptRow
-from beta9_provisioning.operations.records.proof import is_over
+from beta9_provisioning.operations.records.proof import Standing, standing
 
 
 @pytest.mark.parametrize(
-    ("ended", "expired", "over"),
-    [(False, False, False), (False, True, False), (True, False, False), (True, True, True)],
+    ("ended", "expired", "known"),
+    [
+        (False, False, Standing.UNKNOWN),
+        (False, True, Standing.UNKNOWN),
+        (True, False, Standing.ENDING),
+        (True, True, Standing.OVER),
+    ],
 )
 def test_an_attempt_is_over_when_it_has_ended_and_its_lease_too(
-    sessions: Sessions, ended: bool, expired: bool, over: bool
+    sessions: Sessions, ended: bool, expired: bool, known: Standing
 ) -> None:
     claim = take(sessions, make_environment(sessions).operation_id)
     with transaction(sessions) as session:
@@ -26,14 +31,14 @@ def test_an_attempt_is_over_when_it_has_ended_and_its_lease_too(
             "lease_expires_at": func.clock_timestamp() + timedelta(seconds=-1 if expired else 60),
         }
         session.execute(update(AttemptRow).values(**values))
-    assert is_over(sessions, str(claim.lease_token)) is over
+    assert standing(sessions, str(claim.lease_token)) is known
 
 
 @pytest.mark.parametrize("token", ["", "alice", "5b2c7f5e-0000-4000-8000-000000000001"])
 def test_what_is_no_attempt_of_ours_is_never_over(sessions: Sessions, token: str) -> None:
-    assert is_over(sessions, token) is False
+    assert standing(sessions, token) is Standing.UNKNOWN
 
 
 def test_nothing_is_proven_by_a_database_that_is_away() -> None:
     away = create_engine("postgresql+psycopg://u@127.0.0.1:1/d", connect_args={"connect_timeout": 2})
-    assert is_over(database.sessions(away), "5b2c7f5e-0000-4000-8000-000000000001") is False
+    assert standing(database.sessions(away), "5b2c7f5e-0000-4000-8000-000000000001") is Standing.UNKNOWN

@@ -144,7 +144,7 @@ def test_a_stale_expectation_is_a_lost_lease(sessions: Sessions) -> None:
     with transaction(sessions) as session:
         store.advance(session, claim, S.PLANNING, S.APPLYING)
     with pytest.raises(store.LeaseLost), transaction(sessions) as session:
-        store.advance(session, claim, S.PLANNING, S.APPLYING)
+        store.advance(session, claim, S.BOOTSTRAPPING, S.SUCCEEDED)
 
 
 def test_a_failure_says_what_why_and_what_to_do(sessions: Sessions) -> None:

@@ -1,11 +1,12 @@
 """The event journal: events are numbered per environment, without gaps and in the order of commit."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from beta9_provisioning.kit.texts import clean_document, clean_text
@@ -14,13 +15,17 @@ from beta9_provisioning.operations.records.model import EnvironmentRow, EventRow
 
 @dataclass(frozen=True)
 class NewEvent:
-    """An event that is not written yet. `message` is in the past tense."""
+    """An event that is not written yet. `message` is in the past tense.
+
+    When it happened is kept by this process's monotonic clock (seconds), so that the database's clock, the
+    one that all hosts share, can date it when it is written.
+    """
 
     type: str
     message: str
     data: dict[str, Any] = field(default_factory=dict)
     operation_id: str | None = None
-    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    happened: float = field(default_factory=time.monotonic)
 
 
 def append(session: Session, environment_id: str, events: Sequence[NewEvent]) -> None:
@@ -31,13 +36,14 @@ def append(session: Session, environment_id: str, events: Sequence[NewEvent]) ->
     """
     if not events:
         return
-    last = session.execute(
+    last, now = session.execute(
         update(EnvironmentRow)
         .where(EnvironmentRow.id == environment_id)
         .values(last_event=EnvironmentRow.last_event + len(events))
-        .returning(EnvironmentRow.last_event)
+        .returning(EnvironmentRow.last_event, func.clock_timestamp())
         .execution_options(synchronize_session=False)
-    ).scalar_one()
+    ).one()
+    read = time.monotonic()
     first = last - len(events) + 1
     session.execute(
         insert(EventRow),
@@ -45,7 +51,7 @@ def append(session: Session, environment_id: str, events: Sequence[NewEvent]) ->
             {
                 "environment_id": environment_id,
                 "id": first + offset,
-                "at": event.at,
+                "at": now - timedelta(seconds=max(0.0, read - event.happened)),
                 "operation_id": event.operation_id,
                 "type": event.type,
                 "message": clean_text(event.message),

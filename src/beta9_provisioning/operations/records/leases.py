@@ -5,17 +5,19 @@ silent, whatever the cause. A session-level advisory lock lives exactly as long 
 liveness connection, so that a process that died is known dead within seconds.
 """
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
+from beta9_provisioning.kit.database import own_connection
 from beta9_provisioning.lifecycle import Reason
-from beta9_provisioning.operations.records.model import AttemptRow, OperationRow
-from beta9_provisioning.operations.records.store import Failure, fail_attempt, lock_environment
+from beta9_provisioning.operations.records.model import AttemptRow, EnvironmentRow, OperationRow
+from beta9_provisioning.operations.records.store import Failure, fail_attempt
 
 # A dead process is believed dead after its liveness lock is gone and this many seconds of silence.
 PROVEN_DEATH_SECONDS = 15.0
@@ -30,31 +32,48 @@ _LIVENESS_LOCK_IS_FREE = text(
 )
 
 
+def _is_gone() -> ColumnElement[bool]:
+    silence = timedelta(seconds=PROVEN_DEATH_SECONDS)
+    return or_(
+        AttemptRow.lease_expires_at < func.clock_timestamp(),
+        and_(AttemptRow.heartbeat_at < func.clock_timestamp() - silence, _LIVENESS_LOCK_IS_FREE),
+    )
+
+
 @dataclass(frozen=True)
 class Renewed:
-    """A lease that was renewed."""
+    """A lease that is still held. One whose row somebody has locked could not be renewed: try again."""
 
     lease_token: UUID
     cancel_requested: bool
+    is_renewed: bool = True
 
 
 def renew(session: Session, tokens: Iterable[UUID], lease_seconds: float) -> Sequence[Renewed]:
-    """Renew leases by the database's clock; those missing from the answer are lost."""
-    rows = session.execute(
-        update(AttemptRow)
-        .where(
-            AttemptRow.lease_token.in_(list(tokens)),
-            AttemptRow.ended_at.is_(None),
-            OperationRow.id == AttemptRow.operation_id,
+    """Renew leases by the database's clock; those missing from the answer are lost.
+
+    A row that somebody else has locked is left out, so that it does not hold up the others.
+    """
+    wanted = and_(AttemptRow.lease_token.in_(list(tokens)), AttemptRow.ended_at.is_(None))
+    free = select(AttemptRow.lease_token).where(wanted).with_for_update(skip_locked=True).cte("free")
+    renewed = set(
+        session.scalars(
+            update(AttemptRow)
+            .where(AttemptRow.lease_token == free.c.lease_token)
+            .values(
+                heartbeat_at=func.clock_timestamp(),
+                lease_expires_at=func.clock_timestamp() + timedelta(seconds=lease_seconds),
+            )
+            .returning(AttemptRow.lease_token)
+            .execution_options(synchronize_session=False)
         )
-        .values(
-            heartbeat_at=func.clock_timestamp(),
-            lease_expires_at=func.clock_timestamp() + timedelta(seconds=lease_seconds),
-        )
-        .returning(AttemptRow.lease_token, OperationRow.cancel_requested_at)
-        .execution_options(synchronize_session=False)
     )
-    return [Renewed(token, cancelled is not None) for token, cancelled in rows]
+    held = session.execute(
+        select(AttemptRow.lease_token, OperationRow.cancel_requested_at)
+        .join(OperationRow, OperationRow.id == AttemptRow.operation_id)
+        .where(wanted)
+    )
+    return [Renewed(token, cancelled is not None, token in renewed) for token, cancelled in held]
 
 
 def hold_liveness(session: Session | Connection, liveness_key: int) -> bool:
@@ -62,40 +81,85 @@ def hold_liveness(session: Session | Connection, liveness_key: int) -> bool:
     return bool(session.scalar(select(func.pg_try_advisory_lock(liveness_key))))
 
 
-def abandoned(session: Session, *, lease_seconds: float) -> Sequence[tuple[UUID, str]]:
-    """Return (lease token, environment id) of live attempts whose worker is gone.
+def abandoned(session: Session | Connection) -> Sequence[tuple[UUID, str]]:
+    """Return (lease token, environment id) of live attempts whose worker is gone, as far as the rows tell.
 
-    A database that has just come back proves nothing: workers could not renew while it was away. So
-    nobody is called gone before it has been up for one full lease.
+    A database that was away proves nothing: workers could not renew meanwhile. Whether it was is for
+    `Observer` to know.
     """
-    silent = and_(
-        AttemptRow.heartbeat_at < func.clock_timestamp() - timedelta(seconds=PROVEN_DEATH_SECONDS),
-        _LIVENESS_LOCK_IS_FREE,
-    )
-    up_long_enough = func.pg_postmaster_start_time() < func.clock_timestamp() - timedelta(
-        seconds=lease_seconds
-    )
     rows = session.execute(
         select(AttemptRow.lease_token, OperationRow.environment_id)
         .join(OperationRow, OperationRow.id == AttemptRow.operation_id)
-        .where(
-            AttemptRow.ended_at.is_(None),
-            or_(AttemptRow.lease_expires_at < func.clock_timestamp(), silent),
-            up_long_enough,
-        )
+        .where(AttemptRow.ended_at.is_(None), _is_gone())
     )
     return [(token, environment_id) for token, environment_id in rows]
 
 
-def take_from_lost_worker(
-    session: Session, token: UUID, environment_id: str, *, lease_seconds: float
-) -> bool:
-    """Fail the operation of an abandoned attempt; False when it was renewed or ended meanwhile."""
-    lock_environment(session, environment_id)
+class Observer:
+    """Judges others over a session of its own, and only when that has been unbroken for one full lease.
+
+    Whatever kept workers from renewing breaks it: a restart, crash recovery and failover end it, and a
+    server, network or machine that stood still shows as a gap between two answers. For one thread.
+    """
+
+    def __init__(
+        self, engine: Engine, lease_seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Take an engine; nothing is connected yet. `clock` tells seconds that never jump."""
+        self.pace = lease_seconds / 4
+        """Longest time between two looks, in seconds."""
+        self._engine = engine
+        self._lease_seconds = lease_seconds
+        self._clock = clock
+        self._connection: Connection | None = None
+        self._since = self._last = 0.0
+
+    def look(self) -> Sequence[tuple[UUID, str]]:
+        """Return (lease token, environment id) of attempts whose worker is gone beyond doubt.
+
+        Raises:
+            SQLAlchemyError: when the database is away; the count begins anew.
+        """
+        try:
+            if self._connection is None:
+                self._connection = own_connection(self._engine)
+                self._since = self._last = self._clock()
+            asked = self._clock()
+            found = abandoned(self._connection)
+        except Exception:
+            self.close()
+            raise
+        before, self._last = self._last, self._clock()
+        # A worker that renews every sixth of a lease has missed less than half of one by then.
+        if self._last - before > self._lease_seconds / 2:
+            self._since = self._last
+        return found if asked - self._since >= self._lease_seconds else []
+
+    def close(self) -> None:
+        """Give the session up."""
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None
+
+
+def take_from_lost_worker(session: Session, token: UUID, environment_id: str) -> bool:
+    """Fail the operation of an attempt that an `Observer` has judged; False when it was renewed meanwhile.
+
+    Also False when a row of it is locked: whoever holds it changes it now, or never lets go of it, and
+    neither may hold up those who look after the others.
+    """
+    environment = session.scalar(
+        select(EnvironmentRow.id).where(EnvironmentRow.id == environment_id).with_for_update(skip_locked=True)
+    )
+    if environment is None:
+        return False  # and the attempt is left to whoever holds it
     attempt = session.scalars(
-        select(AttemptRow).where(AttemptRow.lease_token == token).with_for_update()
-    ).one()
-    if (token, environment_id) not in abandoned(session, lease_seconds=lease_seconds):
+        select(AttemptRow)
+        .where(AttemptRow.lease_token == token, AttemptRow.ended_at.is_(None), _is_gone())
+        .with_for_update(skip_locked=True)
+    ).one_or_none()
+    if attempt is None:
         return False
     failure = Failure(
         Reason.WORKER_LOST,

@@ -114,7 +114,10 @@ class OperationRow(Base):
 
 
 class AttemptRow(Base):
-    """One worker's try at an operation, held by a lease."""
+    """One worker's try at an operation, held by a lease.
+
+    `events_recorded` counts the events that the attempt has written, so that none is written twice.
+    """
 
     __tablename__ = "attempts"
 
@@ -128,6 +131,7 @@ class AttemptRow(Base):
     lease_expires_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     outcome: Mapped[str | None]
+    events_recorded: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
 
     __table_args__ = (
         Index("uq_attempts_number", "operation_id", "number", unique=True),

@@ -1,5 +1,6 @@
 """The proof that an attempt is over, children and all: what it locked may be taken only then."""
 
+from enum import StrEnum
 from uuid import UUID
 
 import structlog
@@ -12,27 +13,38 @@ from beta9_provisioning.operations.records.model import AttemptRow
 log = structlog.get_logger(__name__)
 
 
-def is_over(factory: Sessions, token: str) -> bool:
-    """Return whether `token` names an attempt whose worker and children can do nothing any more.
+class Standing(StrEnum):
+    """What is known of an attempt by its lease token."""
 
-    That is so when the attempt has ended, by itself or because its worker was judged dead
-    (`records.leases`), and its lease has run out as well. A worker that lives and cannot renew stops its
-    children after half a lease and kills them a third of a lease later (ADR 4): by the end of the lease none
-    is left, even if the worker was called dead before. What names no attempt of ours is never over, and nor
-    is anything while the database cannot be asked.
+    OVER = "over"
+    """Its worker and children can do nothing any more."""
+    ENDING = "ending"
+    """It has ended, and will be over when its lease has run out."""
+    UNKNOWN = "unknown"
+    """It runs, is none of ours, or the database cannot be asked."""
+
+
+def standing(factory: Sessions, token: str) -> Standing:
+    """Return what is known of the attempt that `token` names.
+
+    It is over when it has ended, by itself or because its worker was judged dead (`records.leases`), and its
+    lease has run out as well. A worker that lives and cannot renew stops its children after half a lease and
+    kills them a third of a lease later (ADR 4): by the end of the lease none is left, even if the worker was
+    called dead before. The lease is the one that its own worker gave it, whatever others are set to.
     """
     try:
         lease_token = UUID(token)
     except ValueError:
-        return False
-    proven = select(AttemptRow.lease_token).where(
-        AttemptRow.lease_token == lease_token,
-        AttemptRow.ended_at.is_not(None),
-        AttemptRow.lease_expires_at < func.clock_timestamp(),
+        return Standing.UNKNOWN
+    has_expired = select(AttemptRow.lease_expires_at < func.clock_timestamp()).where(
+        AttemptRow.lease_token == lease_token, AttemptRow.ended_at.is_not(None)
     )
     try:
         with transaction(factory) as session:
-            return session.scalar(proven) is not None
+            expired = session.scalar(has_expired)
     except SQLAlchemyError as error:
         log.warning("proof_delayed", error=type(error).__name__)
-        return False
+        return Standing.UNKNOWN
+    if expired is None:
+        return Standing.UNKNOWN
+    return Standing.OVER if expired else Standing.ENDING

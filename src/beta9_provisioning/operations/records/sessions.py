@@ -13,10 +13,11 @@ from beta9_provisioning.settings import get_settings
 def get_engine() -> Engine:
     """Return the process's engine.
 
-    A worker's operations use two connections each at most, one for their steps and one for the journal.
+    A worker's operations use two connections each at most, one for their steps and one for the journal; the
+    others are for heartbeat and reconciler, two of each.
     """
     settings = get_settings()
-    return connect(settings.database_url, pool_size=max(10, 2 * settings.worker_threads))
+    return connect(settings.database_url, pool_size=2 * settings.worker_threads + 4)
 
 
 @lru_cache(maxsize=1)

@@ -2,12 +2,15 @@
 
 All functions take a session and leave the commit to the caller; the event of a change is written in
 the same transaction as the change. Rows are locked in one order, environment, operation, attempt, so
-that two writers never wait for each other.
+that two writers never wait for each other. Times are the database's: its clock is the one that all share.
+
+What a worker writes about its operation may be written again when the answer to a commit was lost: what the
+same attempt has done already is left as it is.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -44,6 +47,7 @@ class Claim:
 
     Attributes:
         provider: with `region` and `account_id` where the environment is, as its row says.
+        waited: seconds from the request to the claim.
         touched_cloud: whether any operation of the environment may have changed the customer's account.
     """
 
@@ -54,7 +58,7 @@ class Claim:
     config: dict[str, Any]
     attempt: int
     lease_token: UUID
-    queued_at: datetime
+    waited: float
     touched_cloud: bool
     provider: str
     region: str
@@ -111,7 +115,7 @@ def queue(session: Session, environment: EnvironmentRow, kind: Kind, requested_b
         config=environment.config,
         config_version=environment.config_version,
         requested_by=requested_by,
-        created_at=datetime.now(UTC),
+        created_at=func.clock_timestamp(),
         attempts=0,
     )
     session.add(operation)
@@ -130,11 +134,12 @@ def claim(
     liveness_key: int,
     lease_seconds: float,
     versions: Versions = OURS,
+    token: UUID | None = None,
 ) -> Claim | None:
     """Take a queued operation for one attempt; None when it is not there to be taken.
 
     It is not when another worker was first, when it is over, or when another operation of its
-    environment still runs.
+    environment still runs. With the `token` of a claim whose answer was lost, that claim is answered again.
 
     Raises:
         NewerThanWorker: its configuration or state is of a later version than `versions`; it stays queued.
@@ -146,48 +151,53 @@ def claim(
     if environment is None:
         return None
     operation = session.get_one(OperationRow, operation_id)
-    if operation.status != OperationStatus.QUEUED or _is_running(session, environment.id):
-        return None
-    check(environment, operation, versions)
-    environment.state_version = versions.state  # from now on its state may be one of this release
-    kind = Kind(operation.kind)
-    token = uuid4()
-    now = datetime.now(UTC)
-    session.add(
-        AttemptRow(
-            lease_token=token,
+    attempt = session.get(AttemptRow, token) if token else None
+    if attempt is None:
+        if operation.status != OperationStatus.QUEUED or _is_running(session, environment.id):
+            return None
+        check(environment, operation, versions)
+        environment.state_version = versions.state  # from now on its state may be one of this release
+        attempt = AttemptRow(
+            lease_token=token or uuid4(),
             operation_id=operation.id,
             number=operation.attempts + 1,
             worker=worker,
             liveness_key=liveness_key,
-            started_at=now,
+            started_at=func.clock_timestamp(),
             heartbeat_at=func.clock_timestamp(),
             lease_expires_at=func.clock_timestamp() + timedelta(seconds=lease_seconds),
         )
-    )
-    operation.attempts += 1
-    operation.started_at = operation.started_at or now
-    session.flush()
-    started = NewEvent(
-        "operation.claimed", "A worker took the operation.", {"worker": worker, "kind": kind}, operation.id
-    )
-    append(session, environment.id, [started])
-    first = min(moves(kind, OperationStatus.QUEUED) - FINAL)
-    _move(session, operation.id, OperationStatus.QUEUED, first)
+        _begin(session, operation, attempt)
+    elif attempt.ended_at is not None:
+        return None
     return Claim(
         operation_id=operation.id,
         environment_id=environment.id,
         environment_name=environment.name,
-        kind=kind,
+        kind=Kind(operation.kind),
         config=operation.config,
         attempt=operation.attempts,
-        lease_token=token,
-        queued_at=operation.created_at,
+        lease_token=attempt.lease_token,
+        waited=(attempt.started_at - operation.created_at).total_seconds(),
         touched_cloud=_has_touched_cloud(session, environment.id),
         provider=environment.provider,
         region=environment.region,
         account_id=environment.account_id,
     )
+
+
+def _begin(session: Session, operation: OperationRow, attempt: AttemptRow) -> None:
+    kind = Kind(operation.kind)
+    session.add(attempt)
+    operation.attempts += 1
+    if operation.started_at is None:
+        operation.started_at = func.clock_timestamp()
+    session.flush()
+    data = {"worker": attempt.worker, "kind": kind}
+    started = NewEvent("operation.claimed", "A worker took the operation.", data, operation.id)
+    append(session, operation.environment_id, [started])
+    first = min(moves(kind, OperationStatus.QUEUED) - FINAL)
+    _move(session, operation.id, OperationStatus.QUEUED, first)
 
 
 def advance(session: Session, claim: Claim, before: OperationStatus, after: OperationStatus) -> None:
@@ -197,34 +207,56 @@ def advance(session: Session, claim: Claim, before: OperationStatus, after: Oper
         LeaseLost: when this attempt no longer holds the operation.
     """
     hold(session, claim)
-    _move(session, claim.operation_id, before, after)
+    status = session.scalar(select(OperationRow.status).where(OperationRow.id == claim.operation_id))
+    # The lease is this attempt's, so nobody else can have moved it there.
+    if status != after:
+        _move(session, claim.operation_id, before, after)
 
 
-def hold(session: Session, claim: Claim) -> None:
+def hold(session: Session, claim: Claim, *, ended_as: str | None = None) -> AttemptRow:
     """Lock the environment and the attempt until the transaction ends, so that nobody takes over meanwhile.
+
+    An attempt that has ended is returned if its outcome is `ended_as`: others end it as `worker_lost` only,
+    so it was this worker that did, and the answer was lost.
 
     Raises:
         LeaseLost: when this attempt no longer holds the operation.
     """
     lock_environment(session, claim.environment_id)
-    held = session.scalar(
-        select(AttemptRow.lease_token)
-        .where(AttemptRow.lease_token == claim.lease_token, AttemptRow.ended_at.is_(None))
+    attempt = session.scalars(
+        select(AttemptRow)
+        .where(AttemptRow.lease_token == claim.lease_token)
         .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    is_as_wanted = attempt is not None and (
+        attempt.ended_at is None or (ended_as is not None and attempt.outcome == ended_as)
     )
-    if held is None:
+    if attempt is None or not is_as_wanted:
         raise LeaseLost(f"operation {claim.operation_id}: attempt {claim.attempt} lost its lease")
+    return attempt
 
 
 def record(
-    session: Session, claim: Claim, events: Sequence[NewEvent], progress: dict[str, Any] | None
+    session: Session,
+    claim: Claim,
+    events: Sequence[NewEvent],
+    progress: dict[str, Any] | None,
+    *,
+    after: int | None = None,
 ) -> None:
     """Write events of a claimed operation, and its progress unless None.
+
+    With `after`, the number of the attempt's events that went before these, those are left out that the
+    attempt has written already.
 
     Raises:
         LeaseLost: when this attempt no longer holds the operation.
     """
-    hold(session, claim)
+    attempt = hold(session, claim)
+    if after is not None:
+        known, attempt.events_recorded = attempt.events_recorded, after + len(events)
+        events = events[max(0, known - after) :]
     append(session, claim.environment_id, events)
     if progress is not None:
         session.execute(
@@ -240,7 +272,8 @@ def succeed(session: Session, claim: Claim, before: OperationStatus, outputs: di
     Raises:
         LeaseLost: when this attempt no longer holds the operation.
     """
-    hold(session, claim)
+    if hold(session, claim, ended_as="succeeded").ended_at is not None:
+        return
     if outputs is not None:
         session.execute(
             update(EnvironmentRow)
@@ -257,7 +290,8 @@ def fail(session: Session, claim: Claim, failure: Failure) -> None:
     Raises:
         LeaseLost: when this attempt no longer holds the operation.
     """
-    hold(session, claim)
+    if hold(session, claim, ended_as=failure.reason).ended_at is not None:
+        return
     _end_attempt(session, claim.lease_token, failure.reason)
     _fail(session, claim.operation_id, failure)
 
@@ -273,7 +307,7 @@ def request_cancel(session: Session, operation: OperationRow) -> None:
     if operation.status == OperationStatus.QUEUED:
         _fail(session, operation.id, Failure(Reason.CANCELLED, "cancelled", "Cancelled before it started."))
     elif operation.cancel_requested_at is None and operation.status not in FINAL:
-        operation.cancel_requested_at = datetime.now(UTC)
+        operation.cancel_requested_at = func.clock_timestamp()
         asked = NewEvent("operation.cancel_requested", "Its cancellation was requested.", {}, operation.id)
         append(session, operation.environment_id, [asked])
 
@@ -348,7 +382,7 @@ def _end_attempt(session: Session, token: UUID, outcome: str) -> None:
     session.execute(
         update(AttemptRow)
         .where(AttemptRow.lease_token == token)
-        .values(ended_at=datetime.now(UTC), outcome=outcome)
+        .values(ended_at=func.clock_timestamp(), outcome=outcome)
     )
 
 
@@ -373,7 +407,7 @@ def _move(
         raise ValueError(f"a {kind} operation does not go from {before} to {after}")
     values: dict[str, Any] = {"status": after}
     if after in FINAL:
-        values |= {"finished_at": datetime.now(UTC), "progress": None}
+        values |= {"finished_at": func.clock_timestamp(), "progress": None}
     if failure is not None:
         values |= {"reason": failure.reason, "error": failure.document()}
     moved = session.execute(
@@ -409,7 +443,7 @@ def _publish(session: Session, environment_id: str, operation_id: str, status: E
     if before == status and environment.last_event > 1:
         return
     environment.status = status
-    environment.updated_at = datetime.now(UTC)
+    environment.updated_at = func.clock_timestamp()
     session.flush()
     changed = {"from": None if before == status else before, "to": status}
     append(

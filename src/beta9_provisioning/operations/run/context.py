@@ -1,6 +1,7 @@
 """What a step knows: the claimed operation, the tools, its working directory, and ways to report."""
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.synthesis.synthesize import Backend
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.lifecycle import Kind
+from beta9_provisioning.operations.records.proof import Standing
 from beta9_provisioning.operations.records.store import Claim
 from beta9_provisioning.operations.run.recorder import Recorder
 from beta9_provisioning.operations.run.stopping import Stop
@@ -58,12 +60,12 @@ def _not_begun() -> bool:
 class Context:
     """One attempt at an operation.
 
-    The fields after `is_over` are what one step leaves for the next. `resources` is closed at the end of the
+    The fields after `standing` are what one step leaves for the next. `resources` is closed at the end of the
     attempt, before its end is written, however it ends. A destroy gets along without `config`, which may be
     one that this version refuses (ADR 9).
 
     Attributes:
-        is_over: tells of a lease token whether its attempt is proven over, children and all.
+        standing: tells of a lease token whether its attempt is proven over, children and all.
         outputs: Terraform's outputs, the sensitive ones included.
         sensitive_outputs: the names of those that nobody may be shown.
         has_state: whether Terraform's state holds anything; only a destroy asks.
@@ -77,7 +79,7 @@ class Context:
     recorder: Recorder
     synthesizer: Synthesizer
     resources: ExitStack
-    is_over: Callable[[str], bool]
+    standing: Callable[[str], Standing]
     backend: Backend | None = None
     stack: Path | None = None
     has_state: bool = True
@@ -123,8 +125,12 @@ class Context:
     @cached_property
     def account(self) -> Account:
         """The customer's account, one object for the whole attempt: it holds credentials that refresh."""
+        return self.open_account(self.stop.event)
+
+    def open_account(self, stop: threading.Event) -> Account:
+        """Return the customer's account as an object that another event than the attempt's closes."""
         return self.cloud.open_account(
-            self.place, self.claim.environment_id, settings=self.settings, stop=self.stop.event
+            self.place, self.claim.environment_id, settings=self.settings, stop=stop
         )
 
     @property

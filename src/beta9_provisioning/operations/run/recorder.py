@@ -7,13 +7,16 @@ from typing import Any, Self
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from beta9_provisioning.kit.background import failed, repeat
 from beta9_provisioning.kit.database import Sessions, transaction
+from beta9_provisioning.kit.database_errors import Trouble, trouble
 from beta9_provisioning.operations.records.journal import NewEvent
 from beta9_provisioning.operations.records.store import Claim, LeaseLost, record
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
 
 _BATCH_SECONDS = 0.1
 _BATCH_EVENTS = 500
+_LONGEST_PAUSE = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -21,8 +24,9 @@ log = structlog.get_logger(__name__)
 class Recorder:
     """The journal of one attempt: `emit` from any thread, written within about 0.1 s.
 
-    While the database is away events wait in memory and are written when it is back. Once the lease is
-    lost nothing can be written any more, and the operation is asked to stop.
+    While the database is away events wait in memory and are written when it is back, each once. An event
+    that the database refuses is logged and left out: it holds up no other. Once the lease is lost nothing can
+    be written any more, and the operation is asked to stop.
     """
 
     def __init__(self, factory: Sessions, claim: Claim, stop: Stop) -> None:
@@ -32,6 +36,8 @@ class Recorder:
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._pending: list[NewEvent] = []
+        self._done_with = 0
+        self._most = _BATCH_EVENTS
         self._progress: dict[str, Any] | None = None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"recorder-{claim.operation_id}", daemon=True)
@@ -62,7 +68,7 @@ class Recorder:
 
         Raises:
             LeaseLost: when this attempt no longer holds its operation.
-            SQLAlchemyError: when the database is away; what was taken is kept.
+            SQLAlchemyError: when the database is away or busy; what was taken is kept.
         """
         with self._writing:
             while self._flush_batch():
@@ -70,23 +76,33 @@ class Recorder:
 
     def _flush_batch(self) -> bool:
         with self._lock:
-            events, progress = self._pending[:_BATCH_EVENTS], self._progress
+            events, progress = self._pending[: self._most], self._progress
         if not events and progress is None:
+            self._most = _BATCH_EVENTS
             return False
-        with transaction(self._factory) as session:
-            record(session, self._claim, events, progress)
+        try:
+            with transaction(self._factory) as session:
+                record(session, self._claim, events, progress, after=self._done_with)
+        except SQLAlchemyError as error:
+            if trouble(error) is not Trouble.FAULT:
+                raise
+            if len(events) > 1:
+                self._most = 1  # to find the one that is refused
+                return True
+            failed("recorder", error, refused=[event.type for event in events])
         with self._lock:
             del self._pending[: len(events)]
+            self._done_with += len(events)
             if self._progress is progress:
                 self._progress = None
         return True
 
     def _run(self) -> None:
-        while not self._done.wait(_BATCH_SECONDS):
-            try:
-                self.flush()
-            except LeaseLost:
-                self._stop.request(StopReason.LEASE_LOST)
-                return
-            except SQLAlchemyError as error:
-                log.warning("journal_delayed", operation_id=self._claim.operation_id, error=str(error))
+        repeat("recorder", self._write, every=_BATCH_SECONDS, ended=self._done, longest=_LONGEST_PAUSE)
+
+    def _write(self) -> None:
+        try:
+            self.flush()
+        except LeaseLost:
+            self._stop.request(StopReason.LEASE_LOST)
+            self._done.set()

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -15,9 +14,11 @@ from sqlalchemy.orm import Session
 
 from beta9_provisioning.engine.errors import EngineError, NotSupported, Stopped
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
+from beta9_provisioning.kit.background import failed
 from beta9_provisioning.kit.database import Sessions, transaction
+from beta9_provisioning.kit.database_errors import Backoff, Trouble, trouble
 from beta9_provisioning.lifecycle import OperationStatus, Reason
-from beta9_provisioning.operations.records.proof import is_over
+from beta9_provisioning.operations.records.proof import standing
 from beta9_provisioning.operations.records.store import Claim, Failure, LeaseLost, advance, fail, succeed
 from beta9_provisioning.operations.run.context import ConfigurationUnreadable, Context
 from beta9_provisioning.operations.run.recorder import Recorder
@@ -25,8 +26,6 @@ from beta9_provisioning.operations.run.stopping import Stop, StopReason
 from beta9_provisioning.settings import Settings
 
 log = structlog.get_logger(__name__)
-
-_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ class Runner:
         return steps[-1].status, context.public_outputs
 
     def _context(self, claim: Claim, stop: Stop, recorder: Recorder, resources: ExitStack) -> Context:
-        proof = partial(is_over, self._factory)
+        proof = partial(standing, self._factory)
         return Context(claim, self._settings, stop, recorder, self._synthesizer, resources, proof)
 
     def _walk(self, context: Context, steps: Sequence[Step]) -> None:
@@ -150,7 +149,12 @@ class Runner:
     def _conclude(
         self, recorder: Recorder, stop: Stop, write: Callable[[Session], None] = lambda _: None
     ) -> None:
-        """Write events, then the change; wait for a database that is away as long as the lease lasts."""
+        """Write events, then the change; wait for a database that is away as long as the lease lasts.
+
+        A change whose answer was lost is made again, which the store bears. What the database refuses for
+        good is raised.
+        """
+        backoff = Backoff()
         while True:
             if stop.reason is StopReason.LEASE_LOST:
                 raise LeaseLost("the lease was lost while the database was away")
@@ -159,8 +163,10 @@ class Runner:
                 with transaction(self._factory) as session:
                     write(session)
             except SQLAlchemyError as error:
-                log.warning("database_away", error=str(error), at=datetime.now(UTC).isoformat())
-                time.sleep(_RETRY_SECONDS)
+                if trouble(error) is Trouble.FAULT:
+                    raise
+                failed("operation", error)
+                backoff.pause(stop.event)
             else:
                 return
 

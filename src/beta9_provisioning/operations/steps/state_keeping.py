@@ -4,14 +4,20 @@ The worker holds the state's lock for the whole attempt, and Terraform runs with
 """
 
 import socket
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from beta9_provisioning.clouds.cloud import StateLock
+from beta9_provisioning.clouds.cloud import Account, StateLock
 from beta9_provisioning.engine.errors import EngineError, Stopped
+from beta9_provisioning.operations.records.proof import Standing
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.steps.infrastructure import terraform_of
 
 _POLL_SECONDS = 1.0
+# No worker that shuts down waits longer than this for a cloud that does not answer.
+_UNLOCK_SECONDS = 20.0
 
 
 class StateLocked(EngineError):
@@ -28,8 +34,8 @@ def prepare_state(context: Context) -> None:
 def lock_state(context: Context) -> None:
     """Lock the state until the attempt ends; take over from attempts that are proven over, from nobody else.
 
-    It waits for one lease: so long a dead attempt's children may live, those of version 0.1 too, whose
-    Terraform locked the state itself and unlocks it when it has saved it.
+    It waits until the lease of a dead attempt has run out, for its children may live so long; for anybody
+    else one lease: so long those of version 0.1 may live, whose Terraform locked the state itself.
     """
     claim = context.claim
     lock = StateLock(
@@ -41,12 +47,13 @@ def lock_state(context: Context) -> None:
     deadline = time.monotonic() + context.settings.lease_seconds
     told = None
     while (held := context.account.lock_state(lock)) is not None:
-        if context.is_over(held.id):
+        holder = context.standing(held.id)
+        if holder is Standing.OVER:
             context.account.unlock_state(held.id)
             message = "Removed the lock on the state that an earlier attempt had left."
             context.recorder.emit("state.lock_removed", message, lock=held.id, info=held.info)
             continue
-        if time.monotonic() >= deadline:
+        if holder is not Standing.ENDING and time.monotonic() >= deadline:
             raise _locked(held)
         if held.id and held.id != told:
             told = held.id
@@ -68,11 +75,25 @@ def _unlock_state(context: Context, lock_id: str) -> None:
         if context.stack is not None and terraform_of(context, "").is_running:
             context.recorder.emit("state.lock_left", "Left the state locked: Terraform still runs.")
             return
-        context.account.unlock_state(lock_id)
+        with _account_for(context, _UNLOCK_SECONDS) as account:
+            account.unlock_state(lock_id)
     except EngineError as error:
         context.recorder.emit(
             "state.lock_left", f"Left the state locked: {error.message}", code=error.code, detail=error.detail
         )
+
+
+@contextmanager
+def _account_for(context: Context, seconds: float) -> Iterator[Account]:
+    """Give the account for so many seconds, also when the attempt was asked to stop, which closes its own."""
+    over = threading.Event()
+    timer = threading.Timer(seconds, over.set)
+    timer.start()
+    try:
+        yield context.open_account(over)
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def _locked(held: StateLock) -> StateLocked:
