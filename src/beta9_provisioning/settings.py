@@ -1,22 +1,29 @@
 """Settings of the service and the worker, read from the environment or `.env` at entry points only."""
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from beta9_provisioning.kit import database_url, redis_url
+from beta9_provisioning.kit.dotenv import DotenvError, read_dotenv
+from beta9_provisioning.kit.misspelt import misspelt
+
+_ENV_FILE = ".env"
+# How near a name must be to that of a setting: in the environment, which is everybody's, and in our own file.
+CLOSE_IN_ENVIRONMENT = 0.885
+CLOSE_IN_FILE = 0.75
 
 
 class Settings(BaseSettings):
     """One class for all settings. The name in the environment is the field's name in capitals."""
 
     model_config = SettingsConfigDict(
-        env_file=".env",
         extra="ignore",
         frozen=True,
         use_attribute_docstrings=True,
@@ -112,10 +119,35 @@ def get_settings() -> Settings:
         SettingsError: with one line for each setting that is wrong. Values are not told: they may be secrets.
     """
     try:
-        return Settings()
+        # Not by pydantic's own reader, which interpolates and leaves out what it cannot read.
+        return Settings(**_values_of_file(Settings.model_fields))
+    except DotenvError as error:
+        raise SettingsError(str(error)) from None
     except ValidationError as error:
         wrong = [f"{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors()]
         raise SettingsError("\n".join(["Settings could not be read.", *wrong])) from None
+
+
+def _values_of_file(fields: Collection[str]) -> dict[str, Any]:
+    """Return what `.env` says of the fields, without those that the environment has."""
+    in_environment = {name.lower() for name, value in os.environ.items() if value}
+    wanted = set(fields) - in_environment
+    values = {name.lower(): value for name, value in read_dotenv(Path(_ENV_FILE)).items() if value}
+    return {name: value for name, value in values.items() if name in wanted}
+
+
+def likely_misspelt() -> list[str]:
+    """Return one sentence for each name in the environment or `.env` that resembles a setting's."""
+    known = [name.upper() for name in Settings.model_fields]
+    places = (
+        ("the environment", os.environ, CLOSE_IN_ENVIRONMENT),
+        (str(Path(_ENV_FILE).absolute()), read_dotenv(Path(_ENV_FILE)), CLOSE_IN_FILE),
+    )
+    return [
+        f"{name} in {place} is no setting of this program; {likely} is one."
+        for place, given, closeness in places
+        for name, likely in misspelt(given, known, closeness=closeness).items()
+    ]
 
 
 def run_or_explain(main: Callable[[Settings], int]) -> int:
@@ -125,4 +157,6 @@ def run_or_explain(main: Callable[[Settings], int]) -> int:
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 2
+    for sentence in likely_misspelt():
+        print(f"warning: {sentence}", file=sys.stderr)  # noqa: T201
     return main(settings)

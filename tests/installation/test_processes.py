@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from tests.support.process_tree import descendants
 from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_provisioning.local.servers import answers, spawn, start_on_port
+from beta9_provisioning.local.tools import ensure_tools, find_terraform
 
 # The setting of its port, and what answers when it has started.
 _DOORS = {"api": ("API_PORT", "/health/ready"), "worker": ("WORKER_METRICS_PORT", "/metrics")}
@@ -66,8 +66,8 @@ def test_api_and_worker_run_from_their_installations(
     assert prepared.returncode == 0, prepared.stderr
     for_worker = {
         "WORKDIR_BASE": str(tmp_path / "work"),
-        # Nothing comes far enough to run them; they only have to be there.
-        **dict.fromkeys(("TERRAFORM_BINARY", "HELM_BINARY"), sys.executable),
+        "TERRAFORM_BINARY": str(find_terraform()),
+        "HELM_BINARY": str(ensure_tools(ROOT).helm),
         "CHART_SOURCE": str(tmp_path),
         # Nor is there any account to be reached.
         "AWS_EC2_METADATA_DISABLED": "true",

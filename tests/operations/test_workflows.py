@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,15 @@ from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.engine.synthesis.synthesize import Backend
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.kit.database import Sessions
 from beta9_provisioning.lifecycle import OperationStatus, Reason
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.run.runner import Runner, Step, Workflows
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
-from beta9_provisioning.operations.workflows import PROVISION, workflow_of
+from beta9_provisioning.operations.steps.state_keeping import prepare_state
+from beta9_provisioning.operations.workflows import DESTROY, PROVISION, workflow_of
 from beta9_provisioning.settings import Settings
 from beta9_simulator.cloud.store import NewObject
 
@@ -287,6 +290,44 @@ def test_what_is_left_in_the_account_fails_the_destroy_and_is_named(bench: Bench
     [found] = bench.world.store.find("aws_security_group", id=id_)
     bench.world.store.delete(found, 0)
     bench.must_destroy(made)
+
+
+def test_what_an_earlier_run_left_in_the_working_directory_decides_nothing(bench: Bench) -> None:
+    """Terraform refused the lock file of an older provider, and so did every later delete."""
+    made = bench.make()
+    left = bench.settings.workdir_base / made.environment_id / "cdktf.out" / "stacks" / "environment"
+    (left / ".terraform").mkdir(parents=True)
+    (left / ".terraform" / "environment").write_text("elsewhere")
+    (left / "old.tf.json").write_text('{"resource": {"no_such_type": {"a": {}}}}')
+    (left / ".terraform.lock.hcl").write_text(
+        'provider "registry.terraform.io/hashicorp/aws" {\n  version = "5.0.0"\n  hashes = ["h1:wrong="]\n}\n'
+    )
+    assert bench.run(made.operation_id) is S.SUCCEEDED, bench.error(made.operation_id)
+    bench.must_destroy(made)
+
+
+def test_a_destroy_with_an_empty_state_names_what_was_created_and_is_no_success(bench: Bench) -> None:
+    """As with a TF_WORKSPACE on one of two workers: Terraform had nothing to do, and 32 resources stayed."""
+
+    def look_elsewhere(context: Context) -> None:
+        prepare_state(context)
+        assert context.backend is not None
+        found = context.backend.arguments
+        context.backend = Backend({**found, "key": found["key"].replace("terraform.", "elsewhere.")})
+
+    made = bench.make()
+    assert bench.run(made.operation_id) is S.SUCCEEDED
+    steps = tuple(replace(step, run=look_elsewhere) if step.name == "state" else step for step in DESTROY)
+    destroy = add_destroy(bench.sessions, made.environment_id)
+    assert bench.run(destroy, lambda _: steps) is S.FAILED
+    assert operation(bench.sessions, destroy).reason == Reason.LEFTOVERS
+    assert bench.error(destroy)["code"] == "leftovers"
+    assert "terraform.unaccounted" in bench.error(destroy)["remedy"]
+    [event] = bench.history(made, "terraform.unaccounted")
+    assert len(event["resources"]) > 40
+    assert any(one.startswith("aws_eks_cluster.main (beta9-") for one in event["resources"])
+    bench.must_destroy(made)
+    assert len(bench.history(made, "terraform.unaccounted")) == 1
 
 
 def test_a_destroy_leaves_the_neighbour_in_the_account_alone(bench: Bench) -> None:

@@ -26,6 +26,20 @@ default. This page is derived from `src/beta9_provisioning/settings.py`.
 |---|---|---|
 """
 _SETTINGS_TAIL = """
+In `.env`, a value stands as it is: `$` is no reference. A file that cannot be read wholly stops the start,
+and a name that resembles a setting's and is none is pointed out.
+
+Before its first operation a worker checks its directory (made with mode 0700; nobody else's), 256 MiB of free
+space there and in `TMPDIR`, its tools and their versions, the provider mirror, the charts, its port and the
+AWS profile; what is wrong is told on standard error, and it ends with exit code 1. A provider mirror with
+packed providers, or none, needs 1 GB more for each environment.
+
+Terraform and Helm do not get the worker's environment, but the variables that
+`engine/processes/child_variables.py` and `clouds/aws/terraform_variables.py` name: those of the machine, of
+proxies and certificates (either case), of AWS's SDKs, and `HELM_REGISTRY_CONFIG`. `TF_*` and other `HELM_*`
+variables change nothing; the worker names them when it starts. Terraform's CLI configuration is
+`TERRAFORM_CLI_CONFIG`.
+
 The worker finds its cloud credentials the way every AWS SDK does (`AWS_PROFILE`, `AWS_ACCESS_KEY_ID`, a role
 of the machine or pod). The command line reads `BETA9_PROVISIONING_URL`, the address of the API.
 """

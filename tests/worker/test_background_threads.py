@@ -144,7 +144,7 @@ def frozen(settings: Settings, tmp_path: Path) -> Iterator[Process]:
     """A worker whose database has stopped to answer without a word."""
     with proxy_to(settings.database_url) as proxy:
         distant = settings.model_copy(update={"database_url": proxy.url})
-        process = Process(distant, tmp_path, LEASE_SECONDS="2")
+        process = Process(distant, tmp_path, variables={"LEASE_SECONDS": "2"})
         try:
             until(lambda: process.logged("worker_started"), "the worker has started")
             proxy.freeze()

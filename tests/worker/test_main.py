@@ -1,11 +1,12 @@
 """The worker's own process: what it leaves in the queue, and how it ends when it is told to."""
 
+import ctypes
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from typing import Any
 import pytest
 from tests.operations.rows import make_environment, operation
 from tests.support.process_tree import descendants, wait_for_end
+from tests.support.simulated import ROOT
 from tests.support.waiting import GUARD_SECONDS, until
 from tests.worker.rig import hints, row_waiters
 
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.queue import Queue
+from beta9_provisioning.local.tools import ensure_tools, find_terraform
 from beta9_provisioning.operations.records.store import lock_environment
 from beta9_provisioning.settings import Settings
 from beta9_provisioning.worker.actors import ACTOR
@@ -28,7 +31,14 @@ THREADS = 2
 class Process:
     """A worker process and what it has logged."""
 
-    def __init__(self, settings: Settings, directory: Path, **variables: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        directory: Path,
+        *,
+        variables: Mapping[str, str] | None = None,
+        preexec_fn: Callable[[], None] | None = None,
+    ) -> None:
         self._log = directory / "worker.log"
         environment = {
             "PATH": os.environ["PATH"],
@@ -44,7 +54,10 @@ class Process:
             "RECONCILE_SECONDS": "600",
             # Nothing here comes far enough to run them; they only have to be there.
             **dict.fromkeys(("TERRAFORM_BINARY", "HELM_BINARY"), sys.executable),
-            **variables,
+            "TERRAFORM_BINARY": str(find_terraform()),
+            "HELM_BINARY": str(ensure_tools(ROOT).helm),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            **(variables or {}),
         }
         with self._log.open("wb") as log:
             self.child = subprocess.Popen(
@@ -53,16 +66,19 @@ class Process:
                 env=environment,
                 stdout=log,
                 stderr=log,
+                preexec_fn=preexec_fn,
             )
 
     def logged(self, event: str) -> bool:
         """Whether it has logged this event; fails when it has ended without."""
-        lines = self._log.read_text().splitlines()
-        documents: list[dict[str, Any]] = [json.loads(line) for line in lines if line.startswith("{")]
-        if any(document.get("event") == event for document in documents):
+        if any(document.get("event") == event for document in self.lines()):
             return True
-        assert self.child.poll() is None, "\n".join(lines)
+        assert self.child.poll() is None, self._log.read_text()
         return False
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What it has logged."""
+        return [json.loads(line) for line in self._log.read_text().splitlines() if line.startswith("{")]
 
 
 @pytest.fixture
@@ -118,3 +134,35 @@ def test_the_spare_synthesizer_ends_with_the_worker(
     process.child.wait(GUARD_SECONDS)
     wait_for_end(*started)
     assert list(tmp_path.glob("beta9-synthesis-*")) == []
+
+
+def test_a_worker_that_is_process_1_keeps_no_zombies(settings: Settings, tmp_path: Path) -> None:
+    """A subreaper adopts orphans as process 1 of a container does, and needs no privilege for it."""
+
+    def adopt() -> None:
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+    process = Process(settings, tmp_path, preexec_fn=adopt)
+    try:
+        until(lambda: process.logged("worker_started"), "the worker has started")
+        worker = process.child.pid
+        until(lambda: any("program.js" in one for one in descendants(worker).values()), "a spare is ready")
+        launcher = next(pid for pid, line in descendants(worker).items() if "launcher.py" in line)
+        below = list(descendants(launcher))
+        os.kill(launcher, signal.SIGKILL)  # nobody kills and reaps the group for it
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below), "all are gone, reaped")
+    finally:
+        process.child.kill()
+        process.child.wait()
+
+
+def test_a_worker_says_once_which_variables_its_tools_do_not_get(settings: Settings, tmp_path: Path) -> None:
+    process = Process(settings, tmp_path, variables={"TF_WORKSPACE": "elsewhere", "TF_LOG": "TRACE"})
+    try:
+        until(lambda: process.logged("worker_started"), "the worker has started")
+    finally:
+        process.child.kill()
+        process.child.wait()
+    [told] = [line for line in process.lines() if line.get("event") == "variables_ignored"]
+    assert told["names"] == ["TF_LOG", "TF_WORKSPACE"]
+    assert "elsewhere" not in str(process.lines())

@@ -32,10 +32,11 @@ HOST = "127.0.0.1"
 _CHARTS = Path(__file__).parent / "charts"
 _STORE = "cloud.sqlite"
 _MIRROR = "mirror"
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def run(directory: Path, *, provider_schema: Path, account: str, external_id: str, time_scale: float) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM, SIGINT or SIGHUP.
 
     Args:
         directory: where everything is kept.
@@ -44,9 +45,8 @@ def run(directory: Path, *, provider_schema: Path, account: str, external_id: st
         external_id: what the role's trust policy demands.
         time_scale: real creation times are multiplied by this; 0 means no waiting.
     """
-    told = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told.set())
+    # Blocked in every thread, waited for in this one: no handler runs that could hang on a lock.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     directory.mkdir(parents=True, exist_ok=True)
     retract(directory)
     store = Store(directory / _STORE)
@@ -72,7 +72,7 @@ def run(directory: Path, *, provider_schema: Path, account: str, external_id: st
         terraform_cli_config=str(cli_config(directory / _MIRROR)),
         charts=str(_CHARTS),
     ).announce(directory)
-    told.wait()
+    signal.sigwait(_STOP_SIGNALS)
     retract(directory)
     control.shutdown()
     aws.stop()

@@ -1,7 +1,6 @@
-"""`python -m beta9_provisioning.api`: serve the API until SIGTERM or SIGINT."""
+"""`python -m beta9_provisioning.api`: serve the API until SIGTERM, SIGINT or SIGHUP."""
 
 import contextlib
-import signal
 import socket
 import sys
 
@@ -13,6 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.api.app import create_app
 from beta9_provisioning.kit import logs
+from beta9_provisioning.kit.listening import cannot_listen, listen
+from beta9_provisioning.kit.orphans import start_reaping
+from beta9_provisioning.kit.signals import handling
 from beta9_provisioning.operations.records import schema
 from beta9_provisioning.settings import Settings, run_or_explain
 
@@ -50,12 +52,20 @@ def make_server(app: FastAPI, host: str, port: int) -> Server:
 def main(settings: Settings) -> int:
     """Serve with the settings of the environment."""
     logs.configure(settings.log_level, settings.log_format)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # uvicorn raises the signal again when it has stopped; an orderly stop exits with 0.
-        signal.signal(number, lambda _number, _frame: None)
+    start_reaping()
     app = create_app(settings)
+    server = make_server(app, settings.api_host, settings.api_port)
+    try:
+        listener = listen(settings.api_host, settings.api_port)
+    except OSError as error:
+        problem = cannot_listen("API", settings.api_host, settings.api_port, error)
+        print(f"error: {problem}", file=sys.stderr)  # noqa: T201
+        return 1
     _tell_misfit(app.state.services.engine)
-    make_server(app, settings.api_host, settings.api_port).run()
+    # uvicorn takes two of them itself while it serves, and raises them again when it has stopped; an orderly
+    # stop exits with 0.
+    with handling(server.handle_exit):
+        server.run(sockets=[listener])
     return 0
 
 

@@ -68,6 +68,19 @@ class StateLock:
     place: str = ""
 
 
+@dataclass(frozen=True)
+class WorkerProblem:
+    """What is wrong with a worker's machine, in words for its operator.
+
+    Attributes:
+        message: names the setting or variable, and no secret.
+        is_fatal: whether no operation can succeed, so that the worker must not start.
+    """
+
+    message: str
+    is_fatal: bool
+
+
 class Account(Protocol):
     """A customer's account, seen through the identity that the worker takes on there, for one environment.
 
@@ -120,7 +133,8 @@ class Cloud(Protocol):
 
     Attributes:
         provider_schema: file with the schema of the Terraform provider that stacks are written for.
-        child_variables: how the names of environment variables begin that Terraform and Helm need here.
+        child_variables: names of the environment variables that its SDK in Terraform reads and a worker may
+            set; a `*` at the end stands for anything.
         terraform_rules: what errors of the Terraform provider and its state backend mean.
         access_addresses: Terraform addresses of what lets the worker into the cluster.
         nodes_remedy: what to do when the cluster's nodes do not become ready.
@@ -183,6 +197,9 @@ class Cloud(Protocol):
         Raises:
             EngineError: there are no credentials, or the cloud refused them.
         """
+
+    def worker_problems(self) -> Sequence[WorkerProblem]:
+        """Return what is wrong with this process's own identity in the cloud, without asking the cloud."""
 
     def preload(self) -> None:
         """Load now what the first operations of a worker would load otherwise."""

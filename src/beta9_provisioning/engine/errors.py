@@ -1,6 +1,11 @@
 """Errors of the engine: each says what happened, why, and what to do. None of them knows HTTP."""
 
+import errno
+
 from beta9_provisioning.kit.masking import mask_text
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""The system's error numbers for a disk, or a share of it, that is full."""
 
 
 class EngineError(Exception):
@@ -43,3 +48,19 @@ class SynthesisError(EngineError):
     """The configuration could not be turned into infrastructure; nothing was created."""
 
     code = "synthesis_failed"
+
+
+class DiskFull(EngineError):
+    """This machine's file system is full: a fault of nobody's configuration."""
+
+    code = "disk_full"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            "The disk of the worker was full.",
+            detail=detail,
+            remedy=(
+                "The operator of this service frees space where WORKDIR_BASE and TMPDIR of its workers are; "
+                "then try again, or delete the environment. Its configuration is not at fault."
+            ),
+        )

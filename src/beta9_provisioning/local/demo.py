@@ -5,7 +5,6 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from beta9_provisioning.kit.signals import handling
 from beta9_provisioning.local.checkout import project_root
 from beta9_provisioning.local.stack import Stack
 from beta9_provisioning.local.state import State
@@ -140,27 +140,20 @@ def _counts(left: Mapping[str, list[str]]) -> str:
 
 @contextmanager
 def _termination_interrupts() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the demonstration as Ctrl-C does, so that the stack is stopped."""
+    """Let the signals that ask for an end interrupt the demonstration, so that the stack is stopped."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
+    with handling(interrupt):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _stop(stack: Stack) -> None:
     _heading("Stopping the local stack")
-    # An impatient second Ctrl-C would leave processes behind.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
+    # An impatient second Ctrl-C, or SIGHUP beside SIGTERM, would leave processes behind.
+    with handling(lambda *_: None):
         stack.down()
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _short(path: Path, root: Path) -> str:

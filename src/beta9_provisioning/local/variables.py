@@ -80,8 +80,6 @@ def worker(
         "TERRAFORM_CLI_CONFIG": simulator.terraform_cli_config,
         "HELM_BINARY": str(programs.helm),
         "S3_PATH_STYLE": "true",
-        # Terraform would otherwise ask HashiCorp about newer versions.
-        "CHECKPOINT_DISABLE": "true",
     }
 
 

@@ -1,23 +1,26 @@
 """`python -m beta9_provisioning.worker`: one process that runs operations until it is told to stop."""
 
 import os
-import shutil
-import signal
 import sys
 import threading
 
 import dramatiq
 import structlog
 from prometheus_client import start_http_server
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.clouds.registry import preload
 from beta9_provisioning.clouds.synthesis import new_synthesizer
+from beta9_provisioning.engine.processes.child_variables import ignored
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.kit import logs
 from beta9_provisioning.kit.database import DatabaseUnavailable, check, check_session
 from beta9_provisioning.kit.database_errors import describe
+from beta9_provisioning.kit.listening import cannot_listen
+from beta9_provisioning.kit.orphans import start_reaping
 from beta9_provisioning.kit.queue import Queue, make_broker
+from beta9_provisioning.kit.signals import StopSignal, stop_signals
 from beta9_provisioning.operations.records import schema
 from beta9_provisioning.operations.records.leases import Observer
 from beta9_provisioning.operations.records.sessions import get_engine, get_sessions
@@ -26,6 +29,7 @@ from beta9_provisioning.operations.workflows import workflow_of
 from beta9_provisioning.settings import Settings, run_or_explain
 from beta9_provisioning.worker.actors import ACTOR, register
 from beta9_provisioning.worker.metrics import Metrics
+from beta9_provisioning.worker.preflight import problems
 from beta9_provisioning.worker.reconciler import Reconciler
 from beta9_provisioning.worker.worker import Worker
 
@@ -40,42 +44,73 @@ _SHUTDOWN_MS = 120_000
 def main(settings: Settings) -> int:
     """Run the worker; returns its exit code."""
     logs.configure(settings.log_level, settings.log_format)
-    problem = _problem(settings)
-    if problem is not None:
-        print(f"error: {problem}", file=sys.stderr)  # noqa: T201
-        return 1
-    try:
-        check(get_engine())
-        with get_engine().connect() as connection:
-            misfit = schema.misfit(connection)
-        if misfit is not None:
-            print(f"error: {misfit.message}", file=sys.stderr)  # noqa: T201
+    with stop_signals() as told:
+        start_reaping()
+        try:
+            _check(settings)
+            _check_database(get_engine())
+            with new_synthesizer() as synthesizer:
+                _serve(settings, synthesizer, told)
+        except (_NotReady, DatabaseUnavailable) as error:
+            print(f"error: {error}", file=sys.stderr)  # noqa: T201
             return 1
-        check_session(get_engine())
-        with new_synthesizer() as synthesizer:
-            _serve(settings, synthesizer)
-    except DatabaseUnavailable as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    except SQLAlchemyError as error:
-        print(f"error: {describe(error)}", file=sys.stderr)  # noqa: T201
-        return 1
+        except SQLAlchemyError as error:
+            print(f"error: {describe(error)}", file=sys.stderr)  # noqa: T201
+            return 1
     return 0
 
 
-def _problem(settings: Settings) -> str | None:
-    """Return what keeps this worker from working, so that it fails at its start and not in an operation."""
-    for setting in ("terraform_binary", "helm_binary"):
-        program = getattr(settings, setting)
-        if shutil.which(program) is None:
-            name = setting.upper()
-            return f"{name} is {program!r}, which is no executable. Install it, or set {name}."
-    if not settings.chart_source:
-        return "CHART_SOURCE is not set. Name the directory or oci:// prefix that holds the pinned charts."
-    return None
+class _NotReady(Exception):
+    """This machine is not fit for a worker; the message says why, one sentence a line."""
 
 
-def _serve(settings: Settings, synthesizer: Synthesizer) -> None:
+def _check(settings: Settings) -> None:
+    """Look at the machine before the first operation.
+
+    Raises:
+        _NotReady: no operation could succeed here.
+    """
+    if names := [name for name in ignored(os.environ) if name.lower() not in Settings.model_fields]:
+        log.warning("variables_ignored", names=names, detail="Terraform and Helm do not get them.")
+    found = problems(settings)
+    for problem in found:
+        if not problem.is_fatal:
+            log.warning("worker_problem", detail=problem.message)
+    fatal = [problem.message for problem in found if problem.is_fatal]
+    if fatal:
+        raise _NotReady("\n".join(fatal))
+
+
+def _check_database(engine: Engine) -> None:
+    """See that the database works, fits this program and keeps sessions.
+
+    Raises:
+        _NotReady: the schema is of another release.
+        DatabaseUnavailable: it does not work, or not for leases.
+    """
+    check(engine)
+    with engine.connect() as connection:
+        misfit = schema.misfit(connection)
+    if misfit is not None:
+        raise _NotReady(misfit.message)
+    check_session(engine)
+
+
+def _serve_metrics(settings: Settings, metrics: Metrics) -> None:
+    """Take the port of the metrics, unless it is 0.
+
+    Raises:
+        _NotReady: it is not to be had.
+    """
+    host, port = settings.worker_metrics_host, settings.worker_metrics_port
+    if port:
+        try:
+            start_http_server(port, addr=host, registry=metrics.registry)
+        except OSError as error:
+            raise _NotReady(cannot_listen("WORKER_METRICS", host, port, error)) from error
+
+
+def _serve(settings: Settings, synthesizer: Synthesizer, told: StopSignal) -> None:
     metrics = Metrics()
     queue = Queue(settings.redis_url)
     factory = get_sessions()
@@ -97,17 +132,11 @@ def _serve(settings: Settings, synthesizer: Synthesizer) -> None:
     # Fetch no more than can run, so that the list's length is the true backlog.
     consumer.queue_prefetch = settings.worker_threads
 
-    told = threading.Event()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told.set())
+    # Before anything is claimed: the port may be taken.
+    _serve_metrics(settings, metrics)
     worker.heartbeat.start()
     reconciler.start()
     consumer.start()
-    if settings.worker_metrics_port:
-        start_http_server(
-            settings.worker_metrics_port, addr=settings.worker_metrics_host, registry=metrics.registry
-        )
     threading.Thread(target=preload, name="preload", daemon=True).start()
     log.info("worker_started", worker=worker.name, threads=settings.worker_threads)
     told.wait()

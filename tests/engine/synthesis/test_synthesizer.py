@@ -102,12 +102,15 @@ def test_children_write_what_this_process_would_write_and_nothing_else(
 
 
 @pytest.mark.usefixtures("gentle")
-def test_nothing_is_left_when_it_is_over(tmp_path: Path, temporary: Path) -> None:
+def test_nothing_is_left_when_it_is_over(
+    tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(synthesizer, "RESPITE_SECONDS", 0.0)
     with new_synthesizer() as own:
         run(own, tmp_path / "first")
         run(own, tmp_path / "second")
+        until(ready, "a spare is ready")
         started = list(children())
-    assert started
     assert_ended(*started)
     assert list(temporary.iterdir()) == []
     assert [thread.name for thread in threading.enumerate() if thread.name == "synthesis"] == []

@@ -10,6 +10,7 @@ from beta9_provisioning.clouds.aws import kubeconfig, rules
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
 from beta9_provisioning.clouds.aws.sizes import SIZES
 from beta9_provisioning.clouds.aws.terraform_rules import RULES
+from beta9_provisioning.clouds.aws.terraform_variables import TERRAFORM_VARIABLES
 from beta9_provisioning.engine.beta9.platform import Platform, StorageClass
 from beta9_provisioning.engine.errors import NotSupported
 from beta9_provisioning.engine.synthesis.synthesize import Backend
@@ -19,7 +20,7 @@ from beta9_provisioning.schemas.configuration import EnvironmentConfig
 if TYPE_CHECKING:
     from constructs import Construct
 
-    from beta9_provisioning.clouds.cloud import Account
+    from beta9_provisioning.clouds.cloud import Account, WorkerProblem
     from beta9_provisioning.engine.synthesis.bindings import Stack
     from beta9_provisioning.engine.terraform.errors import Rule
     from beta9_provisioning.settings import Settings
@@ -31,7 +32,7 @@ class Aws:
     """AWS; see `clouds.cloud.Cloud` for what each member is."""
 
     provider_schema = SCHEMA_FILE
-    child_variables: tuple[str, ...] = ("AWS_",)
+    child_variables: tuple[str, ...] = TERRAFORM_VARIABLES
     terraform_rules: Sequence[Rule] = RULES
     access_addresses = frozenset(
         {"aws_eks_access_entry.provisioner", "aws_eks_access_policy_association.provisioner"}
@@ -147,6 +148,12 @@ class Aws:
         return user_token.user_credential(
             cluster=cluster, region=region, role_arn=principal, external_id=external_id
         )
+
+    def worker_problems(self) -> Sequence[WorkerProblem]:
+        """Return what is wrong with the worker's own AWS credentials."""
+        from beta9_provisioning.clouds.aws import own_identity  # noqa: PLC0415  loads the SDK
+
+        return own_identity.problems()
 
     def preload(self) -> None:
         """Load the SDK, and its descriptions of the services that are asked."""

@@ -130,7 +130,7 @@ class AwsSession:
         return self._session
 
     def _core_session(self) -> botocore.session.Session:
-        core = _core_session()
+        core = core_session()
         core.register("before-send", self._go_on)
         return core
 
@@ -226,7 +226,7 @@ def error_code(error: ClientError) -> str:
     return str(response.get("Error", {}).get("Code", ""))
 
 
-def _core_session() -> botocore.session.Session:
+def core_session() -> botocore.session.Session:
     """Return a session with the worker's own credentials, whose look at the metadata service cannot hang."""
     core = botocore.session.Session()
     core.register_component("data_loader", LOADER)

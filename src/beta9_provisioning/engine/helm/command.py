@@ -15,6 +15,7 @@ from pathlib import Path
 
 from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.processes import process
+from beta9_provisioning.engine.processes.child_variables import HELM, chosen
 from beta9_provisioning.engine.processes.memory import memory_file, path_of
 from beta9_provisioning.kit.masking import MOST_CHARACTERS, mask_text
 from beta9_provisioning.kit.texts import ANSWER_BYTES
@@ -23,19 +24,6 @@ from beta9_provisioning.kit.texts import ANSWER_BYTES
 GRACE_SECONDS = 15.0
 _LONGEST_WORDS = 4000
 
-_PASSED_ON = (
-    "PATH",
-    "TMPDIR",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "HELM_REGISTRY_CONFIG",
-)
 # What Helm prints when the API was not there, was too busy, or lost the connection.
 _TRANSIENT = (
     "(servertimeout)",
@@ -164,7 +152,7 @@ class HelmProcess:
     def _environment(self, kubeconfig: Path) -> dict[str, str]:
         home = self.directory / "home"
         return {
-            **{name: self.env[name] for name in _PASSED_ON if name in self.env},
+            **chosen(self.env, HELM),
             "HOME": str(home),
             "KUBECONFIG": str(kubeconfig),
             "HELM_CACHE_HOME": str(home / "helm-cache"),

@@ -75,9 +75,9 @@ def synthesize(outdir: Path, add_stack: Callable[[Construct, str], Stack]) -> Pa
 
 def write_bare(outdir: Path, document: Mapping[str, Any]) -> Path:
     """Write a Terraform configuration that needs no synthesis where `synthesize` would write; return its
-    directory. What Terraform keeps there from an earlier run stays.
+    directory.
     """
-    directory = outdir / "stacks" / _STACK
+    directory = stack_directory(outdir)
     directory.mkdir(parents=True, exist_ok=True)
     terraform = {"required_version": _REQUIRED_VERSION, **document["terraform"]}
     complete = directory / "cdk.tf.tmp"
@@ -85,6 +85,11 @@ def write_bare(outdir: Path, document: Mapping[str, Any]) -> Path:
     complete.write_text(text + "\n", encoding="utf-8")
     complete.replace(directory / "cdk.tf.json")
     return directory
+
+
+def stack_directory(outdir: Path) -> Path:
+    """Return the directory below `outdir` that `synthesize` writes to."""
+    return outdir / "stacks" / _STACK
 
 
 def set_up_jsii() -> None:

@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -22,6 +21,7 @@ from typing import BinaryIO, Self
 
 from beta9_provisioning.engine.errors import Stopped, SynthesisError
 from beta9_provisioning.engine.processes import launcher
+from beta9_provisioning.engine.processes.child_variables import SYNTHESIS, chosen
 from beta9_provisioning.engine.synthesis.child import Request
 from beta9_provisioning.engine.synthesis.synthesize import Backend
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
@@ -37,7 +37,6 @@ _POLL_SECONDS = 0.05
 _CHUNK_BYTES = 64 * 1024
 _LAST_WORDS_BYTES = 16 * 1024
 _STOPPED = "Synthesis was stopped."
-_PASSED_ON = ("PATH", "PYTHONPATH", "JSII_NODE", "LANG", "LC_ALL", "TMPDIR")
 
 
 class Synthesizer:
@@ -204,7 +203,8 @@ class _Child:
 
     def _keep(self, theirs: socket.socket) -> None:
         self._needed.wait(self._after)
-        with tempfile.TemporaryFile() as errors:
+        # In memory: when the disk is full, this is what tells it.
+        with os.fdopen(os.memfd_create("synthesis"), "w+b") as errors:
             with theirs, self._lock:
                 if not self._stopped:
                     self._process = _start(self._module, theirs, errors)
@@ -220,7 +220,7 @@ def _start(module: str, channel: socket.socket, errors: BinaryIO) -> subprocess.
     command += [str(os.getpid()), str(int(signal.SIGINT)), str(GRACE_SECONDS)]
     command += [sys.executable, "-P", "-m", module]
     # Not the whole environment: CDK Terrain takes settings from variables of its own.
-    env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    env = chosen(os.environ, SYNTHESIS)
     return subprocess.Popen(
         command,
         env=env,

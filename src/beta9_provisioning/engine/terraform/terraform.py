@@ -13,7 +13,6 @@ every command gets `-lock=false`.
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import threading
@@ -21,12 +20,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import NoReturn
 
 from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.processes import process
+from beta9_provisioning.engine.processes.child_variables import SET_FOR_TERRAFORM
 from beta9_provisioning.engine.processes.memory import memory_file, path_of
 from beta9_provisioning.engine.terraform.errors import Diagnostic, Rule, TerraformFailed, diagnostics, failure
+from beta9_provisioning.engine.terraform.event_log import append_to
 from beta9_provisioning.engine.terraform.events import TEXT, TerraformEvent, parse
 from beta9_provisioning.kit.texts import ANSWER_BYTES
 
@@ -36,9 +37,6 @@ READ_TIMEOUT = 120.0
 TEXT_LINES = 40
 # Exit codes above this stand for signals, see process.Finished.
 SIGNALLED = 128
-
-# TF_IN_AUTOMATION drops advice about commands to type; CHECKPOINT_DISABLE a call to HashiCorp at each start.
-ENVIRONMENT = {"TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"}
 
 _ADDRESS = re.compile(r"(module\.\S+\.)?[A-Za-z]\w*\.[\w-]+(\[.*\])?")
 _NO_LOCK = "-lock=false"
@@ -95,7 +93,7 @@ class Terraform:
         """
         self._binary = str(binary)
         self._directory = directory
-        self._env = {**env, **ENVIRONMENT}
+        self._env = {**env, **SET_FOR_TERRAFORM}
         self._stop = stop
         self._on_event = on_event
         self._rules = rules
@@ -185,9 +183,9 @@ class Terraform:
             elif event.type == TEXT:
                 texts.append(event.message)
             self._on_event(event)
-            log.write(f"{json.dumps(event.data) if event.data else event.message}\n")
+            log.write(event)
 
-        with _append_to(self._directory / LOG) as log:
+        with append_to(self._directory / LOG) as log:
             finished = self._run_alone(arguments, timeout, take)
         if finished.returncode == 0:
             return
@@ -285,11 +283,6 @@ class Terraform:
             diagnostics=errors,
             errored_state=self.errored_state,
         )
-
-
-def _append_to(path: Path) -> TextIO:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    return os.fdopen(descriptor, "a", buffering=1, errors="replace")
 
 
 def _killed(what: str, errors: tuple[Diagnostic, ...]) -> TerraformFailed:

@@ -13,8 +13,8 @@ from beta9_provisioning.operations.records.model import AttemptRow
 log = structlog.get_logger(__name__)
 
 
-class Standing(StrEnum):
-    """What is known of an attempt by its lease token."""
+class Fate(StrEnum):
+    """What is known of the end of an attempt."""
 
     OVER = "over"
     """Its worker and children can do nothing any more."""
@@ -24,7 +24,7 @@ class Standing(StrEnum):
     """It runs, is none of ours, or the database cannot be asked."""
 
 
-def standing(factory: Sessions, token: str) -> Standing:
+def fate_of(factory: Sessions, token: str) -> Fate:
     """Return what is known of the attempt that `token` names.
 
     It is over when it has ended, by itself or because its worker was judged dead (`records.leases`), and its
@@ -35,7 +35,7 @@ def standing(factory: Sessions, token: str) -> Standing:
     try:
         lease_token = UUID(token)
     except ValueError:
-        return Standing.UNKNOWN
+        return Fate.UNKNOWN
     has_expired = select(AttemptRow.lease_expires_at < func.clock_timestamp()).where(
         AttemptRow.lease_token == lease_token, AttemptRow.ended_at.is_not(None)
     )
@@ -44,7 +44,7 @@ def standing(factory: Sessions, token: str) -> Standing:
             expired = session.scalar(has_expired)
     except SQLAlchemyError as error:
         log.warning("proof_delayed", error=type(error).__name__)
-        return Standing.UNKNOWN
+        return Fate.UNKNOWN
     if expired is None:
-        return Standing.UNKNOWN
-    return Standing.OVER if expired else Standing.ENDING
+        return Fate.UNKNOWN
+    return Fate.OVER if expired else Fate.ENDING

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from beta9_provisioning.clouds.cloud import Account, Cloud
 from beta9_provisioning.clouds.registry import cloud_of
 from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.engine.processes.child_variables import TERRAFORM, chosen
 from beta9_provisioning.engine.synthesis.synthesize import Backend
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.lifecycle import Kind
-from beta9_provisioning.operations.records.proof import Standing
+from beta9_provisioning.operations.records.proof import Fate
 from beta9_provisioning.operations.records.store import Claim
 from beta9_provisioning.operations.run.recorder import Recorder
 from beta9_provisioning.operations.run.stopping import Stop
@@ -25,22 +26,12 @@ from beta9_provisioning.schemas.configuration import Cloud as CloudSection
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 from beta9_provisioning.settings import Settings
 
-# What a child process may see of the worker's environment: the way to programs, the proxy and certificates,
-# and what its cloud needs. Not the database's or the queue's address.
-_PASSED_NAMES = frozenset({"PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "HOME"})
-_PASSED_PREFIXES = ("TF_", "SSL_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-
 
 def child_environment(
-    source: Mapping[str, str], settings: Settings, cloud_prefixes: Iterable[str]
+    source: Mapping[str, str], settings: Settings, cloud_variables: Iterable[str]
 ) -> dict[str, str]:
     """Return the complete environment for Terraform; Helm passes on less of it (`engine.helm.command`)."""
-    prefixes = (*_PASSED_PREFIXES, *cloud_prefixes)
-    passed = {
-        name: value
-        for name, value in source.items()
-        if name in _PASSED_NAMES or name.upper().startswith(prefixes)
-    }
+    passed = chosen(source, (*TERRAFORM, *cloud_variables))
     if settings.terraform_cli_config is not None:
         passed["TF_CLI_CONFIG_FILE"] = str(settings.terraform_cli_config.resolve())
     return passed
@@ -60,17 +51,18 @@ def _not_begun() -> bool:
 class Context:
     """One attempt at an operation.
 
-    The fields after `standing` are what one step leaves for the next. `resources` is closed at the end of the
+    The fields after `fate_of` are what one step leaves for the next. `resources` is closed at the end of the
     attempt, before its end is written, however it ends. A destroy gets along without `config`, which may be
     one that this version refuses (ADR 9).
 
     Attributes:
-        standing: tells of a lease token whether its attempt is proven over, children and all.
+        fate_of: tells of a lease token whether its attempt is proven over, children and all.
         outputs: Terraform's outputs, the sensitive ones included.
         sensitive_outputs: the names of those that nobody may be shown.
         has_state: whether Terraform's state holds anything; only a destroy asks.
         finish_base_charts: waits for the base charts that are installed beside the apply, and tells whether
             all of them are.
+        unaccounted: what the journal says was created, and neither Terraform nor an earlier destroy deleted.
     """
 
     claim: Claim
@@ -79,13 +71,14 @@ class Context:
     recorder: Recorder
     synthesizer: Synthesizer
     resources: ExitStack
-    standing: Callable[[str], Standing]
+    fate_of: Callable[[str], Fate]
     backend: Backend | None = None
     stack: Path | None = None
     has_state: bool = True
     finish_base_charts: Callable[[], bool] = _not_begun
     outputs: dict[str, Any] = field(default_factory=dict, repr=False)
     sensitive_outputs: frozenset[str] = frozenset()
+    unaccounted: Sequence[str] = ()
     public_outputs: dict[str, Any] | None = None
 
     @cached_property

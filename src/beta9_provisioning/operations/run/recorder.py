@@ -11,6 +11,7 @@ from beta9_provisioning.kit.background import failed, repeat
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.database_errors import Trouble, trouble
 from beta9_provisioning.operations.records.journal import NewEvent
+from beta9_provisioning.operations.records.standing import standing
 from beta9_provisioning.operations.records.store import Claim, LeaseLost, record
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
 
@@ -73,6 +74,17 @@ class Recorder:
         with self._writing:
             while self._flush_batch():
                 pass
+
+    def standing(self) -> list[str]:
+        """Return what was created and not deleted, as far as the journal knows (`records.standing`).
+
+        Raises:
+            LeaseLost: when this attempt no longer holds its operation.
+            SQLAlchemyError: when the database is away.
+        """
+        self.flush()
+        with transaction(self._factory) as session:
+            return standing(session, self._claim.environment_id)
 
     def _flush_batch(self) -> bool:
         with self._lock:

@@ -12,15 +12,16 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from beta9_provisioning.engine.errors import EngineError, NotSupported, Stopped
+from beta9_provisioning.engine.errors import DiskFull, EngineError, NotSupported, Stopped
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.kit.background import failed
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.database_errors import Backoff, Trouble, trouble
 from beta9_provisioning.lifecycle import OperationStatus, Reason
-from beta9_provisioning.operations.records.proof import standing
+from beta9_provisioning.operations.records.proof import fate_of
 from beta9_provisioning.operations.records.store import Claim, Failure, LeaseLost, advance, fail, succeed
 from beta9_provisioning.operations.run.context import ConfigurationUnreadable, Context
+from beta9_provisioning.operations.run.full_disk import full_disk
 from beta9_provisioning.operations.run.recorder import Recorder
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
 from beta9_provisioning.settings import Settings
@@ -111,7 +112,7 @@ class Runner:
         return steps[-1].status, context.public_outputs
 
     def _context(self, claim: Claim, stop: Stop, recorder: Recorder, resources: ExitStack) -> Context:
-        proof = partial(standing, self._factory)
+        proof = partial(fate_of, self._factory)
         return Context(claim, self._settings, stop, recorder, self._synthesizer, resources, proof)
 
     def _walk(self, context: Context, steps: Sequence[Step]) -> None:
@@ -139,7 +140,8 @@ class Runner:
         except LeaseLost:
             raise
         except (Exception, SystemExit) as error:
-            failure = _failure(step, error, context.stop)
+            told = full_disk(error, context.settings.workdir_base) or error
+            failure = _failure(step, told, context.stop)
             seconds = round(time.monotonic() - began, 3)
             emit("step.failed", failure.message, step=step.name, title=step.title, seconds=seconds)
             raise _StepFailed(failure) from error
@@ -238,6 +240,8 @@ def _crashed(doing: str, error: BaseException) -> Failure:
 def _reason(step: Step, error: EngineError) -> Reason:
     if isinstance(error, NotSupported | ConfigurationUnreadable):
         return Reason.CONFIGURATION
+    if isinstance(error, DiskFull):
+        return Reason.INTERNAL
     return _REASONS.get(error.code, step.reason)
 
 
@@ -249,6 +253,8 @@ def _failure(step: Step, error: BaseException, stop: Stop) -> Failure:
             raise LeaseLost("the lease was lost") from error
         if stop.reason is not None:
             return replace(_STOPPED[stop.reason], detail=error.detail)
+        if isinstance(error, DiskFull):  # the operator's affair
+            log.error("disk_full", step=step.name, detail=error.detail)
         return _told(_reason(step, error), error)
     log.error("step_crashed", step=step.name, exc_info=error)
     return _crashed(step.title, error)

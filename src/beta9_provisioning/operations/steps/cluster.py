@@ -1,5 +1,6 @@
 """An environment's cluster as the steps use it: nodes, charts, and what they report to the journal."""
 
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +35,7 @@ class Cluster:
             binary=context.settings.helm_binary,
             directory=directory,
             kubeconfig=self.access.kubeconfig,
-            env=context.child_env,
+            env=os.environ,
             stop=stop,
             chart_source=context.settings.chart_source,
         )

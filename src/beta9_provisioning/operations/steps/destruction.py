@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from beta9_provisioning.clouds.cloud import Leftover
 from beta9_provisioning.engine.errors import EngineError, Stopped
-from beta9_provisioning.engine.synthesis.synthesize import write_bare
+from beta9_provisioning.engine.synthesis.synthesize import stack_directory, write_bare
 from beta9_provisioning.engine.terraform.errors import TerraformFailed
+from beta9_provisioning.engine.terraform.working_directory import clear
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.steps import infrastructure
 from beta9_provisioning.operations.steps.infrastructure import terraform_of
@@ -15,6 +16,11 @@ from beta9_provisioning.operations.steps.infrastructure import terraform_of
 # How many leftovers an error message names; the event names them all.
 _NAMED_LEFTOVERS = 50
 _LEFTOVER_POLL_SECONDS = 2.0
+_BLOCKED = "Remove them, or what blocks them, then delete the environment again."
+_STATE_INCOMPLETE = (
+    "Terraform's state did not know all that was created (the event terraform.unaccounted names it): delete "
+    "them in the account, or restore an older version of the state. Then delete the environment again."
+)
 # Without resources in its configuration Terraform does not tell the address of a resource that was refused.
 _UNEXPLAINED = frozenset({"provider_refused", "terraform_failed"})
 
@@ -35,7 +41,9 @@ def initialize(context: Context) -> None:
     assert context.backend is not None
     bare = context.cloud.bare_stack(context.place, context.claim.environment_id, context.backend)
     context.workdir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    context.stack = write_bare(context.workdir / "cdktf.out", bare)
+    outdir = context.workdir / "cdktf.out"
+    clear(stack_directory(outdir), context.stop.event)
+    context.stack = write_bare(outdir, bare)
     terraform = terraform_of(context, "Preparing Terraform")
     context.has_state = context.account.has_state() or terraform.errored_state is not None
     if context.has_state:
@@ -50,8 +58,12 @@ def destroy(context: Context) -> None:
     What the cloud refuses to delete is mostly held by something that the state does not know: then that is
     looked for, so that it can be named.
     """
-    if not context.has_state:
-        return
+    if context.has_state:
+        _delete(context)
+    _note_unaccounted(context)
+
+
+def _delete(context: Context) -> None:
     terraform = terraform_of(context, "Deleting infrastructure")
     try:
         terraform.destroy(timeout=context.settings.apply_timeout_minutes * 60)
@@ -61,12 +73,32 @@ def destroy(context: Context) -> None:
         raise
 
 
+def _note_unaccounted(context: Context) -> None:
+    """Compare what is deleted with what was created: an empty or wrong state has nothing to delete.
+
+    Only the cloud can tell whether the rest exists, see `check_nothing_left`.
+    """
+    context.unaccounted = context.recorder.standing()
+    if context.unaccounted:
+        context.recorder.emit(
+            "terraform.unaccounted",
+            f"Terraform's state did not know {len(context.unaccounted)} resources that were created.",
+            resources=list(context.unaccounted),
+        )
+
+
 def check_nothing_left(context: Context) -> None:
-    """Ask the cloud what still belongs to the environment; it may need a while to forget."""
+    """Ask the cloud what still belongs to the environment; it may need a while to forget.
+
+    It may also need a while to list what is new. If Terraform did not delete all that was created, the cloud
+    must show nothing for the whole grace.
+    """
     deadline = time.monotonic() + context.settings.leftover_grace_seconds
-    while left := context.account.leftovers():
+    while (left := context.account.leftovers()) or context.unaccounted:
         if time.monotonic() >= deadline:
-            raise _leftovers_found(context, left)
+            if left:
+                raise _leftovers_found(context, left)
+            break
         if context.stop.event.wait(_LEFTOVER_POLL_SECONDS):
             raise Stopped("The search for leftovers was stopped.")
     context.recorder.emit("inventory.empty", "Found nothing left of the environment.")
@@ -83,7 +115,7 @@ def _leftovers_found(context: Context, left: Sequence[Leftover], refusal: str = 
     return LeftoversFound(
         f"{len(left)} resources of the environment are still there.",
         detail=f"{named}\n\n{refusal}" if refusal else named,
-        remedy="Remove them, or what blocks them, then delete the environment again.",
+        remedy=_STATE_INCOMPLETE if context.unaccounted else _BLOCKED,
     )
 
 

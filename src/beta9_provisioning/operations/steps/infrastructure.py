@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
+from beta9_provisioning.engine.synthesis.synthesize import stack_directory
 from beta9_provisioning.engine.terraform.progress import Progress
 from beta9_provisioning.engine.terraform.terraform import Terraform
+from beta9_provisioning.engine.terraform.working_directory import clear
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.run.narration import Narrator
 from beta9_provisioning.operations.steps.overlap import BaseCharts
@@ -19,11 +21,13 @@ def synthesize(context: Context) -> None:
     """Turn the configuration into Terraform's."""
     context.workdir.mkdir(parents=True, exist_ok=True, mode=0o700)
     assert context.backend is not None
+    outdir = context.workdir / "cdktf.out"
+    clear(stack_directory(outdir), context.stop.event)
     context.stack = context.synthesizer.synthesize(
         context.config,
         context.claim.environment_id,
         context.backend,
-        context.workdir / "cdktf.out",
+        outdir,
         context.stop.event,
     )
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from beta9_provisioning.clouds.cloud import Account, StateLock
 from beta9_provisioning.engine.errors import EngineError, Stopped
-from beta9_provisioning.operations.records.proof import Standing
+from beta9_provisioning.operations.records.proof import Fate
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.steps.infrastructure import terraform_of
 
@@ -47,13 +47,13 @@ def lock_state(context: Context) -> None:
     deadline = time.monotonic() + context.settings.lease_seconds
     told = None
     while (held := context.account.lock_state(lock)) is not None:
-        holder = context.standing(held.id)
-        if holder is Standing.OVER:
+        holder = context.fate_of(held.id)
+        if holder is Fate.OVER:
             context.account.unlock_state(held.id)
             message = "Removed the lock on the state that an earlier attempt had left."
             context.recorder.emit("state.lock_removed", message, lock=held.id, info=held.info)
             continue
-        if holder is not Standing.ENDING and time.monotonic() >= deadline:
+        if holder is not Fate.ENDING and time.monotonic() >= deadline:
             raise _locked(held)
         if held.id and held.id != told:
             told = held.id

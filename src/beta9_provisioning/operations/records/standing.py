@@ -1,0 +1,31 @@
+"""What the journal knows of an environment's resources: which were created and not deleted since."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from beta9_provisioning.operations.records.model import EventRow
+
+
+def standing(session: Session, environment_id: str) -> list[str]:
+    """Return the Terraform addresses of what was created and not deleted, each with its id, in that order.
+
+    Less may exist: somebody may have deleted it by hand, or a worker died before it wrote a deletion down.
+    """
+    rows = session.scalars(
+        select(EventRow.data)
+        .where(
+            EventRow.environment_id == environment_id,
+            EventRow.type == "terraform.resource",
+            EventRow.data["phase"].astext == "complete",
+        )
+        .order_by(EventRow.id)
+    )
+    found: dict[str, str] = {}
+    for data in rows:
+        address = str(data.get("address"))
+        if data.get("action") == "create":
+            id_ = data.get("id_value")
+            found[address] = f"{address} ({id_})" if id_ else address
+        elif data.get("action") == "delete":
+            found.pop(address, None)
+    return list(found.values())

@@ -1,0 +1,174 @@
+"""What keeps a worker from starting is told to its operator at once, in a sentence that names the setting."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.operations.rows import make_environment, operation
+from tests.support.simulated import ROOT
+
+from beta9_provisioning.kit.database import Sessions
+from beta9_provisioning.kit.queue import Queue
+from beta9_provisioning.local.tools import ensure_tools, find_terraform
+from beta9_provisioning.settings import Settings
+from beta9_provisioning.worker.actors import ACTOR
+from beta9_provisioning.worker.preflight import ROOM_BYTES, problems
+
+Change = Callable[[Path], dict[str, str]]
+
+
+@pytest.fixture
+def environment(settings: Settings, tmp_path: Path) -> dict[str, str]:
+    """The variables of a worker that is fit for work."""
+    (tmp_path / "charts").mkdir()
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "HOME": str(tmp_path),
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "WORKDIR_BASE": str(tmp_path / "work"),
+        "CHART_SOURCE": str(tmp_path / "charts"),
+        "WORKER_METRICS_PORT": "0",
+        "TERRAFORM_BINARY": str(find_terraform()),
+        "HELM_BINARY": str(ensure_tools(ROOT).helm),
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def program(directory: Path, text: str) -> str:
+    path = directory / "program"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def work_of(directory: Path, make: Callable[[Path], object]) -> dict[str, str]:
+    path = directory / "strange"
+    make(path)
+    return {"WORKDIR_BASE": str(path)}
+
+
+def mirror_that_is_absent(directory: Path) -> dict[str, str]:
+    config = directory / "terraform.rc"
+    config.write_text(
+        'provider_installation {\n  filesystem_mirror {\n    path = "/nonexistent/mirror"\n  }\n}\n'
+    )
+    return {"TERRAFORM_CLI_CONFIG": str(config)}
+
+
+FAULTS: dict[str, tuple[Change, str]] = {
+    "file": (
+        lambda path: work_of(path, Path.touch),
+        "WORKDIR_BASE is {}/strange, which cannot be written to",
+    ),
+    "no terraform": (lambda _: {"TERRAFORM_BINARY": "/no/terraform"}, "TERRAFORM_BINARY is '/no/terraform'"),
+    "old terraform": (
+        lambda path: {"TERRAFORM_BINARY": program(path, "echo Terraform v1.9.8")},
+        "TERRAFORM_BINARY is {}/program, which is Terraform 1.9.8; 1.11 or newer is needed.",
+    ),
+    "old tofu": (
+        lambda path: {"TERRAFORM_BINARY": program(path, "echo OpenTofu v1.9.1")},
+        "TERRAFORM_BINARY is {}/program, which is OpenTofu 1.9.1; 1.10 or newer is needed.",
+    ),
+    "broken terraform": (
+        lambda path: {"TERRAFORM_BINARY": program(path, "echo no such library; exit 127")},
+        "TERRAFORM_BINARY is '{}/program', which tells no version known here (exit code 127: no such",
+    ),
+    "old helm": (
+        lambda path: {"HELM_BINARY": program(path, "echo v3.19.0+g3d8990f")},
+        "HELM_BINARY is {}/program, which is Helm 3.19.0+g3d8990f",
+    ),
+    "no cli configuration": (
+        lambda _: {"TERRAFORM_CLI_CONFIG": "/no/terraform.rc"},
+        "TERRAFORM_CLI_CONFIG is /no/terraform.rc, which cannot be read: No such file or directory.",
+    ),
+    "no mirror": (mirror_that_is_absent, "whose provider mirror /nonexistent/mirror is no directory."),
+    "no charts": (
+        lambda _: {"CHART_SOURCE": "/no/charts"},
+        "CHART_SOURCE is /no/charts, which is no",
+    ),
+    "no profile": (
+        lambda _: {"AWS_PROFILE": "absent"},
+        "AWS_PROFILE names the profile absent, which",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_machine_that_is_not_fit_is_told_to_the_operator_before_any_operation(
+    environment: dict[str, str], tmp_path: Path, sessions: Sessions, queue: Queue, fault: str
+) -> None:
+    change, told = FAULTS[fault]
+    waiting = make_environment(sessions).operation_id
+    queue.send(ACTOR, waiting)
+    ended = start(environment | change(tmp_path), tmp_path)
+    assert ended.returncode == 1
+    errors = [line for line in ended.stderr.splitlines() if not line.startswith("{")]
+    assert [told.format(tmp_path) in line for line in errors if line.startswith("error: ")] == [True], errors
+    assert len(errors) == 1
+    assert operation(sessions, waiting).status == "queued"
+
+
+@pytest.mark.parametrize("kind", ["directory", "link"])
+def test_a_directory_of_another_user_is_not_used(
+    environment: dict[str, str], tmp_path: Path, kind: str
+) -> None:
+    """Somebody else may have made it. In its user namespace the worker is root, and all others are 65534."""
+    path = tmp_path / "strange"
+    if os.geteuid() != 0:
+        path = Path("/usr" if kind == "directory" else "/bin")
+    elif kind == "directory":
+        path.mkdir()
+        os.chown(path, 12345, 12345)
+    else:
+        path.symlink_to(tmp_path)
+        os.lchown(path, 12345, 12345)
+    command = ["unshare", "--user", "--map-root-user", *worker()]
+    ended = run(command, environment | {"WORKDIR_BASE": str(path)}, tmp_path)
+    assert ended.returncode == 1
+    assert f"WORKDIR_BASE is {path}, which belongs to another user (uid 65534)." in ended.stderr
+
+
+def test_a_taken_metrics_port_is_told_by_its_settings(environment: dict[str, str], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = start(environment | {"WORKER_METRICS_PORT": str(port)}, tmp_path)
+    assert ended.returncode == 1
+    [error] = [line for line in ended.stderr.splitlines() if not line.startswith("{")]
+    assert f"WORKER_METRICS_HOST and WORKER_METRICS_PORT name 127.0.0.1, port {port}" in error
+
+
+def test_a_file_system_without_room_is_told(environment: dict[str, str], tmp_path: Path) -> None:
+    """A genuine small file system, mounted in a namespace of the worker's own."""
+    small = tmp_path / "small"
+    small.mkdir()
+    script = f'mount -t tmpfs -o size={ROOM_BYTES // 2} none {small} && exec "$@"'
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", *worker()]
+    ended = run(command, environment | {"WORKDIR_BASE": str(small)}, tmp_path)
+    assert ended.returncode == 1
+    assert f"WORKDIR_BASE is {small}, where 128 MiB are free; a worker needs 256 MiB." in ended.stderr
+
+
+def test_the_directory_is_made_for_nobody_else(tmp_path: Path, settings: Settings) -> None:
+    made = settings.model_copy(update={"workdir_base": tmp_path / "a" / "b"})
+    list(problems(made))
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
+
+
+def worker() -> list[str]:
+    return [sys.executable, "-m", "beta9_provisioning.worker"]
+
+
+def start(environment: dict[str, str], directory: Path) -> subprocess.CompletedProcess[str]:
+    return run(worker(), environment, directory)
+
+
+def run(command: list[str], environment: dict[str, str], directory: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, env=environment, cwd=directory, capture_output=True, text=True, timeout=120, check=False
+    )
