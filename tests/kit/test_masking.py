@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from beta9_provisioning.kit.masking import MASK, MOST_CHARACTERS, is_secret_name, mask, mask_text
+from beta9_provisioning.kit.masking import MASK, MOST_CHARACTERS, LineMasker, is_secret_name, mask, mask_text
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.s3cret-s3cret"
 AWS_KEY = "s3cret/EXAMPLE/wJalrXUtnFEMI/K7MDENGbPxR"
@@ -15,94 +15,94 @@ PEM = "-----BEGIN {0}PRIVATE KEY{1}-----\nMIIs3cret\ns3cret==\n-----END {0}PRIVA
 KINDS = ["", "RSA ", "EC ", "DSA ", "OPENSSH ", "ENCRYPTED "]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        # Escaped quotes in a value, at any depth of documents in documents.
-        r'{"password": "abc\"s3cret"}',
-        r'{"password": "abc\\", "token": "s3cret"}',
-        r'{"detail": "{\"password\": \"abc\\\"s3cret\"}"}',
-        json.dumps({"a": json.dumps({"b": json.dumps({"password": 'abc"s3cret\\'})})}),
-        r"password='a\'s3cret b' host=db",
-        "host=db password='a s3cret' user=x",
-        "password=a,s3cret host=x",
-        "password=a(s3cret)b",
-        'password=a"s3cret host=x',
-        "{user:x,password:s3cret}",
-        "map[password:s3cret user:x]",
-        "password: |\n  s3cret\n",
-        "password: >-\n  s3cret\n",
-        # What HTTP sends.
-        "Authorization: Basic czNjcmV0OnMzY3JldA==  s3cret",
-        "Basic dXNlcjpzM2NyZXQs3cret",
-        "proxy-authorization: Negotiate s3cret",
-        "map[Authorization:[Bearer s3cret] Accept:[*/*]]",
-        "token: Bearer s3cret",
-        "curl -H 'Authorization: token s3cret' https://host",
-        "Cookie: a=b; session=s3cret",
-        "Signature=s3cret",
-        "Authorization: AWS4-HMAC-SHA256 Credential=AKIA/us/sts, SignedHeaders=host, Signature=s3cret",
-        "https://sts/?X-Amz-Signature=s3cret&X-Amz-Expires=60",
-        "https://sts/?X-Amz-Security-Token=s3cret%2Fs3cret&Action=x",
-        "https%3A%2F%2Fsts%2F%3FX-Amz-Signature%3Ds3cret",
-        "host:sts\nx-amz-security-token:s3cret\n",
-        "<Credentials><SecretAccessKey>s3cret</SecretAccessKey><SessionToken>s3cret</SessionToken>",
-        "<SessionToken>s3cret0123456789",
-        # Keys.
-        *(PEM.format(kind, "") for kind in KINDS),
-        PEM.format("PGP ", " BLOCK"),
-        PEM.format("RSA ", "").replace("\n", "\\n"),
-        json.dumps({"key": json.dumps({"pem": PEM.format("", "")})}),
-        "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\ns3cret",
-        "private_key=" + PEM.format("", ""),
-        "private_key: |\n  " + PEM.format("EC ", ""),
-        "client-key-data: s3cret",
-        # Tokens.
-        "got k8s-aws-v1.s3cret_s3cret-x back",
-        f"got {JWT} back",
-        f'"{JWT}"',
-        f"x={JWT}",
-        # Command lines.
-        "--set password s3cret",
-        "--set-string a.b.password=s3cret",
-        r"\set password s3cret",
-        "--password s3cret",
-        "-password s3cret",
-        "helm --kube-token s3cret list",
-        '["psql", "--password", "s3cret"]',
-        "['psql', '--db-password', 's3cret']",
-        "ALTER ROLE x LOGIN PASSWORD 's3cret'",
-        "Server=x;Uid=y;Pwd=s3cret;",
-        "pwd=s3cret",
-        "db_pass: s3cret",
-        "dbPass=s3cret",
-        "MYSQL_PASS=s3cret",
-        "requirepass: s3cret",
-        "spring.datasource.password: s3cret",
-        "config.database.postgres.password=s3cret",
-        'config["password"] = "s3cret"',
-        "reason:token=s3cret",
-        # Connection strings.
-        "postgresql://user:s3cret@host/db",
-        "postgresql://user:a@s3cret@host/db",
-        "postgresql://user:a:s3cret@host/db",
-        "postgresql://user:a/s3cret@host/db",
-        "postgresql://user:a#s3cret@host/db",
-        "postgresql://user:a's3cret@host/db",
-        "redis+sentinel://:s3cret@a:1,b:2/0",
-        "https://user:a@s3cret@host/path",
-        '{"url":"amqp://user:s3cret@host","next":1}',
-        "two: redis://a:1/0 and rediss://x:s3cret@b:2/0",
-        "a://b:c://d:s3cret@host",
-        # Keys of AWS beside their names.
-        f"aws_secret_access_key {AWS_KEY}",
-        f"| Secret access key | {AWS_KEY} |",
-        f"Secret access key: {AWS_KEY}",
-        f"AKIAIOSFODNN7EXAMPLE,{AWS_KEY}",
-        f"AKIAIOSFODNN7EXAMPLE:{AWS_KEY}\n",
-        '{"SecretAccessKey": "s3cret", "SessionToken": "s3cret"}',
-    ],
-)
+SECRETS = [
+    # Escaped quotes in a value, at any depth of documents in documents.
+    r'{"password": "abc\"s3cret"}',
+    r'{"password": "abc\\", "token": "s3cret"}',
+    r'{"detail": "{\"password\": \"abc\\\"s3cret\"}"}',
+    json.dumps({"a": json.dumps({"b": json.dumps({"password": 'abc"s3cret\\'})})}),
+    r"password='a\'s3cret b' host=db",
+    "host=db password='a s3cret' user=x",
+    "password=a,s3cret host=x",
+    "password=a(s3cret)b",
+    'password=a"s3cret host=x',
+    "{user:x,password:s3cret}",
+    "map[password:s3cret user:x]",
+    "password: |\n  s3cret\n",
+    "password: >-\n  s3cret\n",
+    # What HTTP sends.
+    "Authorization: Basic czNjcmV0OnMzY3JldA==  s3cret",
+    "Basic dXNlcjpzM2NyZXQs3cret",
+    "proxy-authorization: Negotiate s3cret",
+    "map[Authorization:[Bearer s3cret] Accept:[*/*]]",
+    "token: Bearer s3cret",
+    "curl -H 'Authorization: token s3cret' https://host",
+    "Cookie: a=b; session=s3cret",
+    "Signature=s3cret",
+    "Authorization: AWS4-HMAC-SHA256 Credential=AKIA/us/sts, SignedHeaders=host, Signature=s3cret",
+    "https://sts/?X-Amz-Signature=s3cret&X-Amz-Expires=60",
+    "https://sts/?X-Amz-Security-Token=s3cret%2Fs3cret&Action=x",
+    "https%3A%2F%2Fsts%2F%3FX-Amz-Signature%3Ds3cret",
+    "host:sts\nx-amz-security-token:s3cret\n",
+    "<Credentials><SecretAccessKey>s3cret</SecretAccessKey><SessionToken>s3cret</SessionToken>",
+    "<SessionToken>s3cret0123456789",
+    # Keys.
+    *(PEM.format(kind, "") for kind in KINDS),
+    PEM.format("PGP ", " BLOCK"),
+    PEM.format("RSA ", "").replace("\n", "\\n"),
+    json.dumps({"key": json.dumps({"pem": PEM.format("", "")})}),
+    "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\ns3cret",
+    "private_key=" + PEM.format("", ""),
+    "private_key: |\n  " + PEM.format("EC ", ""),
+    "client-key-data: s3cret",
+    # Tokens.
+    "got k8s-aws-v1.s3cret_s3cret-x back",
+    f"got {JWT} back",
+    f'"{JWT}"',
+    f"x={JWT}",
+    # Command lines.
+    "--set password s3cret",
+    "--set-string a.b.password=s3cret",
+    r"\set password s3cret",
+    "--password s3cret",
+    "-password s3cret",
+    "helm --kube-token s3cret list",
+    '["psql", "--password", "s3cret"]',
+    "['psql', '--db-password', 's3cret']",
+    "ALTER ROLE x LOGIN PASSWORD 's3cret'",
+    "Server=x;Uid=y;Pwd=s3cret;",
+    "pwd=s3cret",
+    "db_pass: s3cret",
+    "dbPass=s3cret",
+    "MYSQL_PASS=s3cret",
+    "requirepass: s3cret",
+    "spring.datasource.password: s3cret",
+    "config.database.postgres.password=s3cret",
+    'config["password"] = "s3cret"',
+    "reason:token=s3cret",
+    # Connection strings.
+    "postgresql://user:s3cret@host/db",
+    "postgresql://user:a@s3cret@host/db",
+    "postgresql://user:a:s3cret@host/db",
+    "postgresql://user:a/s3cret@host/db",
+    "postgresql://user:a#s3cret@host/db",
+    "postgresql://user:a's3cret@host/db",
+    "redis+sentinel://:s3cret@a:1,b:2/0",
+    "https://user:a@s3cret@host/path",
+    '{"url":"amqp://user:s3cret@host","next":1}',
+    "two: redis://a:1/0 and rediss://x:s3cret@b:2/0",
+    "a://b:c://d:s3cret@host",
+    # Keys of AWS beside their names.
+    f"aws_secret_access_key {AWS_KEY}",
+    f"| Secret access key | {AWS_KEY} |",
+    f"Secret access key: {AWS_KEY}",
+    f"AKIAIOSFODNN7EXAMPLE,{AWS_KEY}",
+    f"AKIAIOSFODNN7EXAMPLE:{AWS_KEY}\n",
+    '{"SecretAccessKey": "s3cret", "SessionToken": "s3cret"}',
+]
+
+
+@pytest.mark.parametrize("text", SECRETS)
 def test_a_secret_that_a_tool_printed_is_hidden(text: str) -> None:
     masked = mask_text(text)
     assert "s3cret" not in masked
@@ -157,6 +157,28 @@ def test_what_is_around_a_secret_stays_readable() -> None:
     assert mask_text("https://s/?X-Amz-Signature=ab&n=1") == f"https://s/?X-Amz-Signature={MASK}&n=1"
     assert mask_text("(token=abc), retry") == f"(token={MASK}), retry"
     assert mask_text(f"a\n{PEM.format('', '')}\nb") == f"a\n{MASK}\nb"
+
+
+@pytest.mark.parametrize("text", SECRETS)
+def test_a_secret_over_several_lines_is_hidden_line_by_line(text: str) -> None:
+    """Terraform's own words come line by line: a private key was shown from its second line on."""
+    hide = LineMasker()
+    shown = [hide(line) for line in ["before", *text.splitlines(), "after that"]]
+    assert "s3cret" not in "\n".join(shown)
+    assert shown[0] == "before"
+
+
+def test_after_a_private_key_the_lines_are_shown_again() -> None:
+    hide = LineMasker()
+    lines = ["panic: boom", *PEM.format("RSA ", "").splitlines(), "goroutine 1", "token:", "", "at main.go"]
+    assert [hide(line) for line in lines] == [
+        "panic: boom",
+        *[MASK] * 4,
+        "goroutine 1",
+        "token:",
+        "",
+        "at main.go",
+    ]
 
 
 def test_a_secret_in_the_way_of_the_cut_is_not_left_in_half() -> None:

@@ -105,8 +105,8 @@ class Account(Protocol):
         Terraform that somebody runs by hand respects the lock.
         """
 
-    def unlock_state(self, lock_id: str) -> None:
-        """Remove the lock if it has this id; anybody else's stays."""
+    def unlock_state(self, lock_id: str) -> bool:
+        """Remove the lock if it has this id, and return whether it was; anybody else's stays."""
 
     def has_state(self) -> bool:
         """Return whether there is a state that holds any resource."""

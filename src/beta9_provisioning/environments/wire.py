@@ -44,7 +44,7 @@ def environment(row: EnvironmentRow, latest: OperationRow) -> Environment:
 
 
 def _bounded(error: dict[str, Any]) -> dict[str, Any]:
-    """Return an error as it is written today; releases before 0.2 stored texts of any length."""
+    """Return an error as it is written today; 0.1.0 and 0.2.0 stored texts of any length."""
     bounded: dict[str, Any] = clean_document(error)
     return bounded
 

@@ -85,6 +85,7 @@ _BARE = re.compile(
 _ELEMENT_TEXT = re.compile(r"[^<]++(?=</)|[^<\s]{16,}+\Z")
 _HEADER = re.compile(r"""[^\r\n"'\\\]]++""")
 _BLOCK = re.compile(r"[|>][+-]?[ \t]*+\n\s{0,64}+")
+_ANNOUNCEMENT = re.compile(r"""(?P<name>[\w.-]++)["']?\s*(?:=>?|:)\s*(?:[|>][+-]?)?\s*\Z""")
 _NOTHING = re.compile(
     r"(?i)\(hidden\)|(?:null|true|false|nil|none|-|\(sensitive(?: value)?\)|\(known after apply\)"
     r"|<(?:nil|secret|redacted|hidden|sensitive)>)(?![^\s,;&)\]}<>\"'\\.])"
@@ -116,6 +117,30 @@ def mask_text(text: str, most: int = MOST_CHARACTERS) -> str:
             position = start.end()
     pieces.append(text[done:])
     return "".join(pieces)
+
+
+class LineMasker:
+    """Masks a text that comes line by line: what a line begins, the next ones may go on with."""
+
+    def __init__(self) -> None:
+        self._in_key = False
+        self._is_announced = False
+
+    def __call__(self, line: str) -> str:
+        """Return the next line, masked."""
+        if self._in_key:
+            self._in_key = _PEM_END.search(line) is None
+            return MASK
+        announced, self._is_announced = self._is_announced, _announces(line)
+        begun = _PEM.search(line)
+        self._in_key = begun is not None and _PEM_END.search(line, begun.end()) is None
+        return MASK if announced and line.strip() else mask_text(line)
+
+
+def _announces(line: str) -> bool:
+    """Tell whether a line ends with the name of a secret, whose value then comes with the next one."""
+    found = _ANNOUNCEMENT.search(line[-_NAME_CHARACTERS:])
+    return found is not None and is_secret_name(found["name"])
 
 
 def is_secret_name(name: str) -> bool:

@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from tests.kit.test_masking import SECRETS
 
 from beta9_provisioning.engine.terraform.events import TEXT, TEXT_BYTES, TerraformEvent, parse
 from beta9_provisioning.engine.terraform.progress import Progress
+from beta9_provisioning.kit import texts
 from beta9_provisioning.kit.masking import MASK, is_secret_name, mask, mask_text
 from beta9_provisioning.kit.texts import clean_text
 
@@ -21,6 +23,8 @@ APPLY_COMPLETE = (
     '"action":"create",'
     '"id_key":"id","id_value":"7fe2","elapsed_seconds":2},"type":"apply_complete"}'
 )
+
+KEPT = texts.TEXT_BYTES
 
 
 def event(document: dict[str, Any]) -> TerraformEvent:
@@ -223,3 +227,12 @@ def test_what_the_state_has_and_the_plan_leaves_alone_is_complete() -> None:
     assert progress.completed_addresses == {"kept"}
     progress.add(hook("apply_complete", "changed", "update"))
     assert progress.completed_addresses == {"kept", "changed"}
+
+
+@pytest.mark.parametrize("text", SECRETS)
+def test_a_secret_that_lies_where_a_text_is_cut_is_not_shown_in_half(text: str) -> None:
+    for before in range(KEPT - len(text) - 8, KEPT, 5):
+        detail = f"{('x ' * KEPT)[:before]} {text} {'y ' * 100}"
+        document = {"type": "diagnostic", "diagnostic": {"summary": "s", "detail": detail}}
+        shown = event(document).data["diagnostic"]["detail"]
+        assert "s3c" not in shown[before:]

@@ -102,9 +102,9 @@ class AwsAccount:
         """Lock the state as Terraform does; return None, or the lock in the way."""
         return self._lock.take(lock)
 
-    def unlock_state(self, lock_id: str) -> None:
-        """Remove the lock if it has this id."""
-        self._lock.release(lock_id)
+    def unlock_state(self, lock_id: str) -> bool:
+        """Remove the lock if it has this id, and return whether it was removed."""
+        return self._lock.release(lock_id)
 
     def has_state(self) -> bool:
         """Return whether there is a state that holds any resource, or one that cannot be read."""

@@ -149,7 +149,8 @@ class AwsSession:
         )
 
     def _provider(self) -> CredentialProvider:
-        source = self._core_session()
+        # Not one that a request to stop closes: who cleans up after a stop is still somebody.
+        source = core_session()
         create_client = partial(source.create_client, region_name=self.region, config=self._config())
         arguments: dict[str, Any] = {"RoleSessionName": self.session_name, "DurationSeconds": ROLE_SECONDS}
         if self.external_id is not None:

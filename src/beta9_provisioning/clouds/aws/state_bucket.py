@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from beta9_provisioning.clouds.aws.refusals import AwsError
 from beta9_provisioning.clouds.aws.session import AwsSession, error_code
 from beta9_provisioning.engine.errors import Stopped
+from beta9_provisioning.kit.texts import ANSWER_BYTES
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -69,7 +70,8 @@ class StateBucket:
     def holds_resources(self, environment_id: str) -> bool:
         """Return whether the environment has a state with any resource in it.
 
-        A state that is no JSON of the known form counts as one: Terraform is to say what is wrong with it.
+        A state that is no JSON of the known form, or too long to be looked at, counts as one: Terraform is to
+        say what is wrong with it.
 
         Raises:
             AwsError: AWS refused or failed.
@@ -79,14 +81,14 @@ class StateBucket:
                 answer = self._s3.get_object(
                     Bucket=self.name, ExpectedBucketOwner=self._account_id, Key=state_key(environment_id)
                 )
-                text = answer["Body"].read()
+                text = answer["Body"].read(ANSWER_BYTES)
             except ClientError as error:
                 if error_code(error) in _ABSENT | {"NoSuchKey"}:
                     return False
                 raise
         try:
             return bool(json.loads(text)["resources"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return True
 
     def purge(self, environment_id: str) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 _TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
+# Terraform's own have some hundred bytes; what is longer is no lock that we could read.
+_LOCK_BYTES = 64 * 1024
 _ABSENT = frozenset({"NoSuchKey", "NoSuchBucket", "404"})
 
 
@@ -61,8 +63,10 @@ class StateLockObject:
             held, _ = self._read()
         return None if held.id == lock.id else held
 
-    def release(self, lock_id: str) -> None:
-        """Delete the lock if it has this id; anybody else's stays, even one that is made at this moment.
+    def release(self, lock_id: str) -> bool:
+        """Delete the lock if it has this id, and return whether that was done.
+
+        Anybody else's stays, even one that is made at this moment.
 
         Raises:
             AwsError: AWS refused or failed.
@@ -70,7 +74,7 @@ class StateLockObject:
         with self._session.explained("unlock the environment's state"):
             held, etag = self._read()
             if held.id != lock_id:
-                return
+                return False
             try:
                 self._s3.delete_object(
                     Bucket=self._bucket, ExpectedBucketOwner=self._account_id, Key=self._key, IfMatch=etag
@@ -78,6 +82,8 @@ class StateLockObject:
             except ClientError as error:
                 if error_code(error) not in _TAKEN | _ABSENT:
                     raise
+                return False
+        return True
 
     @property
     def _s3(self) -> S3Client:
@@ -107,8 +113,8 @@ class StateLockObject:
                 return StateLock(id="", place=place), ""
             raise
         try:
-            document: Any = json.loads(answer["Body"].read())
-        except ValueError:
+            document: Any = json.loads(answer["Body"].read(_LOCK_BYTES))
+        except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
             # Somebody's, whoever that is: Terraform respects any object of this name.

@@ -9,10 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess
 from beta9_provisioning.engine.kubernetes.api import SERVER_SIDE_APPLY, ClusterError, KubernetesApi
 from beta9_provisioning.engine.kubernetes.patience import Patience
+
+log = structlog.get_logger(__name__)
 
 FIELD_MANAGER = "beta9-provisioning"
 # Within this time another try at the clean-up after a failure may begin; a call adds its own bound.
@@ -127,7 +131,12 @@ class Kubernetes:
                 self._delete(_SECRET, namespace, name, Patience(CLEANUP_SECONDS, threading.Event()))
             except EngineError as second:
                 # The first error is the one to report.
-                error.add_note(f"The Secret {namespace}/{name} was not removed: {second} {second.detail}")
+                left = f"The Secret {namespace}/{name} was not removed: {second.message} {second.detail}"
+                log.warning("secret_left", namespace=namespace, name=name, error=second.message)
+                if isinstance(error, EngineError):
+                    error.detail = f"{error.detail}\n\n{left}".strip()
+                else:
+                    error.add_note(left)
             raise
 
     def load_balancer_host(self, namespace: str, service: str, *, timeout: float = 300.0) -> str:

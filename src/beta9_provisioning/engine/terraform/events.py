@@ -9,6 +9,7 @@ notices of `init`) becomes an event of the type `text`.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,10 +46,11 @@ class TerraformEvent:
     data: dict[str, Any]
 
 
-def parse(line: str) -> TerraformEvent | None:
+def parse(line: str, hide: Callable[[str], str] = mask_text) -> TerraformEvent | None:
     """Return the event of one line of output, None for an empty line. Never raises.
 
-    Texts are bounded before secrets are looked for, which takes its time, and cut to size after it.
+    Secrets are looked for before texts are cut, for half a secret is not recognized. `hide` hides those in a
+    line that is no JSON: it may remember the lines before.
     """
     line = line.strip()
     if not line:
@@ -58,8 +60,8 @@ def parse(line: str) -> TerraformEvent | None:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        return TerraformEvent(TEXT, "info", clean_text(mask_text(line), TEXT_BYTES), "", None, None, {})
-    data = _without_secrets(clean_document(document, _DOCUMENT_BYTES))
+        return TerraformEvent(TEXT, "info", clean_text(hide(line), TEXT_BYTES), "", None, None, {})
+    data = clean_document(_without_secrets(document), _DOCUMENT_BYTES)
     subject = _first_object(data, "hook", "change", "diagnostic")
     resource = _first_object(subject, "resource")
     return TerraformEvent(

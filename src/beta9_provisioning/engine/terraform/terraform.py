@@ -29,6 +29,7 @@ from beta9_provisioning.engine.processes.memory import memory_file, path_of
 from beta9_provisioning.engine.terraform.errors import Diagnostic, Rule, TerraformFailed, diagnostics, failure
 from beta9_provisioning.engine.terraform.event_log import append_to
 from beta9_provisioning.engine.terraform.events import TEXT, TerraformEvent, parse
+from beta9_provisioning.kit.masking import LineMasker
 from beta9_provisioning.kit.texts import ANSWER_BYTES
 
 LOG = "terraform.log"
@@ -173,9 +174,10 @@ class Terraform:
         """Run a command that may write the state; report its events."""
         reported: list[TerraformEvent] = []
         texts: deque[str] = deque(maxlen=TEXT_LINES)
+        hide = LineMasker()
 
         def take(line: str) -> None:
-            event = parse(line)
+            event = parse(line, hide)
             if event is None:
                 return
             if event.type == "diagnostic":

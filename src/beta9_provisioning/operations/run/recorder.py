@@ -1,23 +1,29 @@
 """Writes a running operation's events in small batches, so that Terraform never waits for the database."""
 
 import threading
+import time
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from beta9_provisioning.kit.background import failed, repeat
 from beta9_provisioning.kit.database import Sessions, transaction
-from beta9_provisioning.kit.database_errors import Trouble, trouble
+from beta9_provisioning.kit.database_errors import Backoff, Trouble, trouble
 from beta9_provisioning.operations.records.journal import NewEvent
-from beta9_provisioning.operations.records.standing import standing
 from beta9_provisioning.operations.records.store import Claim, LeaseLost, record
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
 
 _BATCH_SECONDS = 0.1
 _BATCH_EVENTS = 500
 _LONGEST_PAUSE = 2.0
+# How long a stopping worker waits for rows that others hold: well below what platforms grant a shutdown.
+STOPPED_SECONDS = 15.0
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -75,16 +81,36 @@ class Recorder:
             while self._flush_batch():
                 pass
 
-    def standing(self) -> list[str]:
-        """Return what was created and not deleted, as far as the journal knows (`records.standing`).
+    def insist(self, do: Callable[[Session], T]) -> T:
+        """Write everything taken so far, then do something in a transaction and return what it returns.
+
+        A database that is away is waited for as long as the lease lasts; once a stop was requested, rows that
+        others hold locked are, too, for so many seconds only. A change whose answer was lost is made again,
+        which the store bears.
 
         Raises:
-            LeaseLost: when this attempt no longer holds its operation.
-            SQLAlchemyError: when the database is away.
+            LeaseLost: when this attempt no longer holds its operation, or cannot write any more.
+            SQLAlchemyError: what the database refuses for good.
         """
-        self.flush()
-        with transaction(self._factory) as session:
-            return standing(session, self._claim.environment_id)
+        backoff = Backoff()
+        give_up: float | None = None
+        while True:
+            if self._stop.reason is StopReason.LEASE_LOST:
+                raise LeaseLost("the lease was lost while the database was away")
+            try:
+                self.flush()
+                with transaction(self._factory) as session:
+                    return do(session)
+            except SQLAlchemyError as error:
+                kind = trouble(error)
+                if kind is Trouble.FAULT:
+                    raise
+                failed("operation", error)
+                if self._stop.event.is_set() and give_up is None:
+                    give_up = time.monotonic() + STOPPED_SECONDS
+                if kind is Trouble.BUSY and give_up is not None and time.monotonic() > give_up:
+                    raise LeaseLost("a row stayed locked, and the worker has to stop") from error
+                backoff.pause(self._stop.event)
 
     def _flush_batch(self) -> bool:
         with self._lock:

@@ -9,14 +9,10 @@ from types import TracebackType
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from beta9_provisioning.engine.errors import DiskFull, EngineError, NotSupported, Stopped
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
-from beta9_provisioning.kit.background import failed
-from beta9_provisioning.kit.database import Sessions, transaction
-from beta9_provisioning.kit.database_errors import Backoff, Trouble, trouble
+from beta9_provisioning.kit.database import Sessions
 from beta9_provisioning.lifecycle import OperationStatus, Reason
 from beta9_provisioning.operations.records.proof import fate_of
 from beta9_provisioning.operations.records.store import Claim, Failure, LeaseLost, advance, fail, succeed
@@ -87,7 +83,7 @@ class Runner:
         try:
             with recorder:
                 before, outputs = self._work(claim, stop, recorder)
-                self._conclude(recorder, stop, lambda session: succeed(session, claim, before, outputs))
+                recorder.insist(lambda session: succeed(session, claim, before, outputs))
         except LeaseLost:
             raise
         except _StepFailed as error:
@@ -97,7 +93,7 @@ class Runner:
             failure = _crashed("The operation", error)
         else:
             return OperationStatus.SUCCEEDED
-        self._conclude(recorder, stop, lambda session: fail(session, claim, failure))
+        recorder.insist(lambda session: fail(session, claim, failure))
         cancelled = failure.reason is Reason.CANCELLED
         return OperationStatus.CANCELLED if cancelled else OperationStatus.FAILED
 
@@ -126,14 +122,14 @@ class Runner:
 
     def _advance(self, context: Context, before: OperationStatus, after: OperationStatus) -> None:
         claim = context.claim
-        self._conclude(context.recorder, context.stop, lambda session: advance(session, claim, before, after))
+        context.recorder.insist(lambda session: advance(session, claim, before, after))
 
     def _run_step(self, context: Context, step: Step) -> None:
         emit = context.recorder.emit
         emit("step.started", f"{step.title}: started.", step=step.name, title=step.title)
         context.recorder.progress(step.title)
         # Written before the work begins: what the journal does not know has not been started.
-        self._conclude(context.recorder, context.stop)
+        context.recorder.insist(lambda _: None)
         began = time.monotonic()
         try:
             _run_unless_stopped(step, context)
@@ -147,30 +143,6 @@ class Runner:
             raise _StepFailed(failure) from error
         seconds = round(time.monotonic() - began, 3)
         emit("step.finished", f"{step.title}: done.", step=step.name, title=step.title, seconds=seconds)
-
-    def _conclude(
-        self, recorder: Recorder, stop: Stop, write: Callable[[Session], None] = lambda _: None
-    ) -> None:
-        """Write events, then the change; wait for a database that is away as long as the lease lasts.
-
-        A change whose answer was lost is made again, which the store bears. What the database refuses for
-        good is raised.
-        """
-        backoff = Backoff()
-        while True:
-            if stop.reason is StopReason.LEASE_LOST:
-                raise LeaseLost("the lease was lost while the database was away")
-            try:
-                recorder.flush()
-                with transaction(self._factory) as session:
-                    write(session)
-            except SQLAlchemyError as error:
-                if trouble(error) is Trouble.FAULT:
-                    raise
-                failed("operation", error)
-                backoff.pause(stop.event)
-            else:
-                return
 
 
 class _Resources(ExitStack):

@@ -9,6 +9,7 @@ from beta9_provisioning.engine.errors import EngineError, Stopped
 from beta9_provisioning.engine.synthesis.synthesize import stack_directory, write_bare
 from beta9_provisioning.engine.terraform.errors import TerraformFailed
 from beta9_provisioning.engine.terraform.working_directory import clear
+from beta9_provisioning.operations.records.standing import standing
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.steps import infrastructure
 from beta9_provisioning.operations.steps.infrastructure import terraform_of
@@ -78,7 +79,8 @@ def _note_unaccounted(context: Context) -> None:
 
     Only the cloud can tell whether the rest exists, see `check_nothing_left`.
     """
-    context.unaccounted = context.recorder.standing()
+    environment_id = context.claim.environment_id
+    context.unaccounted = context.recorder.insist(lambda session: standing(session, environment_id))
     if context.unaccounted:
         context.recorder.emit(
             "terraform.unaccounted",

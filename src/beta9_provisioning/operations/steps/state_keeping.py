@@ -35,7 +35,7 @@ def lock_state(context: Context) -> None:
     """Lock the state until the attempt ends; take over from attempts that are proven over, from nobody else.
 
     It waits until the lease of a dead attempt has run out, for its children may live so long; for anybody
-    else one lease: so long those of version 0.1 may live, whose Terraform locked the state itself.
+    else one lease: so long those of 0.1.0 and 0.2.0 may live, whose Terraform locked the state itself.
     """
     claim = context.claim
     lock = StateLock(
@@ -45,11 +45,12 @@ def lock_state(context: Context) -> None:
         info=f"operation {claim.operation_id}, attempt {claim.attempt}, of {claim.environment_id}",
     )
     deadline = time.monotonic() + context.settings.lease_seconds
-    told = None
+    told, removed = None, set[str]()
     while (held := context.account.lock_state(lock)) is not None:
         holder = context.fate_of(held.id)
-        if holder is Fate.OVER:
-            context.account.unlock_state(held.id)
+        # A store that says it removed a lock and still has it is not asked without a pause.
+        if holder is Fate.OVER and held.id not in removed and context.account.unlock_state(held.id):
+            removed.add(held.id)
             message = "Removed the lock on the state that an earlier attempt had left."
             context.recorder.emit("state.lock_removed", message, lock=held.id, info=held.info)
             continue
