@@ -436,6 +436,41 @@ def test_a_state_that_cannot_be_saved_is_kept_and_recovered(bench: Bench, state_
     assert terraform.resources() == []
 
 
+@pytest.mark.parametrize("ahead", [0, 2], ids=["as far", "further"])
+def test_a_state_that_another_worker_has_left_behind_holds_up_no_delete(bench: Bench, ahead: int) -> None:
+    saved = bench.directory / "backend.tfstate"
+    bench.write({"a": {}}, backend={"local": {"path": str(saved)}})
+    terraform = bench.terraform
+    terraform.init()
+    terraform.apply(GUARD_SECONDS)
+    state = json.loads(saved.read_text())
+    lost = {**state["resources"][0], "name": "b"}
+    errored = {**state, "serial": state["serial"] + 1, "resources": [*state["resources"], lost]}
+    (bench.directory / "errored.tfstate").write_text(json.dumps(errored))
+    saved.write_text(json.dumps({**state, "serial": state["serial"] + 1 + ahead}))
+
+    late = terraform.recover_state()
+    assert late is not None
+    assert late.unknown == ("terraform_data.b",)
+    assert json.loads(late.file.read_text()) == errored
+    terraform.destroy(GUARD_SECONDS)
+    assert terraform.resources() == []
+
+
+def test_a_state_of_something_else_is_not_saved_and_says_why(bench: Bench) -> None:
+    saved = bench.directory / "backend.tfstate"
+    bench.write({"a": {}}, backend={"local": {"path": str(saved)}})
+    bench.terraform.init()
+    bench.terraform.apply(GUARD_SECONDS)
+    other = {**json.loads(saved.read_text()), "lineage": "5b2c7f5e-0000-4000-8000-000000000001"}
+    (bench.directory / "errored.tfstate").write_text(json.dumps(other))
+    with pytest.raises(TerraformFailed) as caught:
+        bench.terraform.recover_state()
+    assert caught.value.code == "state_not_saved"
+    assert "lineage" in caught.value.detail
+    assert bench.terraform.errored_state is not None
+
+
 # -- a fake Terraform
 
 

@@ -64,11 +64,13 @@ def test_the_lock_file_of_another_mirror_or_an_older_provider_fails_nothing(
 
 def test_a_state_that_could_not_be_saved_survives(tmp_path: Path) -> None:
     (tmp_path / "errored.tfstate").write_text("{}")
+    (tmp_path / "superseded-7.tfstate").write_text("{}")
     (tmp_path / "terraform.log").write_text("of the last run")
     (tmp_path / "link").symlink_to("/usr")
     clear(tmp_path, NEVER)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
         "errored.tfstate": "{}",
+        "superseded-7.tfstate": "{}",
         "terraform.log": "",
     }
 

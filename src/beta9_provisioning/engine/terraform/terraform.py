@@ -7,7 +7,7 @@ with it a lock: two of them never run in the same directory at once, not even wh
 worker that died.
 
 The lock on the state is not Terraform's: whoever runs it holds that lock for longer than one command, so
-every command gets `-lock=false`.
+commands that would lock it get `-lock=false`.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from beta9_provisioning.engine.processes.memory import memory_file, path_of
 from beta9_provisioning.engine.terraform.errors import Diagnostic, Rule, TerraformFailed, diagnostics, failure
 from beta9_provisioning.engine.terraform.event_log import append_to
 from beta9_provisioning.engine.terraform.events import TEXT, TerraformEvent, parse
+from beta9_provisioning.engine.terraform.unsaved_state import ERRORED_STATE, Superseded, set_aside
 from beta9_provisioning.kit.masking import LineMasker
 from beta9_provisioning.kit.texts import ANSWER_BYTES
 
 LOG = "terraform.log"
-ERRORED_STATE = "errored.tfstate"
 READ_TIMEOUT = 120.0
 TEXT_LINES = 40
 # Exit codes above this stand for signals, see process.Finished.
@@ -130,13 +130,19 @@ class Terraform:
         """Delete everything that the state holds."""
         self._change("destroy", timeout)
 
-    def recover_state(self) -> None:
-        """Push the state that an earlier command left in `errored.tfstate`; does nothing if there is none."""
+    def recover_state(self) -> Superseded | None:
+        """Push the state that an earlier command left in `errored.tfstate`; does nothing if there is none.
+
+        One that the backend's state has left behind is set aside and returned: it cannot be saved any more.
+        """
         errored = self.errored_state
         if errored is None:
-            return
-        self._write("state push", ["state", "push", _NO_LOCK, errored.name], READ_TIMEOUT)
-        errored.unlink()
+            return None
+        late = set_aside(errored, self._read("state pull", ["state", "pull", "-no-color"]))
+        if late is None:
+            self._write("state push", ["state", "push", _NO_LOCK, errored.name], READ_TIMEOUT)
+            errored.unlink()
+        return late
 
     def outputs(self) -> Outputs:
         """Return the values of all outputs as Terraform gives them: nothing is hidden, cut or replaced."""
@@ -193,7 +199,9 @@ class Terraform:
             return
         errors = diagnostics(reported)
         if self.errored_state is not None:
-            raise self._state_not_saved(f"terraform {command} could not save the state", errors)
+            raise self._state_not_saved(
+                f"terraform {command} could not save the state", errors, "\n".join(texts)
+            )
         self._fail(command, finished, errors, "\n".join(texts))
 
     def _run_alone(
@@ -276,11 +284,11 @@ class Terraform:
             raise _killed(f"{what} was ended by signal {finished.returncode - SIGNALLED}.", errors)
         raise failure(command, errors, text, finished.returncode, self._rules)
 
-    def _state_not_saved(self, what: str, errors: tuple[Diagnostic, ...]) -> TerraformFailed:
+    def _state_not_saved(self, what: str, errors: tuple[Diagnostic, ...], text: str = "") -> TerraformFailed:
         return TerraformFailed(
             f"{what}: {ERRORED_STATE} holds a state that the backend does not have.",
             code="state_not_saved",
-            detail="\n\n".join(str(error) for error in errors),
+            detail="\n\n".join(str(error) for error in errors) or text,
             remedy="Keep the working directory and push that state (recover_state) before the next run.",
             diagnostics=errors,
             errored_state=self.errored_state,

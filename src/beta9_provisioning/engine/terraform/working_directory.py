@@ -14,13 +14,14 @@ from pathlib import Path
 
 from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.processes.process import AlreadyRunning
-from beta9_provisioning.engine.terraform.terraform import ERRORED_STATE, LOG
+from beta9_provisioning.engine.terraform.terraform import LOG
+from beta9_provisioning.engine.terraform.unsaved_state import ERRORED_STATE, SUPERSEDED_STATES
 
 _POLL_SECONDS = 0.2
 
 
 def clear(directory: Path, stop: threading.Event, *, patience: float = 60.0) -> None:
-    """Remove everything but `errored.tfstate` from a directory; make it if it is absent.
+    """Remove everything but states that could not be saved from a directory; make it if it is absent.
 
     A Terraform that a dead worker left is waited for, at most `patience` seconds: it holds the lock on the
     log, which is why that file stays, empty.
@@ -35,7 +36,7 @@ def clear(directory: Path, stop: threading.Event, *, patience: float = 60.0) -> 
     try:
         _lock(descriptor, log, stop, time.monotonic() + patience)
         for entry in directory.iterdir():
-            if entry.name in (LOG, ERRORED_STATE):
+            if entry.name in (LOG, ERRORED_STATE) or entry.match(SUPERSEDED_STATES):
                 continue
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)

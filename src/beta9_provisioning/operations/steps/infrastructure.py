@@ -37,8 +37,16 @@ def initialize(context: Context) -> None:
     terraform = terraform_of(context, "Preparing Terraform")
     terraform.init()
     if terraform.errored_state is not None:
-        terraform.recover_state()
-        context.recorder.emit("terraform.state_recovered", "Saved the state that was left behind.")
+        late = terraform.recover_state()
+        if late is None:
+            context.recorder.emit("terraform.state_recovered", "Saved the state that was left behind.")
+        else:
+            context.recorder.emit(
+                "terraform.state_superseded",
+                f"Set a state aside that came too late; {len(late.unknown)} resources are in it alone.",
+                file=late.file.name,
+                resources=list(late.unknown),
+            )
 
 
 def apply(context: Context) -> None:
