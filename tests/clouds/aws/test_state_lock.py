@@ -155,9 +155,10 @@ def test_a_lock_that_changes_hands_at_that_moment_stays(account: AwsAccount) -> 
     assert holder(account) == "somebody-elses"
 
 
-def test_a_lock_that_cannot_be_read_is_somebodys(account: AwsAccount) -> None:
+@pytest.mark.parametrize("body", [b"\xff no json", b"[" * 30_000, b'{"ID": "' + b"x" * 100_000 + b'"}'])
+def test_a_lock_that_cannot_be_read_is_somebodys(account: AwsAccount, body: bytes) -> None:
     client = account._session.client("s3")
-    client.put_object(Bucket=account._bucket.name, Key=account._lock._key, Body=b"\xff no json")
+    client.put_object(Bucket=account._bucket.name, Key=account._lock._key, Body=body)
     held = account.lock_state(OURS)
     assert held is not None
     assert held.id
@@ -172,6 +173,8 @@ def test_a_lock_that_cannot_be_read_is_somebodys(account: AwsAccount) -> None:
         ('{"version": 4, "resources": [{"type": "aws_vpc"}]}', True),
         ("no json", True),
         ("{}", True),
+        pytest.param("[" * 200_000, True, id="deep"),
+        pytest.param(f'{{"resources": [], "x": "{"x" * (17 << 20)}"}}', True, id="endless"),
     ],
 )
 def test_only_a_state_that_is_surely_empty_counts_as_none(

@@ -58,6 +58,18 @@ def test_a_call_that_aws_has_not_answered_is_not_made_again(
     assert len(came) == 1
 
 
+def test_after_a_stop_a_role_that_expires_can_be_taken_on_again(
+    customer: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Secret with the database's master password stayed in the cluster when its removal needed a token."""
+    stop = threading.Event()
+    session = AwsAccount(customer.target, stop)._session
+    stop.set()
+    with pytest.raises(Stopped), session.explained("list the clusters"):
+        session.client("eks").list_clusters()
+    assert session.credentials().get_frozen_credentials().token
+
+
 def test_a_search_of_many_requests_ends(customer: Customer) -> None:
     stop = threading.Event()
     account = AwsAccount(customer.target, stop)

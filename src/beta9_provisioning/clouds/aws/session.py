@@ -139,6 +139,12 @@ class AwsSession:
         if self._stop.is_set():
             raise Stopped("The work in the account was stopped.")
 
+    def _ask_once(self, *, response: Any = None, caught_exception: Any = None, **_: object) -> None:
+        """Do nothing when an answer has come, unless it is no answer and there was a request to stop."""
+        failed = response is None or caught_exception is not None or response[0].status_code >= 500
+        if failed and self._stop.is_set():
+            raise Stopped("The work in the account was stopped.")
+
     def _config(self) -> Config:
         return Config(
             connect_timeout=CONNECT_SECONDS,
@@ -149,8 +155,10 @@ class AwsSession:
         )
 
     def _provider(self) -> CredentialProvider:
-        # Not one that a request to stop closes: who cleans up after a stop is still somebody.
+        # A request to stop does not close this one, for who cleans up afterwards must still be somebody. But
+        # it asks once only.
         source = core_session()
+        source.register("needs-retry", self._ask_once)
         create_client = partial(source.create_client, region_name=self.region, config=self._config())
         arguments: dict[str, Any] = {"RoleSessionName": self.session_name, "DurationSeconds": ROLE_SECONDS}
         if self.external_id is not None:
