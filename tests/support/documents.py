@@ -36,9 +36,9 @@ packed providers, or none, needs 1 GB more for each environment.
 
 Terraform and Helm do not get the worker's environment, but the variables that
 `engine/processes/child_variables.py` and `clouds/aws/terraform_variables.py` name: those of the machine, of
-proxies and certificates (either case), of AWS's SDKs, and `HELM_REGISTRY_CONFIG`. `TF_*` and other `HELM_*`
-variables change nothing; the worker names them when it starts. Terraform's CLI configuration is
-`TERRAFORM_CLI_CONFIG`.
+proxies and certificates (either case), of AWS's SDKs, and `HELM_REGISTRY_CONFIG`. `TF_*`, other `HELM_*`
+and other `AWS_*` variables change nothing; the worker names them when it starts. Terraform's CLI
+configuration is `TERRAFORM_CLI_CONFIG`.
 
 The worker finds its cloud credentials the way every AWS SDK does (`AWS_PROFILE`, `AWS_ACCESS_KEY_ID`, a role
 of the machine or pod). The command line reads `BETA9_PROVISIONING_URL`, the address of the API.

@@ -10,7 +10,7 @@ from prometheus_client import start_http_server
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from beta9_provisioning.clouds.registry import preload
+from beta9_provisioning.clouds.registry import CLOUDS, preload
 from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.processes.child_variables import ignored
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
@@ -70,7 +70,8 @@ def _check(settings: Settings) -> None:
     Raises:
         _NotReady: no operation could succeed here.
     """
-    if names := [name for name in ignored(os.environ) if name.lower() not in Settings.model_fields]:
+    passed = [name for cloud in CLOUDS.values() for name in cloud.child_variables]
+    if names := [name for name in ignored(os.environ, passed) if name.lower() not in Settings.model_fields]:
         log.warning("variables_ignored", names=names, detail="Terraform and Helm do not get them.")
     found = problems(settings)
     for problem in found:

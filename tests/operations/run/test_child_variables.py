@@ -73,9 +73,11 @@ def test_terraform_finds_the_cloud_as_the_worker_does(name: str) -> None:
     assert child_variables.chosen({name: "x"}, cloud.child_variables) == {name: "x"}
 
 
-def test_an_arbitrary_variable_of_the_cloud_is_not_passed_on() -> None:
-    cloud = CLOUDS[Provider.AWS]
-    assert child_variables.chosen({"AWS_SECRETS_OF_OURS": "x"}, cloud.child_variables) == {}
+def test_an_arbitrary_variable_of_the_cloud_is_not_passed_on_and_is_named() -> None:
+    names = CLOUDS[Provider.AWS].child_variables
+    source = {"AWS_SECRETS_OF_OURS": "x", "AWS_PROFILE": "p", "AWS_ENDPOINT_URL_S3": "u"}
+    assert "AWS_SECRETS_OF_OURS" not in child_variables.chosen(source, names)
+    assert child_variables.ignored(source, names) == ["AWS_SECRETS_OF_OURS"]
 
 
 def test_the_table_of_helm_has_the_registrys_credentials_and_no_others() -> None:

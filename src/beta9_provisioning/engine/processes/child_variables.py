@@ -5,7 +5,7 @@ does not decide what its tools do: a TF_WORKSPACE would lead Terraform to anothe
 every command, a TF_LOG write secrets. The cloud's own names are in `Cloud.child_variables`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 
 PROCESS = ("PATH", "TMPDIR", "TZ", "LANG", "LC_ALL", "LC_CTYPE")
@@ -36,6 +36,10 @@ def chosen(source: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
     return {name: value for name, value in source.items() if any(fnmatchcase(name, one) for one in patterns)}
 
 
-def ignored(source: Mapping[str, str]) -> list[str]:
-    """Return the names in `source` that would steer Terraform or Helm, and that neither of them gets."""
-    return sorted(name for name in chosen(source, _TOOLS_OWN) if name not in HELM)
+def ignored(source: Mapping[str, str], passed: Collection[str] = ()) -> list[str]:
+    """Return the names in `source` that would steer a tool or a cloud's SDK, and that none gets.
+
+    `passed` are the names of the cloud's own that Terraform gets.
+    """
+    families = (*_TOOLS_OWN, *{f"{name.partition('_')[0]}_*" for name in passed})
+    return sorted(chosen(source, families).keys() - chosen(source, (*HELM, *passed)).keys())

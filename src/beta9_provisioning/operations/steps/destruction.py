@@ -84,7 +84,8 @@ def _note_unaccounted(context: Context) -> None:
     if context.unaccounted:
         context.recorder.emit(
             "terraform.unaccounted",
-            f"Terraform's state did not know {len(context.unaccounted)} resources that were created.",
+            f"Terraform did not delete {len(context.unaccounted)} resources that were created: "
+            "its state did not know them, or they were gone.",
             resources=list(context.unaccounted),
         )
 
