@@ -1,4 +1,5 @@
 import json
+import logging
 import socket
 import subprocess
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from tests.support.configs import document
 from tests.support.lives import walk
 from tests.support.serving import Serving
-from tests.support.waiting import GUARD_SECONDS
+from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_provisioning.api.bodies import MAX_BODY
 from beta9_provisioning.environments import ids
@@ -20,6 +21,7 @@ from beta9_provisioning.schemas.environment import Environment, Problem
 
 ROOT = Path(__file__).parents[2]
 URL = "/api/v1/environments"
+TELEMETRY = "beta9_provisioning.api.telemetry"
 S = OperationStatus
 
 
@@ -153,7 +155,9 @@ class TestCreate:
         found = problem(client.post(URL, json={}), 422, "invalid-configuration")
         assert fields(found) == {"name": "is required", "cloud": "is required", "beta9": "is required"}
 
-    @pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"{", b'{"a":NaN}', b"[" * 10_000])
+    @pytest.mark.parametrize(
+        "body", [b"", b"[]", b"\xff", b"{", b'{"a":NaN}', b"[" * 10_000, b"%YAML 1.3\n---\na: 1"]
+    )
     def test_malformed_bodies(self, client: httpx.Client, body: bytes) -> None:
         found = problem(client.post(URL, content=body), 400, "malformed-body")
         assert list(fields(found)) == ["body"]
@@ -184,6 +188,24 @@ class TestCreate:
             for _ in range(MAX_BODY // 0x10000 + 1):
                 connection.sendall(chunk)
             assert connection.recv(100).startswith(b"HTTP/1.1 413")
+
+    def test_a_client_that_hangs_up_during_its_upload_is_no_fault_of_ours(
+        self, client: httpx.Client, api: Serving, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, TELEMETRY)
+        with socket.create_connection(("127.0.0.1", api.port), timeout=GUARD_SECONDS) as connection:
+            connection.sendall(
+                f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{{".encode()
+            )
+
+        def told() -> list[str]:
+            return [record.getMessage() for record in caplog.records if record.name == TELEMETRY]
+
+        until(lambda: any("status=" in line for line in told()), "the request has ended")
+        (line,) = told()
+        assert "status=499" in line
+        assert "Traceback" not in caplog.text
+        assert total(client) == 0
 
     def test_compressed_bodies_are_refused(self, client: httpx.Client) -> None:
         response = client.post(URL, content=b"x", headers={"Content-Encoding": "gzip"})
@@ -385,6 +407,11 @@ class TestDelete:
         assert answer.status_code == 422
         assert field in [error["field"] for error in answer.json()["errors"]]
         assert client.get(url).json() == before
+
+    def test_a_change_that_is_not_possible_lists_those_that_are(self, client: httpx.Client) -> None:
+        answer = client.patch(f"{URL}/{created(client)}", json={"deletion_protection": True, "name": "x"})
+        (error,) = problem(answer, 422, "invalid-configuration").errors
+        assert (error.field, error.allowed) == ("name", ["deletion_protection"])
 
 
 class TestKubeconfig:

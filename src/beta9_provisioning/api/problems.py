@@ -110,7 +110,7 @@ def _body_refused(request: Request, error: Exception) -> JSONResponse:
 
 def _invalid_configuration(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, InvalidConfiguration)
-    fields = faults.of_configuration(error.cause)
+    fields = faults.of_body(error.cause, error.model)
     return problem(request, 422, "invalid-configuration", _summary("configuration", fields), fields=fields)
 
 
