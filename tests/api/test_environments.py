@@ -2,11 +2,13 @@ import json
 import logging
 import socket
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import func, update
 from tests.support.configs import document
 from tests.support.lives import walk
 from tests.support.serving import Serving
@@ -16,7 +18,7 @@ from beta9_provisioning.api.bodies import MAX_BODY
 from beta9_provisioning.environments import ids
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import OperationStatus
-from beta9_provisioning.operations.records.model import EnvironmentRow
+from beta9_provisioning.operations.records.model import EnvironmentRow, IdempotencyRow
 from beta9_provisioning.schemas.environment import Environment, Problem
 
 ROOT = Path(__file__).parents[2]
@@ -216,10 +218,10 @@ class TestCreate:
         found = problem(post(client), 409, "name-taken")
         assert "name" in fields(found)
 
-    def test_too_many_environments(self, client: httpx.Client) -> None:
+    def test_too_many_environments_are_refused_for_good(self, client: httpx.Client) -> None:
         for number in range(10):
             created(client, name=f"demo-{number}")
-        problem(post(client, name="one-more"), 429, "quota-exceeded")
+        problem(post(client, name="one-more"), 403, "quota-exceeded")
         assert total(client) == 10
 
     def test_characters_that_no_tag_may_have_are_told_before_anything_is_built(
@@ -275,8 +277,32 @@ class TestIdempotencyKey:
         found = problem(response, 422, "invalid-request")
         assert list(fields(found)) == ["header.Idempotency-Key"]
 
+    def test_two_keys_are_refused(self, client: httpx.Client) -> None:
+        headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
+        found = problem(client.post(URL, json=document(), headers=headers), 422, "invalid-request")
+        assert list(fields(found)) == ["header.Idempotency-Key"]
+        assert total(client) == 0
+
+    def test_a_key_is_forgotten_after_a_day(self, client: httpx.Client, sessions: Sessions) -> None:
+        headers = {"Idempotency-Key": "abc-1"}
+        first = client.post(URL, json=document(), headers=headers).json()
+        with transaction(sessions) as session:
+            session.execute(
+                update(IdempotencyRow).values(created_at=func.now() - timedelta(hours=24, seconds=1))
+            )
+        second = client.post(URL, json=document(name="other"), headers=headers)
+        assert second.status_code == 202
+        assert second.json()["environment_id"] != first["environment_id"]
+        again = client.post(URL, json=document(name="other"), headers=headers)
+        assert again.json() == second.json()
+
 
 class TestList:
+    @pytest.mark.parametrize("query", ["limit=1&limit=2", "name=a&name=a", "status=ready&cursor=a&cursor=b"])
+    def test_a_parameter_that_comes_twice_is_refused(self, client: httpx.Client, query: str) -> None:
+        found = problem(client.get(f"{URL}?{query}"), 422, "invalid-request")
+        assert list(fields(found)) == ["query." + query.rsplit("&", 1)[1].partition("=")[0]]
+
     def test_pages(self, client: httpx.Client) -> None:
         made = [created(client, name=f"demo-{number}") for number in range(3)]
         first = client.get(URL, params={"limit": 2}).json()
@@ -439,7 +465,33 @@ class TestOtherPaths:
     def test_unknown_methods_are_problems_that_name_the_possible_ones(self, client: httpx.Client) -> None:
         response = client.put(URL)
         problem(response, 405, "method-not-allowed")
-        assert response.headers["allow"]
+        assert response.headers["allow"] == "GET, HEAD, POST"
+
+    @pytest.mark.parametrize(
+        ("path", "allowed"),
+        [
+            (f"{URL}/x", "DELETE, GET, HEAD, PATCH"),
+            (f"{URL}/x/kubeconfig", "GET, HEAD"),
+            ("/health", "GET, HEAD"),
+            ("/api/v1/openapi.json", "GET, HEAD"),
+        ],
+    )
+    def test_all_methods_of_a_path_are_named(self, client: httpx.Client, path: str, allowed: str) -> None:
+        assert client.put(path).headers["allow"] == allowed
+
+    @pytest.mark.parametrize(
+        "path", ["/health", "/health/ready", URL, "/api/v1/schema", "/nothing", URL + "/x"]
+    )
+    def test_head_answers_as_get_without_a_body(self, client: httpx.Client, path: str) -> None:
+        whole, head = client.get(path), client.head(path)
+        assert head.status_code == whole.status_code
+        assert head.content == b""
+        for name in ("content-type", "content-length"):
+            assert head.headers[name] == whole.headers[name]
+
+    def test_head_of_a_stream_does_not_wait_for_its_end(self, client: httpx.Client) -> None:
+        head = client.head(f"{URL}/{created(client)}/events", headers={"Accept": "text/event-stream"})
+        assert head.headers["content-type"].startswith("text/event-stream")
 
 
 def _yaml_without_name() -> str:

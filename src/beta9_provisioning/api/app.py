@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from beta9_provisioning.api import environments, openapi, problems, service
 from beta9_provisioning.api.dependencies import Services
 from beta9_provisioning.api.hints import Hints
+from beta9_provisioning.api.methods import Head
 from beta9_provisioning.api.metrics import Metrics
 from beta9_provisioning.api.readiness import Readiness
 from beta9_provisioning.api.streams import READERS, Streams, StreamTimes
@@ -63,6 +64,8 @@ def create_app(settings: Settings, *, stream_times: StreamTimes | None = None) -
         openapi_url="/api/v1/openapi.json",
     )
     app.state.services = services
+    # The last one is the outermost.
+    app.add_middleware(Head)
     app.add_middleware(Telemetry, metrics=services.metrics.requests)
     problems.install(app)
     app.include_router(environments.router)

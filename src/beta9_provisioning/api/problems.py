@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from beta9_provisioning.api import faults
+from beta9_provisioning.api import faults, methods
 from beta9_provisioning.api.bodies import BodyRefused, InvalidConfiguration
 from beta9_provisioning.environments import errors
 from beta9_provisioning.kit.database_errors import Trouble, describe, sqlstate, trouble
@@ -29,7 +29,8 @@ _REFUSALS: dict[type[errors.Refused], tuple[int, str]] = {
     errors.NotFound: (404, "environment-not-found"),
     errors.ConfigurationRefused: (422, "not-allowed-here"),
     errors.NameTaken: (409, "name-taken"),
-    errors.QuotaExceeded: (429, "quota-exceeded"),
+    # Not 429: there is no use in trying again, and clients would.
+    errors.QuotaExceeded: (403, "quota-exceeded"),
     errors.KeyReused: (422, "idempotency-key-reused"),
     errors.DeletionProtected: (409, "deletion-protected"),
     errors.NoCluster: (409, "no-cluster"),
@@ -142,7 +143,10 @@ def _http(request: Request, error: Exception) -> JSONResponse:
         404: ("no-such-path", f"There is nothing at {request.url.path[:200]}."),
         405: ("method-not-allowed", f"{request.method} is not possible here."),
     }.get(error.status_code, ("invalid-request", str(error.detail)))
-    return problem(request, error.status_code, slug, detail, headers=error.headers)
+    headers = error.headers
+    if error.status_code == 405:  # the framework names the methods of one route, and a path has several
+        headers = {**(headers or {}), "Allow": ", ".join(methods.of_path(request))}
+    return problem(request, error.status_code, slug, detail, headers=headers)
 
 
 def _database(request: Request, error: Exception) -> JSONResponse:
