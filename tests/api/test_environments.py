@@ -177,14 +177,14 @@ class TestCreate:
         # Only the announcement: who waited for the body would wait for ever.
         with socket.create_connection(("127.0.0.1", api.port), timeout=GUARD_SECONDS) as connection:
             connection.sendall(
-                f"POST {URL} HTTP/1.1\r\nHost: x\r\nContent-Length: {MAX_BODY + 1}\r\n\r\n".encode()
+                f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MAX_BODY + 1}\r\n\r\n".encode()
             )
             assert connection.recv(100).startswith(b"HTTP/1.1 413")
 
     def test_an_endless_body_is_refused_while_it_comes(self, client: httpx.Client, api: Serving) -> None:
         with socket.create_connection(("127.0.0.1", api.port), timeout=GUARD_SECONDS) as connection:
             connection.sendall(
-                f"POST {URL} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+                f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
             )
             chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
             for _ in range(MAX_BODY // 0x10000 + 1):
@@ -246,6 +246,45 @@ class TestCrossSite:
     @pytest.mark.parametrize("site", ["same-origin", "none"])
     def test_own_pages_may(self, client: httpx.Client, site: str) -> None:
         assert client.post(URL, json=document(), headers={"Sec-Fetch-Site": site}).status_code == 202
+
+    @pytest.mark.parametrize(
+        ("origin", "host"),
+        [
+            ("http://evil.example", "127.0.0.1:8000"),
+            ("http://127.0.0.1:3000", "127.0.0.1:8000"),
+            ("http://127.0.0.1", "127.0.0.1:8000"),
+            ("https://localhost:8000", "127.0.0.1:8000"),
+            ("null", "127.0.0.1:8000"),
+            ("", "127.0.0.1:8000"),
+            ("http://127.0.0.1:x", "127.0.0.1:8000"),
+            ("file://127.0.0.1:8000", "127.0.0.1:8000"),
+        ],
+    )
+    def test_foreign_origins_change_nothing_where_browsers_send_no_more(
+        self, client: httpx.Client, origin: str, host: str
+    ) -> None:
+        headers = {"Origin": origin, "Host": host}
+        found = problem(client.post(URL, json=document(), headers=headers), 403, "cross-site")
+        assert "Host" in found.detail
+        assert total(client) == 0
+
+    @pytest.mark.parametrize(
+        ("origin", "host"),
+        [
+            ("http://127.0.0.1:8000", "127.0.0.1:8000"),
+            ("https://LOCALHOST", "localhost"),  # TLS ends at the ingress
+            ("https://localhost", "localhost:443"),
+            ("http://localhost:80", "localhost"),
+            ("http://[::1]:8000", "[::1]:8000"),
+        ],
+    )
+    def test_own_origins_may(self, client: httpx.Client, origin: str, host: str) -> None:
+        headers = {"Origin": origin, "Host": host}
+        assert client.post(URL, json=document(), headers=headers).status_code == 202
+
+    def test_a_browser_that_names_the_site_is_believed_behind_a_proxy(self, client: httpx.Client) -> None:
+        headers = {"Sec-Fetch-Site": "same-origin", "Origin": "https://public.example", "Host": "localhost"}
+        assert client.post(URL, json=document(), headers=headers).status_code == 202
 
 
 class TestIdempotencyKey:

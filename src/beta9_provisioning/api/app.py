@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from beta9_provisioning.api import environments, openapi, problems, service
 from beta9_provisioning.api.dependencies import Services
 from beta9_provisioning.api.hints import Hints
+from beta9_provisioning.api.hosts import AllowedHosts
 from beta9_provisioning.api.methods import Head
 from beta9_provisioning.api.metrics import Metrics
 from beta9_provisioning.api.readiness import Readiness
@@ -66,6 +67,7 @@ def create_app(settings: Settings, *, stream_times: StreamTimes | None = None) -
     app.state.services = services
     # The last one is the outermost.
     app.add_middleware(Head)
+    app.add_middleware(AllowedHosts, allowed=settings.allowed_hosts, api_host=settings.api_host)
     app.add_middleware(Telemetry, metrics=services.metrics.requests)
     problems.install(app)
     app.include_router(environments.router)

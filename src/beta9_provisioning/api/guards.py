@@ -1,11 +1,9 @@
 """What every route of environments asks of a request before it looks at it: dependencies of FastAPI."""
 
-from typing import Annotated
-
-from fastapi import Header, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 
-from beta9_provisioning.api import problems
+from beta9_provisioning.api import hosts, problems
 
 # Headers and parameters of which the last would be taken silently; each means one thing.
 _SINGLE_HEADERS = ("Idempotency-Key", "Last-Event-ID")
@@ -38,13 +36,17 @@ def given_once(request: Request) -> None:
         )
 
 
-def not_cross_site(
-    sec_fetch_site: Annotated[str | None, Header(include_in_schema=False)] = None,
-) -> None:
+def not_cross_site(request: Request) -> None:
     """Refuse what another site's page sends through a visitor's browser.
 
-    Bodies of every Content-Type are taken, so the browser does not ask us first; it names the sender's site
-    in `Sec-Fetch-Site`, which pages cannot set (W3C Fetch Metadata).
+    Bodies of every Content-Type are taken, so the browser does not ask us first. It tells whether the sender
+    is another site in `Sec-Fetch-Site` (W3C Fetch Metadata), or, to plain HTTP, names the sender in `Origin`;
+    pages can set neither, and what is no browser sends neither.
     """
-    if sec_fetch_site not in (None, "none", "same-origin"):
+    sites = request.headers.getlist("sec-fetch-site")
+    if any(site not in ("none", "same-origin") for site in sites):
+        raise problems.CrossSite
+    # A proxy may have changed Host, so what the browser says itself goes first.
+    origins = [] if sites else request.headers.getlist("origin")
+    if not all(hosts.is_own_origin(request, origin) for origin in origins):
         raise problems.CrossSite

@@ -37,6 +37,10 @@ _REFUSALS: dict[type[errors.Refused], tuple[int, str]] = {
     errors.NotReadable: (409, "configuration-not-readable"),
     errors.BadCursor: (400, "invalid-request"),
 }
+_CROSS_SITE = (
+    "A page of another site may not change anything here. If the page is this service's own, a proxy changed "
+    "the Host header on the way: have it pass Host on."
+)
 _UNDEFINED_TABLE = "42P01"
 
 
@@ -128,7 +132,17 @@ def _invalid_header(request: Request, error: Exception) -> JSONResponse:
 
 
 def _cross_site(request: Request, _error: Exception) -> JSONResponse:
-    return problem(request, 403, "cross-site", "A page of another site may not change anything here.")
+    return problem(request, 403, "cross-site", _CROSS_SITE)
+
+
+def foreign_host(request: Request) -> JSONResponse:
+    """Return the answer to a request for a host that is not ours."""
+    given = ", ".join(request.headers.getlist("host"))[:200]
+    detail = (
+        f"The request is for the host {given!r}, which is none of this service's names. If it is one, add it "
+        "to ALLOWED_HOSTS."
+    )
+    return problem(request, 421, "host-not-allowed", detail)
 
 
 def _summary(what: str, fields: Sequence[FieldProblem]) -> str:
