@@ -67,8 +67,8 @@ LastEventId = Annotated[
     str | None,
     Header(
         alias="Last-Event-ID",
-        description="For streams: id of the last event received; goes before `after`.",
-        json_schema_extra={"pattern": r"^[0-9]{1,18}$"},
+        description="For streams: id of the last event received; goes before `after`. Empty means none.",
+        json_schema_extra={"pattern": r"^[0-9]{0,18}$"},
     ),
 ]
 
@@ -212,7 +212,7 @@ def events(
             return queries.events(
                 session, environment_id, owner=principal, after=parameters.after, limit=parameters.limit
             )
-    after = parameters.after if last_event_id is None else _event_number(last_event_id)
+    after = _event_number(last_event_id) if last_event_id else parameters.after
     with services.sessions() as session:
         queries.check_owner(session, environment_id, owner=principal)
     return StreamingResponse(
