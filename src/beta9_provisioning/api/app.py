@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from anyio import to_thread
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from beta9_provisioning.api import environments, openapi, problems, service
 from beta9_provisioning.api.dependencies import Services
@@ -13,6 +14,7 @@ from beta9_provisioning.api.hosts import AllowedHosts
 from beta9_provisioning.api.methods import Head
 from beta9_provisioning.api.metrics import Metrics
 from beta9_provisioning.api.readiness import Readiness
+from beta9_provisioning.api.service import DOCUMENTATION, OPENAPI
 from beta9_provisioning.api.streams import READERS, Streams, StreamTimes
 from beta9_provisioning.api.telemetry import Telemetry
 from beta9_provisioning.kit.database import connect, sessions
@@ -54,15 +56,18 @@ def create_app(settings: Settings, *, stream_times: StreamTimes | None = None) -
         yield
         services.close()
 
-    app = FastAPI(
+    app = FastAPIOffline(
         title="Beta9 Provisioning",
         version=_API_VERSION,
         summary="Creates and destroys complete Beta9 environments in your cloud accounts.",
         lifespan=lifespan,
         redirect_slashes=False,
-        docs_url=None,
+        docs_url=DOCUMENTATION,
         redoc_url=None,
-        openapi_url="/api/v1/openapi.json",
+        static_url=f"{DOCUMENTATION}/assets",
+        # A badge that would send the document's address to a validator on the Internet.
+        swagger_ui_parameters={"validatorUrl": None},
+        openapi_url=OPENAPI,
     )
     app.state.services = services
     # The last one is the outermost.

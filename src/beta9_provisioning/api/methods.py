@@ -17,8 +17,9 @@ def of_path(request: Request) -> list[str]:
 
 
 def _of_route(route: BaseRoute, scope: Scope) -> Iterator[str]:
-    # A scope of its own: the request's has been routed already.
-    asked = {"type": "http", "path": scope["path"], "root_path": scope.get("root_path", ""), "headers": []}
+    # A scope of its own: the request's has been routed already, and a mount has moved its root.
+    root = scope.get("app_root_path", scope.get("root_path", ""))
+    asked = {"type": "http", "path": scope["path"], "root_path": root, "headers": []}
     for method in METHODS:
         if route.matches({**asked, "method": method})[0] is Match.FULL:
             yield "GET" if isinstance(route, Mount) else method  # a folder of files matches them all
