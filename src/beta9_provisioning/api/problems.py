@@ -195,6 +195,6 @@ def responses(*statuses: int, success: dict[str, Any] | None = None) -> dict[int
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     described: dict[int | str, dict[str, Any]] = {
         status: {"description": HTTPStatus(status).phrase, "content": content}
-        for status in (*statuses, 500, 503)
+        for status in (*statuses, 421, 500, 503)
     }
     return described if success is None else {200: success, **described}
