@@ -1,6 +1,7 @@
 """Settings of the service and the worker, read from the environment or `.env` at entry points only."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Collection
 from functools import lru_cache
@@ -15,6 +16,8 @@ from beta9_provisioning.kit.dotenv import DotenvError, read_dotenv
 from beta9_provisioning.kit.misspelt import misspelt
 
 _ENV_FILE = ".env"
+# `*`, a name, one with `*.` before it, or an address; IPv6 without brackets.
+_HOST = re.compile(r"\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f:.]*:[0-9a-f:.]*:[0-9a-f:.]*")
 # How near a name must be to that of a setting: in the environment, which is everybody's, and in our own file.
 CLOSE_IN_ENVIRONMENT = 0.885
 CLOSE_IN_FILE = 0.75
@@ -57,6 +60,9 @@ class Settings(BaseSettings):
     """Address the API listens on; there is no authentication yet, so keep it private."""
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port the API listens on."""
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names under which the API answers, comma-separated, without ports: `*.example.com` is all below it, `*`
+    any. Loopback names are always taken. Unset: no others when API_HOST is loopback, and otherwise any."""
     worker_threads: Annotated[int, Field(ge=1, le=64)] = 4
     """Operations one worker runs at the same time."""
     worker_metrics_host: str = "127.0.0.1"
@@ -87,12 +93,20 @@ class Settings(BaseSettings):
     leftover_grace_seconds: Annotated[float, Field(ge=0)] = 180.0
     """How long a destroy waits for the cloud to forget what was deleted, before it calls it left over."""
 
-    @field_validator("allowed_regions", mode="before")
+    @field_validator("allowed_regions", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(name.lower().removesuffix(".") for name in value)
+        if not all(_HOST.fullmatch(name) for name in names):
+            raise ValueError("must be host names without scheme, port and path, such as api.example.com")
+        return names
 
     @field_validator("database_url")
     @classmethod

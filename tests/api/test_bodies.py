@@ -102,6 +102,11 @@ def test_stripped_newlines_are_named_with_the_remedy(body: bytes) -> None:
         parse(stripped(body))
 
 
+def test_the_hint_about_newlines_does_not_hide_what_the_parser_says() -> None:
+    with pytest.raises(BodyRefused, match=r"newlines were stripped.*mapping values.*\(line 1, column \d+\)"):
+        parse(b"name: demo cloud: x")
+
+
 def test_a_comment_that_swallows_the_rest_is_named() -> None:
     with pytest.raises(BodyRefused, match=r"# comments out the rest.*--data-binary"):
         parse(stripped(b"{\n  name: demo, # its name\n  cloud: {provider: aws}\n}\n"))

@@ -1,25 +1,29 @@
 import json
+import logging
 import socket
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import func, update
 from tests.support.configs import document
 from tests.support.lives import walk
 from tests.support.serving import Serving
-from tests.support.waiting import GUARD_SECONDS
+from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_provisioning.api.bodies import MAX_BODY
 from beta9_provisioning.environments import ids
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import OperationStatus
-from beta9_provisioning.operations.records.model import EnvironmentRow
+from beta9_provisioning.operations.records.model import EnvironmentRow, IdempotencyRow
 from beta9_provisioning.schemas.environment import Environment, Problem
 
 ROOT = Path(__file__).parents[2]
 URL = "/api/v1/environments"
+TELEMETRY = "beta9_provisioning.api.telemetry"
 S = OperationStatus
 
 
@@ -153,7 +157,9 @@ class TestCreate:
         found = problem(client.post(URL, json={}), 422, "invalid-configuration")
         assert fields(found) == {"name": "is required", "cloud": "is required", "beta9": "is required"}
 
-    @pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"{", b'{"a":NaN}', b"[" * 10_000])
+    @pytest.mark.parametrize(
+        "body", [b"", b"[]", b"\xff", b"{", b'{"a":NaN}', b"[" * 10_000, b"%YAML 1.3\n---\na: 1"]
+    )
     def test_malformed_bodies(self, client: httpx.Client, body: bytes) -> None:
         found = problem(client.post(URL, content=body), 400, "malformed-body")
         assert list(fields(found)) == ["body"]
@@ -171,19 +177,37 @@ class TestCreate:
         # Only the announcement: who waited for the body would wait for ever.
         with socket.create_connection(("127.0.0.1", api.port), timeout=GUARD_SECONDS) as connection:
             connection.sendall(
-                f"POST {URL} HTTP/1.1\r\nHost: x\r\nContent-Length: {MAX_BODY + 1}\r\n\r\n".encode()
+                f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MAX_BODY + 1}\r\n\r\n".encode()
             )
             assert connection.recv(100).startswith(b"HTTP/1.1 413")
 
     def test_an_endless_body_is_refused_while_it_comes(self, client: httpx.Client, api: Serving) -> None:
         with socket.create_connection(("127.0.0.1", api.port), timeout=GUARD_SECONDS) as connection:
             connection.sendall(
-                f"POST {URL} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+                f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
             )
             chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
             for _ in range(MAX_BODY // 0x10000 + 1):
                 connection.sendall(chunk)
             assert connection.recv(100).startswith(b"HTTP/1.1 413")
+
+    def test_a_client_that_hangs_up_during_its_upload_is_no_fault_of_ours(
+        self, client: httpx.Client, api: Serving, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, TELEMETRY)
+        with socket.create_connection(("127.0.0.1", api.port), timeout=GUARD_SECONDS) as connection:
+            connection.sendall(
+                f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{{".encode()
+            )
+
+        def told() -> list[str]:
+            return [record.getMessage() for record in caplog.records if record.name == TELEMETRY]
+
+        until(lambda: any("status=" in line for line in told()), "the request has ended")
+        (line,) = told()
+        assert "status=499" in line
+        assert "Traceback" not in caplog.text
+        assert total(client) == 0
 
     def test_compressed_bodies_are_refused(self, client: httpx.Client) -> None:
         response = client.post(URL, content=b"x", headers={"Content-Encoding": "gzip"})
@@ -194,15 +218,19 @@ class TestCreate:
         found = problem(post(client), 409, "name-taken")
         assert "name" in fields(found)
 
-    def test_too_many_environments(self, client: httpx.Client) -> None:
+    def test_too_many_environments_are_refused_for_good(self, client: httpx.Client) -> None:
         for number in range(10):
             created(client, name=f"demo-{number}")
-        problem(post(client, name="one-more"), 429, "quota-exceeded")
+        problem(post(client, name="one-more"), 403, "quota-exceeded")
         assert total(client) == 10
 
-    def test_nothing_of_the_users_is_a_template_here(self, client: httpx.Client) -> None:
+    def test_characters_that_no_tag_may_have_are_told_before_anything_is_built(
+        self, client: httpx.Client
+    ) -> None:
         tags = {"a": '${file("/etc/passwd")}', "b": "%{for x in y}", "c": "'; DROP TABLE events; --"}
-        assert post(client, tags=tags).json()["config"]["tags"] == tags
+        found = problem(post(client, tags=tags), 422, "invalid-configuration")
+        assert list(fields(found)) == ["tags.a", "tags.b", "tags.c"]
+        assert total(client) == 0
 
 
 class TestCrossSite:
@@ -218,6 +246,45 @@ class TestCrossSite:
     @pytest.mark.parametrize("site", ["same-origin", "none"])
     def test_own_pages_may(self, client: httpx.Client, site: str) -> None:
         assert client.post(URL, json=document(), headers={"Sec-Fetch-Site": site}).status_code == 202
+
+    @pytest.mark.parametrize(
+        ("origin", "host"),
+        [
+            ("http://evil.example", "127.0.0.1:8000"),
+            ("http://127.0.0.1:3000", "127.0.0.1:8000"),
+            ("http://127.0.0.1", "127.0.0.1:8000"),
+            ("https://localhost:8000", "127.0.0.1:8000"),
+            ("null", "127.0.0.1:8000"),
+            ("", "127.0.0.1:8000"),
+            ("http://127.0.0.1:x", "127.0.0.1:8000"),
+            ("file://127.0.0.1:8000", "127.0.0.1:8000"),
+        ],
+    )
+    def test_foreign_origins_change_nothing_where_browsers_send_no_more(
+        self, client: httpx.Client, origin: str, host: str
+    ) -> None:
+        headers = {"Origin": origin, "Host": host}
+        found = problem(client.post(URL, json=document(), headers=headers), 403, "cross-site")
+        assert "Host" in found.detail
+        assert total(client) == 0
+
+    @pytest.mark.parametrize(
+        ("origin", "host"),
+        [
+            ("http://127.0.0.1:8000", "127.0.0.1:8000"),
+            ("https://LOCALHOST", "localhost"),  # TLS ends at the ingress
+            ("https://localhost", "localhost:443"),
+            ("http://localhost:80", "localhost"),
+            ("http://[::1]:8000", "[::1]:8000"),
+        ],
+    )
+    def test_own_origins_may(self, client: httpx.Client, origin: str, host: str) -> None:
+        headers = {"Origin": origin, "Host": host}
+        assert client.post(URL, json=document(), headers=headers).status_code == 202
+
+    def test_a_browser_that_names_the_site_is_believed_behind_a_proxy(self, client: httpx.Client) -> None:
+        headers = {"Sec-Fetch-Site": "same-origin", "Origin": "https://public.example", "Host": "localhost"}
+        assert client.post(URL, json=document(), headers=headers).status_code == 202
 
 
 class TestIdempotencyKey:
@@ -249,8 +316,32 @@ class TestIdempotencyKey:
         found = problem(response, 422, "invalid-request")
         assert list(fields(found)) == ["header.Idempotency-Key"]
 
+    def test_two_keys_are_refused(self, client: httpx.Client) -> None:
+        headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
+        found = problem(client.post(URL, json=document(), headers=headers), 422, "invalid-request")
+        assert list(fields(found)) == ["header.Idempotency-Key"]
+        assert total(client) == 0
+
+    def test_a_key_is_forgotten_after_a_day(self, client: httpx.Client, sessions: Sessions) -> None:
+        headers = {"Idempotency-Key": "abc-1"}
+        first = client.post(URL, json=document(), headers=headers).json()
+        with transaction(sessions) as session:
+            session.execute(
+                update(IdempotencyRow).values(created_at=func.now() - timedelta(hours=24, seconds=1))
+            )
+        second = client.post(URL, json=document(name="other"), headers=headers)
+        assert second.status_code == 202
+        assert second.json()["environment_id"] != first["environment_id"]
+        again = client.post(URL, json=document(name="other"), headers=headers)
+        assert again.json() == second.json()
+
 
 class TestList:
+    @pytest.mark.parametrize("query", ["limit=1&limit=2", "name=a&name=a", "status=ready&cursor=a&cursor=b"])
+    def test_a_parameter_that_comes_twice_is_refused(self, client: httpx.Client, query: str) -> None:
+        found = problem(client.get(f"{URL}?{query}"), 422, "invalid-request")
+        assert list(fields(found)) == ["query." + query.rsplit("&", 1)[1].partition("=")[0]]
+
     def test_pages(self, client: httpx.Client) -> None:
         made = [created(client, name=f"demo-{number}") for number in range(3)]
         first = client.get(URL, params={"limit": 2}).json()
@@ -382,6 +473,11 @@ class TestDelete:
         assert field in [error["field"] for error in answer.json()["errors"]]
         assert client.get(url).json() == before
 
+    def test_a_change_that_is_not_possible_lists_those_that_are(self, client: httpx.Client) -> None:
+        answer = client.patch(f"{URL}/{created(client)}", json={"deletion_protection": True, "name": "x"})
+        (error,) = problem(answer, 422, "invalid-configuration").errors
+        assert (error.field, error.allowed) == ("name", ["deletion_protection"])
+
 
 class TestKubeconfig:
     def test_is_yaml(self, client: httpx.Client, sessions: Sessions) -> None:
@@ -408,7 +504,33 @@ class TestOtherPaths:
     def test_unknown_methods_are_problems_that_name_the_possible_ones(self, client: httpx.Client) -> None:
         response = client.put(URL)
         problem(response, 405, "method-not-allowed")
-        assert response.headers["allow"]
+        assert response.headers["allow"] == "GET, HEAD, POST"
+
+    @pytest.mark.parametrize(
+        ("path", "allowed"),
+        [
+            (f"{URL}/x", "DELETE, GET, HEAD, PATCH"),
+            (f"{URL}/x/kubeconfig", "GET, HEAD"),
+            ("/health", "GET, HEAD"),
+            ("/api/v1/openapi.json", "GET, HEAD"),
+        ],
+    )
+    def test_all_methods_of_a_path_are_named(self, client: httpx.Client, path: str, allowed: str) -> None:
+        assert client.put(path).headers["allow"] == allowed
+
+    @pytest.mark.parametrize(
+        "path", ["/health", "/health/ready", URL, "/api/v1/schema", "/nothing", URL + "/x"]
+    )
+    def test_head_answers_as_get_without_a_body(self, client: httpx.Client, path: str) -> None:
+        whole, head = client.get(path), client.head(path)
+        assert head.status_code == whole.status_code
+        assert head.content == b""
+        for name in ("content-type", "content-length"):
+            assert head.headers[name] == whole.headers[name]
+
+    def test_head_of_a_stream_does_not_wait_for_its_end(self, client: httpx.Client) -> None:
+        head = client.head(f"{URL}/{created(client)}/events", headers={"Accept": "text/event-stream"})
+        assert head.headers["content-type"].startswith("text/event-stream")
 
 
 def _yaml_without_name() -> str:

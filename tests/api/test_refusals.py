@@ -1,4 +1,4 @@
-"""What the API answers to configurations that it refuses: byte for byte what version 0.1.0 answered."""
+"""What the API answers to configurations that it refuses: byte for byte, mostly as version 0.1.0."""
 
 import json
 from pathlib import Path

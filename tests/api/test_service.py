@@ -230,6 +230,7 @@ class TestMetrics:
     def test_labels_hold_no_ids_and_no_made_up_paths(self, client: httpx.Client) -> None:
         environment_id = client.post("/api/v1/environments", json=document()).json()["environment_id"]
         client.get(f"/api/v1/environments/{environment_id}")
+        client.head(f"/api/v1/environments/{environment_id}/events")
         client.get("/made/up")
         client.request("BREW", "/health")
         page = client.get("/metrics").text
@@ -237,7 +238,8 @@ class TestMetrics:
         assert "made" not in page
         assert "BREW" not in page
         routes = set(re.findall(r'provisioning_api_requests_total\{.*?route="([^"]*)"', page))
-        assert {"other", "/api/v1/environments", "/api/v1/environments/{environment_id}"} <= routes
+        one = "/api/v1/environments/{environment_id}"
+        assert {"other", "/api/v1/environments", one, f"{one}/events"} <= routes
 
     def test_without_a_database_it_says_so(self, no_database: Settings) -> None:
         with serving(create_app(no_database)) as server, server.client() as client:

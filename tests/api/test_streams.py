@@ -107,6 +107,32 @@ class TestStream:
         with stream(client, environment, last=last, after=after) as messages:
             assert next(messages).id == "4"
 
+    def test_an_empty_last_event_id_means_none(
+        self, client: httpx.Client, sessions: Sessions, settings: Settings
+    ) -> None:
+        environment = create(sessions, settings)
+        finish(sessions, environment)
+        with stream(client, environment, last="") as messages:
+            assert next(messages).id == "1"
+        with stream(client, environment, last="", after=3) as messages:
+            assert next(messages).id == "4"
+
+    @pytest.mark.parametrize("by", ["header", "parameter"])
+    def test_after_a_restore_of_the_database_the_history_comes_anew(
+        self, client: httpx.Client, sessions: Sessions, settings: Settings, by: str
+    ) -> None:
+        environment = create(sessions, settings)
+        finish(sessions, environment)
+        with stream(client, environment) as messages:
+            whole = [message.id for message in messages]
+        last, after = ("999", None) if by == "header" else (None, 999)
+        with stream(client, environment, last=last, after=after) as messages:
+            word, *rest = messages
+        told = Event.model_validate_json(word.data)
+        assert (word.id, told.id, told.type) == ("0", 0, "stream.restarted")
+        assert told.data == {"after": 999, "last": len(whole)}
+        assert [message.id for message in rest] == whole
+
     def test_stays_open_while_a_destroy_waits_behind_a_create(
         self, client: httpx.Client, sessions: Sessions, settings: Settings
     ) -> None:
@@ -148,7 +174,7 @@ class TestStream:
                 future.result()
         assert numbers == list(range(1, 45))
 
-    @pytest.mark.parametrize("value", ["x", "-1", "1.5", "", "1" * 30, "٣"])
+    @pytest.mark.parametrize("value", ["x", "-1", "1.5", "1" * 30, "٣"])
     def test_a_bad_last_event_id_is_refused(
         self, client: httpx.Client, sessions: Sessions, settings: Settings, value: str
     ) -> None:

@@ -60,6 +60,10 @@ def test_reads_the_core_schema(text: str, value: object) -> None:
         ("a: \x01", "."),
         ("%YAML 3.0\n---\na: 1", "."),
         ("a: 'x", "line"),
+        ('a: "\\U00110000"', "0x110000"),
+        ('"\\UFFFFFFFF"', "too large"),
+        ("%YAML 1.3\n---\na: 1", r"\(1, 3\)"),
+        ("%YAML 1." + "9" * 5000 + "\n---\na: 1", "4300 digits"),
     ],
 )
 def test_refuses(text: str, why: str) -> None:

@@ -68,6 +68,21 @@ def test_a_stream_of_capped_life_is_taken_up_again(fake: FakeApi, client: Client
     assert _asked_after(fake) == [None, "1"]
 
 
+def test_a_history_that_starts_over_is_followed_from_its_beginning(fake: FakeApi, client: Client) -> None:
+    restarted = event(0, type="stream.restarted", message="It starts over.")
+    fake.on(
+        "GET",
+        EVENTS,
+        stream(event(8), then="cut"),
+        stream(restarted, event(1), then="cut"),
+        stream(),
+        NO_MORE,
+    )
+    fake.on("GET", ONE, DONE)
+    assert [item.id for item in client.watch(ENVIRONMENT_ID, after=7)] == [8, 0, 1]
+    assert _asked_after(fake) == ["7", "8", "1"]
+
+
 def test_watching_can_begin_in_the_middle(fake: FakeApi, client: Client) -> None:
     fake.on("GET", EVENTS, stream(event(8)), NO_MORE)
     fake.on("GET", ONE, DONE)

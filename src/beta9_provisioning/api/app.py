@@ -5,12 +5,16 @@ from contextlib import asynccontextmanager
 
 from anyio import to_thread
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from beta9_provisioning.api import environments, openapi, problems, service
 from beta9_provisioning.api.dependencies import Services
 from beta9_provisioning.api.hints import Hints
+from beta9_provisioning.api.hosts import AllowedHosts
+from beta9_provisioning.api.methods import Head
 from beta9_provisioning.api.metrics import Metrics
 from beta9_provisioning.api.readiness import Readiness
+from beta9_provisioning.api.service import DOCUMENTATION, OPENAPI
 from beta9_provisioning.api.streams import READERS, Streams, StreamTimes
 from beta9_provisioning.api.telemetry import Telemetry
 from beta9_provisioning.kit.database import connect, sessions
@@ -52,17 +56,23 @@ def create_app(settings: Settings, *, stream_times: StreamTimes | None = None) -
         yield
         services.close()
 
-    app = FastAPI(
+    app = FastAPIOffline(
         title="Beta9 Provisioning",
         version=_API_VERSION,
         summary="Creates and destroys complete Beta9 environments in your cloud accounts.",
         lifespan=lifespan,
         redirect_slashes=False,
-        docs_url=None,
+        docs_url=DOCUMENTATION,
         redoc_url=None,
-        openapi_url="/api/v1/openapi.json",
+        static_url=f"{DOCUMENTATION}/assets",
+        # A badge that would send the document's address to a validator on the Internet.
+        swagger_ui_parameters={"validatorUrl": None},
+        openapi_url=OPENAPI,
     )
     app.state.services = services
+    # The last one is the outermost.
+    app.add_middleware(Head)
+    app.add_middleware(AllowedHosts, allowed=settings.allowed_hosts, api_host=settings.api_host)
     app.add_middleware(Telemetry, metrics=services.metrics.requests)
     problems.install(app)
     app.include_router(environments.router)

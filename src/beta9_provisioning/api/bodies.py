@@ -34,11 +34,12 @@ class BodyRefused(Exception):
 
 
 class InvalidConfiguration(Exception):
-    """The body is data, but not a configuration."""
+    """The body is data, but not what was asked for: not a configuration, or not `model`."""
 
-    def __init__(self, cause: ValidationError) -> None:
+    def __init__(self, cause: ValidationError, model: type[BaseModel]) -> None:
         super().__init__(str(cause))
         self.cause = cause
+        self.model = model
 
 
 async def read(request: Request) -> bytes:
@@ -64,7 +65,7 @@ async def read(request: Request) -> bytes:
 
 def configuration(body: bytes) -> EnvironmentConfig:
     """Return the configuration in a body; raises as `validated` does."""
-    return _valid(rules.read, parse(body))
+    return _valid(EnvironmentConfig, rules.read, parse(body))
 
 
 def validated(model: type[_Model], body: bytes) -> _Model:
@@ -74,14 +75,14 @@ def validated(model: type[_Model], body: bytes) -> _Model:
         BodyRefused: it is no JSON and no YAML.
         InvalidConfiguration: it is, but breaks the schema.
     """
-    return _valid(model.model_validate, parse(body))
+    return _valid(model, model.model_validate, parse(body))
 
 
-def _valid(validate: Callable[[dict[str, Any]], _Model], data: dict[str, Any]) -> _Model:
+def _valid(model: type[_Model], validate: Callable[[dict[str, Any]], _Model], data: dict[str, Any]) -> _Model:
     try:
         return validate(data)
     except ValidationError as error:
-        raise InvalidConfiguration(error) from error
+        raise InvalidConfiguration(error, model) from error
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -122,7 +123,9 @@ def _json_or_yaml(text: str) -> Any:
     try:
         return yaml12.parse(text)
     except yaml12.YamlRefused as error:
-        raise BodyRefused(_lost_newlines(text) or f"The body is neither JSON nor YAML: {error}.") from error
+        # The hint is a guess, so what the parser says is told with it.
+        said = f"The body is neither JSON nor YAML: {error}."
+        raise BodyRefused(" ".join(filter(None, (_lost_newlines(text), said)))) from error
 
 
 def _lost_newlines(text: str) -> str | None:

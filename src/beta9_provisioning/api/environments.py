@@ -4,41 +4,21 @@ import re
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from beta9_provisioning.api import bodies, problems, streams
+from beta9_provisioning.api import bodies, guards, problems, streams
 from beta9_provisioning.api.dependencies import PrincipalDep, ServicesDep
 from beta9_provisioning.environments import commands, ids, queries
 from beta9_provisioning.kit.database import transaction
 from beta9_provisioning.lifecycle import EnvironmentStatus
 from beta9_provisioning.schemas.environment import Environment, EnvironmentChanges, EnvironmentPage, EventPage
 
-
-def no_parameters(request: Request) -> None:
-    """Refuse query parameters where there are none: an ignored `?force=true` would mislead."""
-    if request.query_params:
-        raise RequestValidationError(
-            [{"type": "extra_forbidden", "loc": ("query", name)} for name in request.query_params]
-        )
-
-
-def not_cross_site(
-    sec_fetch_site: Annotated[str | None, Header(include_in_schema=False)] = None,
-) -> None:
-    """Refuse what another site's page sends through a visitor's browser.
-
-    Bodies of every Content-Type are taken, so the browser does not ask us first; it names the sender's site
-    in `Sec-Fetch-Site`, which pages cannot set (W3C Fetch Metadata).
-    """
-    if sec_fetch_site not in (None, "none", "same-origin"):
-        raise problems.CrossSite
-
-
-_CHANGES = [Depends(no_parameters), Depends(not_cross_site)]
-_PLAIN = [Depends(no_parameters)]
-router = APIRouter(prefix="/api/v1/environments", tags=["environments"])
+_CHANGES = [Depends(guards.no_parameters), Depends(guards.not_cross_site)]
+_PLAIN = [Depends(guards.no_parameters)]
+router = APIRouter(
+    prefix="/api/v1/environments", tags=["environments"], dependencies=[Depends(guards.given_once)]
+)
 
 _LAST_EVENT = 2**63 - 1
 
@@ -79,15 +59,16 @@ IdempotencyKey = Annotated[
     Header(
         alias="Idempotency-Key",
         pattern=r"^[!-~]{1,255}$",
-        description="A repeated create with the same key and body, or configuration, gets the first answer.",
+        description="A repeated create with the same key and body, or configuration, gets the first answer, "
+        "for 24 hours.",
     ),
 ]
 LastEventId = Annotated[
     str | None,
     Header(
         alias="Last-Event-ID",
-        description="For streams: id of the last event received; goes before `after`.",
-        json_schema_extra={"pattern": r"^[0-9]{1,18}$"},
+        description="For streams: id of the last event received; goes before `after`. Empty means none.",
+        json_schema_extra={"pattern": r"^[0-9]{0,18}$"},
     ),
 ]
 
@@ -97,7 +78,7 @@ LastEventId = Annotated[
     status_code=202,
     dependencies=_CHANGES,
     response_model=Environment,
-    responses=problems.responses(400, 403, 409, 413, 415, 422, 429),
+    responses=problems.responses(400, 403, 409, 413, 415, 422),
     summary="Create an environment",
 )
 def create(
@@ -231,7 +212,7 @@ def events(
             return queries.events(
                 session, environment_id, owner=principal, after=parameters.after, limit=parameters.limit
             )
-    after = parameters.after if last_event_id is None else _event_number(last_event_id)
+    after = _event_number(last_event_id) if last_event_id else parameters.after
     with services.sessions() as session:
         queries.check_owner(session, environment_id, owner=principal)
     return StreamingResponse(

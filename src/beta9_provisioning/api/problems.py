@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from beta9_provisioning.api import faults
+from beta9_provisioning.api import faults, methods
 from beta9_provisioning.api.bodies import BodyRefused, InvalidConfiguration
 from beta9_provisioning.environments import errors
 from beta9_provisioning.kit.database_errors import Trouble, describe, sqlstate, trouble
@@ -29,13 +29,18 @@ _REFUSALS: dict[type[errors.Refused], tuple[int, str]] = {
     errors.NotFound: (404, "environment-not-found"),
     errors.ConfigurationRefused: (422, "not-allowed-here"),
     errors.NameTaken: (409, "name-taken"),
-    errors.QuotaExceeded: (429, "quota-exceeded"),
+    # Not 429: there is no use in trying again, and clients would.
+    errors.QuotaExceeded: (403, "quota-exceeded"),
     errors.KeyReused: (422, "idempotency-key-reused"),
     errors.DeletionProtected: (409, "deletion-protected"),
     errors.NoCluster: (409, "no-cluster"),
     errors.NotReadable: (409, "configuration-not-readable"),
     errors.BadCursor: (400, "invalid-request"),
 }
+_CROSS_SITE = (
+    "A page of another site may not change anything here. If the page is this service's own, a proxy changed "
+    "the Host header on the way: have it pass Host on."
+)
 _UNDEFINED_TABLE = "42P01"
 
 
@@ -110,7 +115,7 @@ def _body_refused(request: Request, error: Exception) -> JSONResponse:
 
 def _invalid_configuration(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, InvalidConfiguration)
-    fields = faults.of_configuration(error.cause)
+    fields = faults.of_body(error.cause, error.model)
     return problem(request, 422, "invalid-configuration", _summary("configuration", fields), fields=fields)
 
 
@@ -127,7 +132,17 @@ def _invalid_header(request: Request, error: Exception) -> JSONResponse:
 
 
 def _cross_site(request: Request, _error: Exception) -> JSONResponse:
-    return problem(request, 403, "cross-site", "A page of another site may not change anything here.")
+    return problem(request, 403, "cross-site", _CROSS_SITE)
+
+
+def foreign_host(request: Request) -> JSONResponse:
+    """Return the answer to a request for a host that is not ours."""
+    given = ", ".join(request.headers.getlist("host"))[:200]
+    detail = (
+        f"The request is for the host {given!r}, which is none of this service's names. If it is one, add it "
+        "to ALLOWED_HOSTS."
+    )
+    return problem(request, 421, "host-not-allowed", detail)
 
 
 def _summary(what: str, fields: Sequence[FieldProblem]) -> str:
@@ -142,7 +157,10 @@ def _http(request: Request, error: Exception) -> JSONResponse:
         404: ("no-such-path", f"There is nothing at {request.url.path[:200]}."),
         405: ("method-not-allowed", f"{request.method} is not possible here."),
     }.get(error.status_code, ("invalid-request", str(error.detail)))
-    return problem(request, error.status_code, slug, detail, headers=error.headers)
+    headers = error.headers
+    if error.status_code == 405:  # the framework names the methods of one route, and a path has several
+        headers = {**(headers or {}), "Allow": ", ".join(methods.of_path(request))}
+    return problem(request, error.status_code, slug, detail, headers=headers)
 
 
 def _database(request: Request, error: Exception) -> JSONResponse:
@@ -177,6 +195,6 @@ def responses(*statuses: int, success: dict[str, Any] | None = None) -> dict[int
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     described: dict[int | str, dict[str, Any]] = {
         status: {"description": HTTPStatus(status).phrase, "content": content}
-        for status in (*statuses, 500, 503)
+        for status in (*statuses, 421, 500, 503)
     }
     return described if success is None else {200: success, **described}

@@ -1,7 +1,7 @@
 """Routes about the service itself: health, metrics and the configuration's schema."""
 
-from fastapi import APIRouter, Response
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse, RedirectResponse
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
@@ -9,6 +9,9 @@ from beta9_provisioning.api.dependencies import ServicesDep
 from beta9_provisioning.api.readiness import Report
 from beta9_provisioning.schemas.configuration import json_schema
 
+DOCUMENTATION = "/docs"
+OPENAPI = "/api/v1/openapi.json"
+SCHEMA = "/api/v1/schema"
 router = APIRouter(tags=["service"])
 
 
@@ -17,6 +20,20 @@ class Health(BaseModel):
 
     status: str = "healthy"
     service: str = "beta9-provisioning"
+
+
+@router.get("/", include_in_schema=False)
+async def root(request: Request) -> Response:
+    """Point to the documentation: send a browser there, and tell anybody else where it is."""
+    prefix = request.scope.get("root_path", "")
+    headers = {"Vary": "Accept"}
+    if "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse(prefix + DOCUMENTATION, headers=headers)
+    places = {"documentation": DOCUMENTATION, "openapi": OPENAPI, "schema": SCHEMA, "health": "/health/ready"}
+    return JSONResponse(
+        {"service": "beta9-provisioning", **{name: prefix + path for name, path in places.items()}},
+        headers=headers,
+    )
 
 
 @router.get("/health", summary="Is the process alive?")
@@ -39,7 +56,7 @@ async def ready(response: Response, services: ServicesDep) -> Report:
 
 
 @router.get(
-    "/api/v1/schema",
+    SCHEMA,
     response_class=JSONResponse,
     responses={200: {"content": {"application/schema+json": {"schema": {"type": "object"}}}}},
     summary="Get the configuration's JSON Schema",

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from time import monotonic
 
 import anyio
@@ -14,7 +15,7 @@ from beta9_provisioning.environments import queries
 from beta9_provisioning.environments.queries import News
 from beta9_provisioning.kit.database import Sessions
 from beta9_provisioning.kit.database_errors import describe
-from beta9_provisioning.schemas.environment import Event
+from beta9_provisioning.schemas.environment import RESTARTED, Event
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +54,9 @@ class Streams:
     async def follow(self, environment_id: str, after: int) -> AsyncIterator[bytes]:
         """Yield the events after one as they happen.
 
+        A client that knows more events than there are, as after a restore of the database, gets
+        `stream.restarted` and then all of them.
+
         Ends when nothing is running and everything was sent, when its life is over, when the service stops
         and when the database is away: a client that wants more comes back with the last id it has.
         """
@@ -64,6 +68,10 @@ class Streams:
             except SQLAlchemyError as error:
                 log.warning("stream_ended", environment_id=environment_id, error=describe(error))
                 return
+            if after > news.last:
+                yield _frame(_restarted(after, news.last))
+                after, spoke = 0, monotonic()
+                continue
             for event in news.events:
                 yield _frame(event)
                 after = event.id
@@ -84,6 +92,21 @@ class Streams:
     def _read(self, environment_id: str, after: int) -> News:
         with self._sessions() as session:
             return queries.news(session, environment_id, after=after, limit=_BATCH)
+
+
+def _restarted(after: int, last: int) -> Event:
+    """Return what is told when the event that a client had last is none of ours; no journal has it."""
+    return Event(
+        id=0,
+        at=datetime.now(UTC),
+        operation_id=None,
+        type=RESTARTED,
+        message=(
+            f"The history begins anew: it ends at event {last}, before the known event {after}, as after a "
+            "restore of the service's database."
+        ),
+        data={"after": after, "last": last},
+    )
 
 
 def _frame(event: Event) -> bytes:

@@ -6,14 +6,16 @@ from time import perf_counter
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from beta9_provisioning.api import problems
+from beta9_provisioning.api.methods import METHODS
 
 log = structlog.get_logger(__name__)
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# What nginx logs for a client that hung up before it was answered; no client ever sees it.
+_CLIENT_GONE = 499
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -64,6 +66,11 @@ class Telemetry:
 
         try:
             await self._app(scope, receive, watch)
+        except ClientDisconnect:
+            # Nobody is there to be answered, and nothing has failed here.
+            if not status:
+                status = _CLIENT_GONE
+                self._count(scope, status, perf_counter() - began)
         except Exception:
             log.exception("request_failed", method=scope["method"], path=scope["path"])
             if status:  # an answer that has begun can only be broken off
@@ -81,7 +88,7 @@ class Telemetry:
             )
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+        method = scope["method"] if scope["method"] in METHODS else "other"
         route = getattr(scope.get("route"), "path", "other")
         self._metrics.requests.labels(method, route, str(status)).inc()
         self._metrics.latency.labels(method, route).observe(seconds)

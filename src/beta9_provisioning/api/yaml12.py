@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.events import (
     AliasEvent,
     DocumentEndEvent,
@@ -47,14 +47,26 @@ def parse(text: str) -> Any:
     Raises:
         YamlRefused: with the place (line and column, from 1) where possible.
     """
-    yaml = YAML(typ="safe", pure=True)
     try:
-        return _document(yaml.parse(text))
+        return _document(_events(text))
+    except RecursionError as error:
+        raise YamlRefused("it is nested too deeply") from error
+
+
+def _events(text: str) -> Iterator[Event]:
+    """Yield what the parser finds; whatever it raises is the text's fault, and told as such."""
+    try:
+        yield from YAML(typ="safe", pure=True).parse(text)
     except MarkedYAMLError as error:
         problem = " ".join(filter(None, (error.context, error.problem)))
         raise YamlRefused(f"{problem}{_place(error.problem_mark)}") from error
-    except (YAMLError, RecursionError) as error:
-        raise YamlRefused(str(error).splitlines()[0] if str(error) else "it is nested too deeply") from error
+    except RecursionError:
+        raise
+    except (
+        Exception
+    ) as error:  # not only YAMLError: of \U00110000 or %YAML 1.3 it lets Python's own errors out
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise YamlRefused(f"the parser cannot take it ({first[:200]})") from error
 
 
 def _document(events: Iterator[Event]) -> Any:

@@ -8,7 +8,7 @@ from httpx_sse import EventSource, SSEError
 from pydantic import ValidationError
 
 from beta9_provisioning.client.errors import TEMPORARY, ApiProblem, Unreachable, problem_of
-from beta9_provisioning.schemas.environment import Event
+from beta9_provisioning.schemas.environment import RESTARTED, Event
 
 # The service sends a comment every 15 s; three missed ones mean a dead connection.
 _SILENCE_SECONDS = 45.0
@@ -73,7 +73,7 @@ class Stream:
                 if not message.data:
                     continue
                 event = Event.model_validate_json(message.data)
-                if event.id > self.last_id:
+                if event.id > self.last_id or event.type == RESTARTED:
                     self.last_id = event.id
                     yield event
         except (SSEError, ValidationError) as error:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from beta9_provisioning.engine.terraform.errors import Rule
     from beta9_provisioning.schemas.configuration import Cloud as CloudSection
     from beta9_provisioning.schemas.configuration import EnvironmentConfig
+    from beta9_provisioning.schemas.configuration import Path as ConfigurationPath
     from beta9_provisioning.settings import Settings
 
 
@@ -151,6 +152,9 @@ class Cloud(Protocol):
 
     def section_faults(self, section: CloudSection) -> Mapping[str, str]:
         """Return what is wrong with `cloud` as a whole, by field; its fields are right one by one."""
+
+    def other_faults(self, config: EnvironmentConfig) -> Mapping[ConfigurationPath, str]:
+        """Return what this provider would refuse of a configuration outside of `cloud`, by path."""
 
     def check_supported(self, config: EnvironmentConfig) -> None:
         """Raise `NotSupported` when the configuration asks for what cannot be built here yet."""

@@ -6,7 +6,7 @@ from beta9_provisioning.clouds.aws.cloud import Aws
 from beta9_provisioning.clouds.cloud import Cloud
 from beta9_provisioning.engine.errors import NotSupported
 from beta9_provisioning.schemas.configuration import Cloud as CloudSection
-from beta9_provisioning.schemas.configuration import Provider
+from beta9_provisioning.schemas.configuration import EnvironmentConfig, Path, Provider
 
 CLOUDS: Mapping[Provider, Cloud] = {Provider.AWS: Aws()}
 
@@ -40,6 +40,11 @@ class ProviderRules:
         """Return what the configuration's provider finds wrong, by field."""
         cloud = CLOUDS.get(section.provider)
         return cloud.section_faults(section) if cloud is not None else {}
+
+    def other_faults(self, config: EnvironmentConfig) -> Mapping[Path, str]:
+        """Return what the configuration's provider would refuse outside of `cloud`, by path."""
+        cloud = CLOUDS.get(config.cloud.provider)
+        return cloud.other_faults(config) if cloud is not None else {}
 
 
 def preload() -> None:

@@ -3,10 +3,12 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import func, select, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from beta9_provisioning.environments import ids, rules, wire
@@ -27,6 +29,8 @@ from beta9_provisioning.settings import Settings
 
 # First half of the advisory lock's key; the second is the owner's hash.
 _OWNER_LOCK = 0x62397573  # "b9us"
+KEY_LIFE = timedelta(hours=24)
+"""How long an idempotency key is remembered: longer than any client repeats a request."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Replay:
 
 def replay(session: Session, *, owner: str, idempotency_key: str, body: bytes) -> Replay | None:
     """Return the first answer to this very body, valid or not by now; None when there is none."""
-    known = session.get(IdempotencyRow, (owner, idempotency_key))
+    known = _first_use(session, owner, idempotency_key)
     if known is None or not _has_body(known, body):
         return None
     return Replay(known.environment_id, known.response)
@@ -68,8 +72,8 @@ def create(
 ) -> Outcome | Replay:
     """Add an environment and queue its provision.
 
-    With an idempotency key that was used before, the first answer is given again: when the body is the same,
-    or the configuration in it is, however it is written.
+    With an idempotency key that was used in the last 24 hours, the first answer is given again: when the
+    body is the same, or the configuration in it is, however it is written.
 
     Args:
         session: left to the caller to commit.
@@ -90,7 +94,7 @@ def create(
         text("SELECT pg_advisory_xact_lock(:space, hashtext(:owner))"), {"space": _OWNER_LOCK, "owner": owner}
     )
     if idempotency_key is not None:
-        known = session.get(IdempotencyRow, (owner, idempotency_key))
+        known = _first_use(session, owner, idempotency_key)
         if known is not None:
             if not (_has_body(known, body) or _has_configuration(known, config)):
                 raise KeyReused
@@ -104,16 +108,15 @@ def create(
     session.refresh(row)
     answer = wire.environment(row, operation)
     if idempotency_key is not None:
-        session.add(
-            IdempotencyRow(
-                owner=owner,
-                key=idempotency_key,
-                request_digest=_digest(json.dumps(document, sort_keys=True).encode()),
-                body_digest=None if body is None else _digest(body),
-                environment_id=row.id,
-                response=answer.model_dump(mode="json"),
-                created_at=row.created_at,
-            )
+        _keep(
+            session,
+            owner=owner,
+            key=idempotency_key,
+            request_digest=_digest(json.dumps(document, sort_keys=True).encode()),
+            body_digest=None if body is None else _digest(body),
+            environment_id=row.id,
+            response=answer.model_dump(mode="json"),
+            created_at=row.created_at,
         )
     session.flush()
     return Outcome(answer, operation.id)
@@ -174,6 +177,23 @@ def _owned(session: Session, environment_id: str, owner: str) -> EnvironmentRow:
     if row is None or row.owner != owner:
         raise NotFound(environment_id)
     return row
+
+
+def _first_use(session: Session, owner: str, key: str) -> IdempotencyRow | None:
+    """Return the first use of an idempotency key; None when it is new, or old enough to be forgotten."""
+    return session.scalar(
+        select(IdempotencyRow).where(
+            IdempotencyRow.owner == owner,
+            IdempotencyRow.key == key,
+            IdempotencyRow.created_at > func.clock_timestamp() - KEY_LIFE,
+        )
+    )
+
+
+def _keep(session: Session, **values: Any) -> None:
+    """Keep the first answer to a key, in the place of one that has expired."""
+    new = insert(IdempotencyRow).values(**values)
+    session.execute(new.on_conflict_do_update(index_elements=["owner", "key"], set_=values))
 
 
 def _digest(data: bytes) -> str:

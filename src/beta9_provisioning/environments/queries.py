@@ -78,10 +78,11 @@ def events(session: Session, environment_id: str, *, owner: str, after: int, lim
 
 @dataclass(frozen=True)
 class News:
-    """What happened after an event, and whether more can come without a new request."""
+    """What happened after an event, whether more can come without a new request, and the last event's id."""
 
     events: list[Event]
     is_over: bool
+    last: int
 
 
 def news(session: Session, environment_id: str, *, after: int, limit: int) -> News:
@@ -100,7 +101,7 @@ def news(session: Session, environment_id: str, *, after: int, limit: int) -> Ne
         found = [wire.event(row) for row in rows]
     # What was read beyond `last` came after the first statement, as did what it belongs to.
     read_all = found[-1].id == last if found else after >= last
-    return News(found, is_over=status in FINAL and read_all)
+    return News(found, is_over=status in FINAL and read_all, last=last)
 
 
 def kubeconfig(session: Session, environment_id: str, *, owner: str) -> str:

@@ -43,10 +43,13 @@ LabelValue = Annotated[
 ]
 TagKey = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 TagValue = Annotated[str, StringConstraints(max_length=256)]
+# A name in DNS has 253 characters at most, and the gateway's second name is `grpc.` before this one.
+_MAX_DOMAIN = 253 - len("grpc.")
 Domain = Annotated[
     str,
     StringConstraints(
-        max_length=253, pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])$"
+        max_length=_MAX_DOMAIN,
+        pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])$",
     ),
 ]
 
@@ -80,8 +83,12 @@ class TaintEffect(StrEnum):
     NO_EXECUTE = "NoExecute"
 
 
+Path = tuple[int | str, ...]
+"""Where something is in a configuration, such as `("cluster", "node_taints", 0, "key")`."""
+
+
 class Rules(Protocol):
-    """What providers demand of their fields in `cloud`."""
+    """What providers demand of a configuration."""
 
     def field_fault(self, name: str, value: str) -> str | None:
         """Return what is wrong with one field that belongs to a provider; or None."""
@@ -89,8 +96,11 @@ class Rules(Protocol):
     def section_faults(self, section: Cloud) -> Mapping[str, str]:
         """Return what is wrong with the section as a whole, by field."""
 
+    def other_faults(self, config: EnvironmentConfig) -> Mapping[Path, str]:
+        """Return what the configuration's provider would refuse outside of `cloud`."""
 
-def _refuse(section: str, messages: Mapping[str, str]) -> None:
+
+def _refuse(section: str, messages: Mapping[Path, str]) -> None:
     """Raise a validation error that names fields, where pydantic would name the whole section."""
     if messages:
         raise ValidationError.from_exception_data(
@@ -98,10 +108,10 @@ def _refuse(section: str, messages: Mapping[str, str]) -> None:
             [
                 InitErrorDetails(
                     type=PydanticCustomError("field", "{message}", {"message": message}),
-                    loc=(name,),
+                    loc=path,
                     input=None,
                 )
-                for name, message in messages.items()
+                for path, message in messages.items()
             ],
         )
 
@@ -122,7 +132,7 @@ class Cloud(Section):
     role_arn: str | None = None
     """AWS role that the worker assumes; its name is Beta9Provisioner."""
     external_id: Annotated[
-        str | None, StringConstraints(min_length=2, max_length=1224, pattern=r"^[\w+=,.@:/-]+$")
+        str | None, StringConstraints(min_length=2, max_length=1224, pattern=r"^[A-Za-z0-9_+=,.@:/-]+$")
     ] = None
     """External ID that the role's trust policy demands."""
     service_account: str | None = None
@@ -167,16 +177,17 @@ class Cloud(Section):
     def _provider_fields(self, info: ValidationInfo[Rules | None]) -> Self:
         if self.provider is Provider.AWS:
             missing = [name for name in ("account_id", "role_arn") if getattr(self, name) is None]
-            _refuse("Cloud", {name: "is required for provider aws" for name in missing})
+            _refuse("Cloud", {(name,): "is required for provider aws" for name in missing})
             if self.service_account:
-                _refuse("Cloud", {"service_account": "belongs to provider gcp only"})
+                _refuse("Cloud", {("service_account",): "belongs to provider gcp only"})
         else:
             foreign = [name for name in ("account_id", "role_arn", "external_id") if getattr(self, name)]
-            _refuse("Cloud", {name: "belongs to provider aws only" for name in foreign})
+            _refuse("Cloud", {(name,): "belongs to provider aws only" for name in foreign})
             if not self.service_account:
-                _refuse("Cloud", {"service_account": "is required for provider gcp"})
+                _refuse("Cloud", {("service_account",): "is required for provider gcp"})
         if info.context is not None:
-            _refuse("Cloud", info.context.section_faults(self))
+            faults = info.context.section_faults(self)
+            _refuse("Cloud", {(name,): fault for name, fault in faults.items()})
         return self
 
 
@@ -194,13 +205,22 @@ class Cluster(Section):
     profile: Annotated[Size, _Lax] = Size.SMALL
     """Size of the node group: small, medium or large."""
     node_labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, max_length=50)
-    """Labels on every node."""
+    """Labels on every node; the prefixes kubernetes.io/ and k8s.io/ are Kubernetes' own."""
     node_taints: list[NodeTaint] = Field(default_factory=list, max_length=50)
-    """Taints on every node."""
+    """Taints on every node; each pair of key and effect once."""
     use_existing: bool = False
     """Use a cluster that exists already, instead of creating one."""
     existing_cluster_name: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
     """Name of that cluster."""
+
+    @field_validator("node_taints")
+    @classmethod
+    def _taints_differ(cls, value: list[NodeTaint]) -> list[NodeTaint]:
+        pairs = [(taint.key, taint.effect) for taint in value]
+        for number, (key, effect) in enumerate(pairs):
+            if (key, effect) in pairs[:number]:
+                raise ValueError(f"the taint {key!r} with effect {effect} comes twice: leave one of them out")
+        return value
 
     @model_validator(mode="after")
     def _existing(self) -> Self:
@@ -292,7 +312,7 @@ class EnvironmentConfig(Section):
     data: Data = Data()
     beta9: Beta9
     tags: dict[TagKey, TagValue] = Field(default_factory=dict, max_length=40)
-    """Tags on every cloud resource; keys may not start with aws: or beta9:."""
+    """Tags on every cloud resource; keys may not start with aws:, rds: or beta9:, nor differ in case only."""
     deletion_protection: bool = False
     """Refuse to delete the environment while this is true."""
 
@@ -303,6 +323,12 @@ class EnvironmentConfig(Section):
             if key.lower().startswith(("aws:", "beta9:")):
                 raise ValueError(f"tag key {key!r} is reserved; keys may not start with aws: or beta9:")
         return value
+
+    @model_validator(mode="after")
+    def _what_the_provider_takes(self, info: ValidationInfo[Rules | None]) -> Self:
+        if info.context is not None:
+            _refuse("EnvironmentConfig", info.context.other_faults(self))
+        return self
 
 
 def json_schema() -> dict[str, object]:

@@ -119,6 +119,10 @@ class Event(Wire):
     data: dict[str, Any]
 
 
+RESTARTED = "stream.restarted"
+"""Type of the event, with id 0, after which a stream begins anew: the client knew of events that are not."""
+
+
 class EventPage(Wire):
     """A stretch of an environment's history, oldest first."""
 

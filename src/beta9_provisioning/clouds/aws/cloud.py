@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from beta9_provisioning.clouds.aws import kubeconfig, rules
+from beta9_provisioning.clouds.aws import kubeconfig, limits, rules
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
 from beta9_provisioning.clouds.aws.sizes import SIZES
 from beta9_provisioning.clouds.aws.terraform_rules import RULES
@@ -15,7 +15,7 @@ from beta9_provisioning.engine.beta9.platform import Platform, StorageClass
 from beta9_provisioning.engine.errors import NotSupported
 from beta9_provisioning.engine.synthesis.synthesize import Backend
 from beta9_provisioning.schemas.configuration import Cloud as CloudSection
-from beta9_provisioning.schemas.configuration import EnvironmentConfig
+from beta9_provisioning.schemas.configuration import EnvironmentConfig, Path
 
 if TYPE_CHECKING:
     from constructs import Construct
@@ -44,9 +44,16 @@ class Aws:
         return rules.account_fault(value) if name == "account_id" else None
 
     def section_faults(self, section: CloudSection) -> Mapping[str, str]:
-        """Return what is wrong with the role of a configuration."""
-        fault = rules.role_fault(section.role_arn or "", section.account_id or "")
-        return {} if fault is None else {"role_arn": fault}
+        """Return what is wrong with the role of a configuration, and with the region for this role."""
+        fault = rules.role_fault(section.role_arn or "", section.account_id or "", section.region)
+        if fault is not None:
+            return {"role_arn": fault}
+        fault = rules.region_fault(section.region, section.role_arn or "")
+        return {} if fault is None else {"region": fault}
+
+    def other_faults(self, config: EnvironmentConfig) -> Mapping[Path, str]:
+        """Return what EKS, IAM, RDS and S3 would refuse minutes later."""
+        return limits.faults(config)
 
     def check_supported(self, config: EnvironmentConfig) -> None:
         """Raise `NotSupported` for clusters that exist already and for GPUs."""

@@ -164,7 +164,7 @@ class EventRow(Base):
 
 
 class IdempotencyRow(Base):
-    """The first answer to a create with an Idempotency-Key.
+    """The first answer to a create with an Idempotency-Key; after 24 hours it counts no more.
 
     `request_digest` is of the configuration with its defaults, as programs of 0.1.0 compare it; what we
     compare is `body_digest`, of the body as it was sent, which they leave empty.
