@@ -1,12 +1,16 @@
 from datetime import timedelta
 
 import pytest
+from alembic import command
 from tests.support.lives import create, delete, walk
 
 from beta9_provisioning.environments import statistics
 from beta9_provisioning.environments.statistics import BUCKETS, Statistics
-from beta9_provisioning.kit.database import Sessions, transaction
+from beta9_provisioning.kit.database import Sessions, connect, transaction
+from beta9_provisioning.kit.database import sessions as session_factory
 from beta9_provisioning.lifecycle import EnvironmentStatus, OperationStatus
+from beta9_provisioning.operations.records import schema
+from beta9_provisioning.operations.records.migrate import init_db
 from beta9_provisioning.operations.records.model import OperationRow
 from beta9_provisioning.settings import Settings
 
@@ -61,8 +65,46 @@ def test_durations_are_those_of_finished_work(sessions: Sessions, settings: Sett
     with transaction(sessions) as session:
         row = session.get_one(OperationRow, environment.operation.id)
         assert row.started_at is not None
-        row.finished_at = row.started_at + timedelta(seconds=100)
+        assert row.finished_at is not None
+        seconds = (row.finished_at - row.started_at).total_seconds()
     (found,) = read(sessions).durations
     assert (found.kind, found.outcome, found.count) == ("provision", "succeeded", 1)
-    assert found.total == pytest.approx(100)
-    assert found.buckets == [(bound, int(bound >= 100)) for bound in BUCKETS]
+    assert found.total == pytest.approx(seconds)
+    assert found.buckets == [(bound, int(bound >= seconds)) for bound in BUCKETS]
+
+
+@pytest.mark.parametrize(("seconds", "least"), [(0, 5), (5, 5), (5.001, 15), (14400, 14400), (14401, None)])
+def test_a_duration_is_counted_below_the_bounds_that_it_does_not_exceed(
+    sessions: Sessions, settings: Settings, seconds: float, least: int | None
+) -> None:
+    environment = create(sessions, settings)
+    walk(sessions, environment.operation.id, S.PLANNING)
+    with transaction(sessions) as session:
+        row = session.get_one(OperationRow, environment.operation.id)
+        assert row.started_at is not None
+        row.status, row.finished_at = S.FAILED, row.started_at + timedelta(seconds=seconds)
+    (found,) = read(sessions).durations
+    assert found.buckets == [(bound, int(least is not None and bound >= least)) for bound in BUCKETS]
+    assert found.count == 1
+
+
+def test_a_history_from_before_the_counts_is_counted(empty_database_url: str, settings: Settings) -> None:
+    """An upgraded database shows what the one before showed."""
+    init_db(empty_database_url)
+    engine = connect(empty_database_url)
+    factory = session_factory(engine)
+    for number in range(3):
+        made = create(factory, settings, name=f"n{number}")
+        walk(factory, made.operation.id, S.PLANNING, S.APPLYING, S.BOOTSTRAPPING, S.SUCCEEDED)
+    with transaction(factory) as session:
+        counted = statistics.read(session)
+    with engine.connect() as connection:
+        config = schema.config()
+        config.attributes["connection"] = connection
+        config.attributes["online_seconds"] = 30.0
+        command.downgrade(config, "0004")
+        command.upgrade(config, "head")
+    with transaction(factory) as session:
+        assert statistics.read(session) == counted
+    assert counted.entered["ready"] == 3
+    engine.dispose()

@@ -4,7 +4,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, MetaData, Text, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Double,
+    ForeignKey,
+    Index,
+    MetaData,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -66,6 +76,7 @@ class EnvironmentRow(Base):
             postgresql_where=text("status <> 'destroyed'"),
         ),
         Index("ix_environments_page", "owner", text("created_at DESC"), text("id DESC")),
+        Index("ix_environments_name", "owner", "name", text("created_at DESC"), text("id DESC")),
     )  # fmt: skip
 
 
@@ -110,6 +121,9 @@ class OperationRow(Base):
             postgresql_where=text(f"kind = 'destroy' AND status NOT IN ({_FINAL})"),
         ),
         Index("ix_operations_queued", "created_at", postgresql_where=text("status = 'queued'")),
+        Index(
+            "ix_operations_unfinished", "environment_id", postgresql_where=text(f"status NOT IN ({_FINAL})")
+        ),
     )  # fmt: skip
 
 
@@ -155,12 +169,29 @@ class EventRow(Base):
     data: Mapped[dict[str, Any]]
 
     __table_args__ = (
-        # Metrics count status changes from history.
+        # Programs before revision 0005 count status changes from history.
         Index(
             "ix_events_status", text("(data->>'to')"),
             postgresql_where=text("type = 'environment.status'"),
         ),
     )  # fmt: skip
+
+
+class StatisticRow(Base):
+    """A count that triggers keep with the change (migration 0005, ADR 10); nobody else writes it.
+
+    One count has several rows, its shards: transactions that count at the same time mostly take different
+    ones, and do not wait for each other.
+    """
+
+    __tablename__ = "statistics"
+
+    figure: Mapped[str] = mapped_column(primary_key=True)
+    label: Mapped[str] = mapped_column(primary_key=True)
+    bound: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    shard: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    count: Mapped[int] = mapped_column(BigInteger)
+    total: Mapped[float] = mapped_column(Double)
 
 
 class IdempotencyRow(Base):
