@@ -69,7 +69,7 @@ def init_db(
             the schema is of a newer release with which this program cannot work.
     """
     patience = patience or Patience()
-    engine = connect(database_url, pool_size=1)
+    engine = connect(database_url, pool_size=1, statement_seconds=None)
     try:
         check(engine)
         # The lock for the turn is the session's: it ends with the connection, whatever happens.
