@@ -117,7 +117,8 @@ class TestWithoutDatabase:
         with serving(create_app(empty)) as server, server.client() as client:
             response = client.get("/api/v1/environments")
         assert response.status_code == 503
-        assert "db-init" in response.json()["detail"]
+        assert response.json()["type"].endswith(":schema-missing")
+        assert "beta9-provisioning db init" in response.json()["detail"]
 
     def test_a_commit_that_fails_is_no_202(self, settings: Settings, empty_database_url: str) -> None:
         init_db(empty_database_url)

@@ -117,8 +117,8 @@ def _wait_for_turn(connection: Connection, patience: Patience, tell: Callable[[s
         if now - began >= patience.turn:
             raise MigrationFailed(
                 f"Another `db init` holds the lock on migrations ({_holder(connection)}) for longer "
-                f"than {patience.turn:g} s. See what that session does (pg_stat_activity); if nobody needs it, "
-                "end it with pg_terminate_backend, then run `beta9-provisioning db init` again."
+                f"than {patience.turn:g} s. See what that session does (pg_stat_activity); if nobody needs "
+                "it, end it with pg_terminate_backend, then run `beta9-provisioning db init` again."
             )
         connection.commit()
         time.sleep(_TURN_SECONDS)
