@@ -125,13 +125,13 @@ def api_log(settings: Settings, url: str, directory: Path, event: str) -> dict[s
     """Start the API and return what it logs of this event."""
     with api_process(settings.model_copy(update={"database_url": url}), free_port(), directory) as child:
 
-        def found() -> dict[str, str] | None:
+        def found() -> dict[str, str]:
             assert child.poll() is None
             lines = (directory / "log").read_text().splitlines()
-            documents = [json.loads(line) for line in lines if line.startswith("{")]
-            return next((one for one in documents if one.get("event") == event), None)
+            documents: list[dict[str, str]] = [json.loads(line) for line in lines if line.startswith("{")]
+            return next((one for one in documents if one.get("event") == event), {})
 
-        return dict(until(found, f"the API logs {event}") or {})
+        return until(found, f"the API logs {event}")
 
 
 def test_the_api_says_at_its_start_that_the_pooler_is_in_transaction_mode(

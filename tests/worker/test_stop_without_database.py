@@ -14,12 +14,11 @@ from tests.worker.test_main import Process
 from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.kit.database import Sessions, connect
 from beta9_provisioning.kit.database import sessions as session_factory
-from beta9_provisioning.kit.queue import Queue
+from beta9_provisioning.kit.queue import ACTOR, Queue
 from beta9_provisioning.lifecycle import Kind
 from beta9_provisioning.operations.run.runner import Runner
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
 from beta9_provisioning.settings import Settings
-from beta9_provisioning.worker.actors import ACTOR
 from beta9_provisioning.worker.metrics import Metrics
 from beta9_provisioning.worker.worker import Worker
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.kit.database import connect
-from beta9_provisioning.kit.database_errors import READ_ONLY, describe, sqlstate
+from beta9_provisioning.kit.database_errors import READ_ONLY, Trouble, describe, sqlstate, trouble
 from beta9_provisioning.kit.queue import Queue, QueueUnavailable
 from beta9_provisioning.operations.records import schema
 
@@ -92,6 +92,8 @@ class Readiness:
             with self._engine.connect() as connection:
                 return {"database": Check(ok=True), "schema": _schema(connection)}
         except SQLAlchemyError as error:
+            if trouble(error) is Trouble.FAULT:
+                raise  # told with its stack: it is ours
             only_reads = sqlstate(error) == READ_ONLY
             log.warning("not_ready", check="database", only_reads=only_reads, error=describe(error))
             return {}

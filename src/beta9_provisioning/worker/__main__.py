@@ -19,7 +19,7 @@ from beta9_provisioning.kit.database import DatabaseUnavailable, check, check_se
 from beta9_provisioning.kit.database_errors import describe
 from beta9_provisioning.kit.listening import cannot_listen
 from beta9_provisioning.kit.orphans import start_reaping
-from beta9_provisioning.kit.queue import Queue, make_broker
+from beta9_provisioning.kit.queue import ACTOR, Queue, make_broker
 from beta9_provisioning.kit.signals import StopSignal, stop_signals
 from beta9_provisioning.operations.records import schema
 from beta9_provisioning.operations.records.leases import Observer
@@ -27,7 +27,7 @@ from beta9_provisioning.operations.records.sessions import get_engine, get_sessi
 from beta9_provisioning.operations.run.runner import Runner
 from beta9_provisioning.operations.workflows import workflow_of
 from beta9_provisioning.settings import Settings, run_or_explain
-from beta9_provisioning.worker.actors import ACTOR, register
+from beta9_provisioning.worker.actors import register
 from beta9_provisioning.worker.metrics import Metrics
 from beta9_provisioning.worker.preflight import problems
 from beta9_provisioning.worker.reconciler import Reconciler
