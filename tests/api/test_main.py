@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import httpx
 import pytest
 from tests.support.lives import create
 from tests.support.waiting import GUARD_SECONDS, until
+from tests.worker.proxy import proxy_to
 
 from beta9_provisioning.kit.database import Sessions
 from beta9_provisioning.local.ports import free_port
@@ -64,6 +66,23 @@ def test_stops_in_order_with_a_stream_open(
     log = (tmp_path / "log").read_text()
     assert '"event": "request"' in log
     assert "Traceback" not in log
+
+
+def test_stops_while_the_database_is_silent(settings: Settings, tmp_path: Path) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/api/v1/environments"
+    with proxy_to(settings.database_url) as proxy, ThreadPoolExecutor(20) as pool:
+        silent = settings.model_copy(update={"database_url": proxy.url})
+        with process(silent, port, tmp_path) as child:
+            until(lambda: answers(port), "the service answers")
+            assert httpx.get(url, timeout=GUARD_SECONDS, trust_env=False).is_success
+            proxy.freeze()
+            asked = [pool.submit(httpx.get, url, timeout=GUARD_SECONDS, trust_env=False) for _ in range(20)]
+            until(lambda: not any(request.done() for request in asked) and proxy.held, "a request waits")
+            child.send_signal(signal.SIGTERM)
+            ended = child.wait(GUARD_SECONDS)
+            proxy.heal()
+    assert ended == 0
 
 
 def test_a_taken_port_ends_it_with_a_message(settings: Settings, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +16,7 @@ from tests.support.serving import serving
 from beta9_provisioning.api.app import create_app
 from beta9_provisioning.kit.database import Sessions, connect, transaction
 from beta9_provisioning.lifecycle import OperationStatus
+from beta9_provisioning.operations.records import schema
 from beta9_provisioning.operations.records.migrate import init_db
 from beta9_provisioning.operations.records.model import EnvironmentRow, IdempotencyRow, OperationRow
 from beta9_provisioning.schemas.environment import Environment, EnvironmentPage
@@ -68,6 +71,42 @@ def newer(client: httpx.Client, sessions: Sessions) -> str:
         session.get_one(EnvironmentRow, environment_id).config = NEWER
         session.execute(update(OperationRow).values(config=NEWER))
     return environment_id
+
+
+class TestRequests:
+    """Requests to a program whose database has the schema of another release."""
+
+    def ask(self, settings: Settings, url: str) -> dict[str, Any]:
+        other = settings.model_copy(update={"database_url": url})
+        with serving(create_app(other)) as server, server.client() as client:
+            answer = client.post(URL, json=document())
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"]
+        problem: dict[str, Any] = answer.json()
+        return problem
+
+    def test_to_one_that_is_newer_than_its_database_say_what_to_run(
+        self, settings: Settings, empty_database_url: str, tmp_path: Path
+    ) -> None:
+        shutil.copy(next(schema.VERSIONS.glob("0001_*.py")), tmp_path)
+        init_db(empty_database_url, versions=[tmp_path])
+        problem = self.ask(settings, empty_database_url)
+        assert problem["type"].endswith(":schema-older")
+        assert "run `beta9-provisioning db init`" in problem["detail"]
+
+    def test_to_one_that_is_older_than_its_database_say_what_to_replace(
+        self, settings: Settings, empty_database_url: str
+    ) -> None:
+        init_db(empty_database_url)
+        engine = connect(empty_database_url)
+        with engine.begin() as connection:
+            connection.execute(text("ALTER TABLE operations RENAME COLUMN config_version TO version"))
+            connection.execute(text("UPDATE alembic_version SET version_num = 'later'"))
+            connection.execute(text("UPDATE schema_compatibility SET oldest_program = 'later'"))
+        engine.dispose()
+        problem = self.ask(settings, empty_database_url)
+        assert problem["type"].endswith(":schema-newer")
+        assert "replace it by a newer release" in problem["detail"]
 
 
 class TestConfigurations:

@@ -8,10 +8,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 from tests.support.configs import document
 from tests.support.lives import create, delete, walk
+from tests.support.refusals import without_column
 from tests.support.serving import serving
 from tests.support.waiting import until
 
 from beta9_provisioning.api.app import create_app
+from beta9_provisioning.kit.background import failures
 from beta9_provisioning.kit.database import Sessions, connect
 from beta9_provisioning.kit.queue import BACKLOG_KEY
 from beta9_provisioning.lifecycle import EnvironmentStatus, OperationStatus
@@ -117,7 +119,8 @@ class TestWithoutDatabase:
         with serving(create_app(empty)) as server, server.client() as client:
             response = client.get("/api/v1/environments")
         assert response.status_code == 503
-        assert "db-init" in response.json()["detail"]
+        assert response.json()["type"].endswith(":schema-missing")
+        assert "beta9-provisioning db init" in response.json()["detail"]
 
     def test_a_commit_that_fails_is_no_202(self, settings: Settings, empty_database_url: str) -> None:
         init_db(empty_database_url)
@@ -247,6 +250,16 @@ class TestMetrics:
         assert found["provisioning_database_up", ()] == 0
         assert not any(name.startswith("provisioning_environment") for name, _ in found)
         assert any(name == "redis_queue_length" for name, _ in found)
+
+    def test_figures_that_the_database_refuses_are_our_fault_and_not_its(
+        self, client: httpx.Client, sessions: Sessions
+    ) -> None:
+        counted = failures("metrics")
+        with without_column(sessions, "operations", "finished_at"):
+            found = samples(client)
+        assert found["provisioning_database_up", ()] == 1
+        assert not any(name.startswith("provisioning_environment") for name, _ in found)
+        assert failures("metrics") == counted + 1
 
     def test_without_a_queue_it_says_so(self, no_queue: Settings) -> None:
         with serving(create_app(no_queue)) as server, server.client() as client:

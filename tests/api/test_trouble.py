@@ -111,6 +111,20 @@ def test_the_api_follows_a_failover_without_a_restart(settings: Settings) -> Non
             assert httpx.get(f"{other.url}/health/ready", timeout=60, trust_env=False).status_code == 200
 
 
+def test_requests_end_as_unavailable_while_the_database_is_silent(settings: Settings) -> None:
+    with proxy_to(settings.database_url) as proxy:
+        away = settings.model_copy(update={"database_url": proxy.url})
+        with serving(create_app(away)) as server, with_client(server.url) as client:
+            assert client.get(ENVIRONMENTS).status_code == 200
+            proxy.freeze()
+            with ThreadPoolExecutor(20) as pool:  # more than there are threads for requests
+                answers = [pool.submit(client.get, ENVIRONMENTS) for _ in range(20)]
+                statuses = {answer.result().status_code for answer in answers}
+            proxy.heal()
+            assert statuses == {503}
+            assert client.get(ENVIRONMENTS).status_code == 200
+
+
 def test_readiness_answers_though_the_database_is_silent(settings: Settings, queue: Queue) -> None:
     with proxy_to(settings.database_url) as proxy:
         readiness = Readiness(proxy.url, settings.redis_url, seconds=30)

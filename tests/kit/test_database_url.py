@@ -1,5 +1,7 @@
 """DATABASE_URL and REDIS_URL as libpq and Redis read them; faults are told without the value."""
 
+from urllib.parse import unquote
+
 import pytest
 
 from beta9_provisioning.kit import database_url, redis_url
@@ -31,6 +33,7 @@ def test_a_url_of_several_hosts_is_read_as_libpq_reads_it() -> None:
         (f"postgresql://u:{SECRET}@host/db?target_session_attrs=standby", "read-write"),
         (f"postgresql://u:{SECRET}@host/db?{SECRET}=1", "query parameter"),
         (f"mysql://u:{SECRET}@host/db", "postgresql://"),
+        (f"postgresql://u:{SECRET}%ED%A0%80@host/db", "no UTF-8"),
     ],
 )
 def test_a_wrong_database_url_is_told_by_name_and_not_by_value(
@@ -48,12 +51,34 @@ def test_a_wrong_database_url_is_told_by_name_and_not_by_value(
         (f"redis://:{SECRET}@host:x", "cannot be read"),
         (f"redis://:{SECRET}@host:1/0?nonsense=1", "cannot be read"),
         (f"amqp://:{SECRET}@host", "redis://"),
+        (f"redis://me:1?{SECRET}@host", "cannot be read"),
+        (f"redis://me:{SECRET}?x@host", "cannot be read"),
+        (f"unix://me:{SECRET}?x@/s", "cannot be read"),
+        (f"unix://me:{SECRET}/x@/s", "cannot be read"),
+        (f"unix://me:{SECRET}#x@/s", "cannot be read"),
     ],
 )
 def test_a_wrong_redis_url_is_told_by_name_and_not_by_value(
     monkeypatch: pytest.MonkeyPatch, url: str, words: str
 ) -> None:
     _is_told(monkeypatch, "REDIS_URL", url, words)
+
+
+@pytest.mark.parametrize("character", ["\0", "\n", "\x1b", "\ud800"])
+@pytest.mark.parametrize("form", ["postgresql://u:1{}{}@host/db", "redis://:1{}{}@host/0"])
+def test_a_character_that_no_url_has_is_told_before_a_piece_of_the_password_is(
+    form: str, character: str
+) -> None:
+    check = redis_url.check if form.startswith("redis") else database_url.parse
+    with pytest.raises(ValueError, match=r"^holds a control character or half a character\.") as caught:
+        check(form.format(character, SECRET))
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a%40b", "a%2Fb"])
+def test_a_database_may_have_any_name(name: str) -> None:
+    found = database_url.parse(f"postgresql://u:p@h/{name}?application_name=me@work")
+    assert database_url.address(found) == f"h:5432/{unquote(name)}"
 
 
 @pytest.mark.parametrize(
@@ -67,6 +92,7 @@ def test_what_redis_can_connect_to_is_accepted(url: str) -> None:
 
 def test_the_address_of_redis_shows_no_password_that_is_a_parameter() -> None:
     assert redis_url.address(f"unix:///run/redis.sock?password={SECRET}") == "/run/redis.sock"
+    assert redis_url.address(f"unix://me:{SECRET}@/run/redis.sock?db=1") == "/run/redis.sock"
 
 
 def _is_told(monkeypatch: pytest.MonkeyPatch, name: str, url: str, words: str) -> None:

@@ -1,5 +1,6 @@
 """Through PgBouncer: session mode works, transaction mode is refused. Skipped where it is not."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from sqlalchemy import text
+from tests.api.test_main import process as api_process
 from tests.operations.rows import make_environment, status
 from tests.support.waiting import GUARD_SECONDS, until
 from tests.worker.rig import Work, make_worker
@@ -20,7 +22,7 @@ from beta9_provisioning.kit.database import DatabaseUnavailable, check, check_se
 from beta9_provisioning.kit.database import sessions as session_factory
 from beta9_provisioning.kit.queue import Queue
 from beta9_provisioning.local.ports import free_port
-from beta9_provisioning.operations.records.migrate import init_db
+from beta9_provisioning.operations.records.migrate import Patience, init_db
 from beta9_provisioning.settings import Settings
 
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
@@ -107,6 +109,45 @@ def test_a_worker_refuses_a_pooler_in_transaction_mode(
     (told,) = [line for line in lines if not line.startswith("{")]
     assert told.startswith("error: The pooler at ")
     assert "pool_mode = session" in told
+
+
+def test_db_init_refuses_a_pooler_in_transaction_mode_and_blocks_no_later_one(
+    empty_database_url: str, pool: Pool
+) -> None:
+    url = pool(empty_database_url, "transaction")
+    for _ in range(2):
+        with pytest.raises(DatabaseUnavailable, match="transaction mode"):
+            init_db(url)
+    init_db(empty_database_url, patience=Patience(turn=0))
+
+
+def api_log(settings: Settings, url: str, directory: Path, event: str) -> dict[str, str]:
+    """Start the API and return what it logs of this event."""
+    with api_process(settings.model_copy(update={"database_url": url}), free_port(), directory) as child:
+
+        def found() -> dict[str, str]:
+            assert child.poll() is None
+            lines = (directory / "log").read_text().splitlines()
+            documents: list[dict[str, str]] = [json.loads(line) for line in lines if line.startswith("{")]
+            return next((one for one in documents if one.get("event") == event), {})
+
+        return until(found, f"the API logs {event}")
+
+
+def test_the_api_says_at_its_start_that_the_pooler_is_in_transaction_mode(
+    database_url: str, pool: Pool, settings: Settings, tmp_path: Path
+) -> None:
+    told = api_log(settings, pool(database_url, "transaction"), tmp_path, "database_unfit")
+    assert told["level"] == "error"
+    assert "pool_mode = session" in told["detail"]
+
+
+def test_the_api_says_in_a_sentence_that_the_pooler_refuses_options(
+    database_url: str, pool: Pool, settings: Settings, tmp_path: Path
+) -> None:
+    url = f"{pool(database_url, 'session')}?options=-c%20lock_timeout%3D9s"
+    told = api_log(settings, url, tmp_path, "database_unfit")
+    assert "refuses the options in DATABASE_URL" in told["detail"]
 
 
 def test_options_that_the_pooler_refuses_are_one_sentence(database_url: str, pool: Pool) -> None:

@@ -28,6 +28,8 @@ class Proxy:
         self._refusing = False
         self.refused = 0
         """How many connections were refused because of `cut`."""
+        self.held = 0
+        """How many pieces were held back because of `freeze`."""
         self._heals_at: int | None = None
         self._flowing = threading.Event()
         self._flowing.set()
@@ -106,7 +108,10 @@ class Proxy:
     def _pump(self, source: socket.socket, sink: socket.socket, lets: Callable[[bytes], bool]) -> None:
         with suppress(OSError):
             while (data := source.recv(65536)) and lets(data):
-                self._flowing.wait()
+                if not self._flowing.is_set():
+                    with self._lock:
+                        self.held += 1
+                    self._flowing.wait()
                 sink.sendall(data)
         with self._lock:
             self._open.discard(source)

@@ -15,7 +15,7 @@ from tests.support.waiting import GUARD_SECONDS, until
 from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.kit.database import Sessions, transaction
-from beta9_provisioning.kit.queue import BACKLOG_KEY, NAMESPACE, Queue, make_broker
+from beta9_provisioning.kit.queue import ACTOR, BACKLOG_KEY, NAMESPACE, Queue, make_broker
 from beta9_provisioning.lifecycle import Kind, OperationStatus, Reason
 from beta9_provisioning.operations.records.leases import Observer
 from beta9_provisioning.operations.records.model import AttemptRow, OperationRow
@@ -23,7 +23,7 @@ from beta9_provisioning.operations.records.store import Claim
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.run.runner import Runner, Step
 from beta9_provisioning.settings import Settings
-from beta9_provisioning.worker.actors import ACTOR, register
+from beta9_provisioning.worker.actors import register
 from beta9_provisioning.worker.metrics import Metrics
 from beta9_provisioning.worker.worker import Worker
 

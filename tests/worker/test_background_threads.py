@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 from tests.operations.rows import events, make_environment, take
+from tests.support.refusals import refusing
 from tests.support.waiting import until
 from tests.worker.proxy import proxy_to
 from tests.worker.rig import Work, attempt, consuming, experienced, hints, make_worker, nothing, wait_long_ago
@@ -17,11 +18,10 @@ from tests.worker.test_main import Process
 from beta9_provisioning.api.hints import Hints
 from beta9_provisioning.kit.background import failures
 from beta9_provisioning.kit.database import Sessions
-from beta9_provisioning.kit.queue import Queue
+from beta9_provisioning.kit.queue import ACTOR, Queue
 from beta9_provisioning.operations.run.recorder import Recorder
 from beta9_provisioning.operations.run.stopping import Stop
 from beta9_provisioning.settings import Settings
-from beta9_provisioning.worker.actors import ACTOR
 from beta9_provisioning.worker.heartbeat import Heartbeat
 from beta9_provisioning.worker.metrics import Metrics
 from beta9_provisioning.worker.reconciler import Reconciler
@@ -95,14 +95,30 @@ def test_the_recorder_goes_on_after_an_exception(engine: Engine, sessions: Sessi
     assert failures("recorder") == counted + 2
 
 
-def test_an_event_that_the_database_refuses_holds_up_no_other(engine: Engine, sessions: Sessions) -> None:
+def test_an_event_that_the_database_refuses_holds_up_no_other(sessions: Sessions) -> None:
     claim = take(sessions, make_environment(sessions).operation_id)
-    with Recorder(sessions, claim, Stop()) as recorder:
-        for data in ("a", "\ud800", "b"):  # half a surrogate is no character of UTF-8
-            recorder.emit("test", "Happened.", text=data)
-        recorder.flush()
-    told = [data["text"] for _, type_, data in events(sessions, claim.environment_id) if type_ == "test"]
-    assert (told[0], told[-1]) == ("a", "b")
+    counted = failures("recorder")
+    with refusing(sessions, "events", "data->>'text' IS DISTINCT FROM 'refused'"):
+        with Recorder(sessions, claim, Stop()) as recorder:
+            for data in ("a", "refused", "b"):
+                recorder.emit("test", "Happened.", text=data)
+            recorder.flush()
+        told = [data["text"] for _, type_, data in events(sessions, claim.environment_id) if type_ == "test"]
+    assert told == ["a", "b"]
+    assert failures("recorder") > counted
+
+
+def test_a_claim_that_the_database_refuses_is_counted(
+    engine: Engine, sessions: Sessions, queue: Queue, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    made, counted = make_environment(sessions), failures("claim")
+    worker = make_worker(engine, sessions, queue, settings, Work())
+    with refusing(sessions, "attempts", "worker = 'nobody'"):
+        worker.run(made.operation_id)
+    assert failures("claim") == counted + 1
+    (told,) = [one for one in caplog.records if "database_fault" in one.getMessage()]
+    assert told.levelname == "ERROR"
+    assert "23514" in told.getMessage()
 
 
 class Broken(Queue):

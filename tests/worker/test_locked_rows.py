@@ -10,12 +10,11 @@ from tests.support.waiting import until
 from tests.worker.rig import attempt, experienced, hints, lose_worker, nothing, wait_long_ago
 
 from beta9_provisioning.kit.database import Sessions, transaction
-from beta9_provisioning.kit.queue import Queue
+from beta9_provisioning.kit.queue import ACTOR, Queue
 from beta9_provisioning.operations.records.leases import Renewed, renew
 from beta9_provisioning.operations.records.model import AttemptRow, Base, EnvironmentRow, OperationRow
 from beta9_provisioning.operations.records.store import Claim
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
-from beta9_provisioning.worker.actors import ACTOR
 from beta9_provisioning.worker.heartbeat import Heartbeat
 from beta9_provisioning.worker.reconciler import Reconciler
 

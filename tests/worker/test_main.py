@@ -19,11 +19,10 @@ from tests.support.waiting import GUARD_SECONDS, until
 from tests.worker.rig import hints, row_waiters
 
 from beta9_provisioning.kit.database import Sessions, transaction
-from beta9_provisioning.kit.queue import Queue
+from beta9_provisioning.kit.queue import ACTOR, Queue
 from beta9_provisioning.local.tools import ensure_tools, find_terraform
 from beta9_provisioning.operations.records.store import lock_environment
 from beta9_provisioning.settings import Settings
-from beta9_provisioning.worker.actors import ACTOR
 
 THREADS = 2
 

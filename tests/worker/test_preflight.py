@@ -12,10 +12,9 @@ from tests.operations.rows import make_environment, operation
 from tests.support.simulated import ROOT
 
 from beta9_provisioning.kit.database import Sessions
-from beta9_provisioning.kit.queue import Queue
+from beta9_provisioning.kit.queue import ACTOR, Queue
 from beta9_provisioning.local.tools import ensure_tools, find_terraform
 from beta9_provisioning.settings import Settings
-from beta9_provisioning.worker.actors import ACTOR
 from beta9_provisioning.worker.preflight import ROOM_BYTES, problems
 
 Change = Callable[[Path], dict[str, str]]

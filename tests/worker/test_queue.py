@@ -13,11 +13,10 @@ from tests.worker.proxy import proxy_to
 from tests.worker.rig import Work, consuming, hints, make_worker
 
 from beta9_provisioning.kit.database import Sessions
-from beta9_provisioning.kit.queue import Queue, QueueUnavailable
+from beta9_provisioning.kit.queue import ACTOR, Queue, QueueUnavailable
 from beta9_provisioning.lifecycle import Kind
 from beta9_provisioning.local.ports import free_port
 from beta9_provisioning.settings import Settings
-from beta9_provisioning.worker.actors import ACTOR
 
 CALLS: dict[str, Callable[[Queue], object]] = {
     "send": lambda queue: queue.send(ACTOR, "op_1"),

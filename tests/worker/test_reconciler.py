@@ -11,10 +11,9 @@ from tests.worker.rig import attempt, experienced, hints, lose_redis, lose_worke
 
 from beta9_provisioning.kit.database import Sessions, connect
 from beta9_provisioning.kit.database import sessions as session_factory
-from beta9_provisioning.kit.queue import Queue, QueueUnavailable
+from beta9_provisioning.kit.queue import ACTOR, Queue, QueueUnavailable
 from beta9_provisioning.operations.records.leases import Observer
 from beta9_provisioning.worker import reconciler as module
-from beta9_provisioning.worker.actors import ACTOR
 from beta9_provisioning.worker.reconciler import Reconciler
 
 Make = Callable[[Sessions, Queue], Reconciler]

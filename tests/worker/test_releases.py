@@ -13,7 +13,7 @@ from tests.worker.rig import Work, consuming, experienced, hints, make_worker, w
 
 from beta9_provisioning.kit.database import Sessions, connect, transaction
 from beta9_provisioning.kit.database import sessions as session_factory
-from beta9_provisioning.kit.queue import Queue
+from beta9_provisioning.kit.queue import ACTOR, Queue
 from beta9_provisioning.lifecycle import Reason
 from beta9_provisioning.local.tools import ensure_tools, find_terraform
 from beta9_provisioning.operations.records import store
@@ -21,7 +21,6 @@ from beta9_provisioning.operations.records.migrate import init_db
 from beta9_provisioning.operations.records.model import EnvironmentRow, OperationRow
 from beta9_provisioning.operations.records.versions import OURS, NewerThanWorker, Versions
 from beta9_provisioning.settings import Settings
-from beta9_provisioning.worker.actors import ACTOR
 from beta9_provisioning.worker.reconciler import Reconciler
 
 NEWER = Versions(OURS.config + 1, OURS.state + 1)

@@ -15,11 +15,10 @@ from tests.worker.rig import Work, consuming, hints, make_worker, nothing, row_w
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.kit.database import Sessions, connect, transaction
 from beta9_provisioning.kit.database import sessions as session_factory
-from beta9_provisioning.kit.queue import Queue
+from beta9_provisioning.kit.queue import ACTOR, Queue
 from beta9_provisioning.lifecycle import Kind
 from beta9_provisioning.operations.records.store import lock_environment, request_cancel
 from beta9_provisioning.settings import Settings
-from beta9_provisioning.worker.actors import ACTOR
 from beta9_provisioning.worker.heartbeat import Heartbeat
 from beta9_provisioning.worker.metrics import Metrics
 from beta9_provisioning.worker.worker import Worker

@@ -1,6 +1,5 @@
 """`python -m beta9_provisioning.api`: serve the API until SIGTERM, SIGINT or SIGHUP."""
 
-import contextlib
 import socket
 import sys
 
@@ -12,6 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.api.app import create_app
 from beta9_provisioning.kit import logs
+from beta9_provisioning.kit.database import DatabaseUnavailable, check_session
+from beta9_provisioning.kit.database_errors import describe
 from beta9_provisioning.kit.listening import cannot_listen, listen
 from beta9_provisioning.kit.orphans import start_reaping
 from beta9_provisioning.kit.signals import handling
@@ -20,17 +21,21 @@ from beta9_provisioning.settings import Settings, run_or_explain
 
 log = structlog.get_logger(__name__)
 
-_GRACE_SECONDS = 20
+# Together with the longest request that begins just before its end (10 s, see kit.database.hasten), 25 s.
+_GRACE_SECONDS = 15
 
 
 class Server(uvicorn.Server):
-    """Ends the event streams first when it stops: uvicorn waits for open answers, and they would not end."""
+    """Hurries open answers when it stops: uvicorn waits for them, and streams would not end.
+
+    Nor would Python end before the threads of requests that wait for a database which is silent.
+    """
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop serving."""
         app = self.config.app
         assert isinstance(app, FastAPI)
-        app.state.services.streams.close()
+        app.state.services.hasten()
         await super().shutdown(sockets)
 
 
@@ -61,7 +66,9 @@ def main(settings: Settings) -> int:
         problem = cannot_listen("API", settings.api_host, settings.api_port, error)
         print(f"error: {problem}", file=sys.stderr)  # noqa: T201
         return 1
-    _tell_misfit(app.state.services.engine)
+    # It serves nevertheless: readiness says so until the database is there, or `db init` has run.
+    if (unfit := _unfit(app.state.services.engine)) is not None:
+        log.error(unfit[0], detail=unfit[1])
     # uvicorn takes two of them itself while it serves, and raises them again when it has stopped; an orderly
     # stop exits with 0.
     with handling(server.handle_exit):
@@ -69,12 +76,17 @@ def main(settings: Settings) -> int:
     return 0
 
 
-def _tell_misfit(engine: Engine) -> None:
-    """Log that the schema does not fit. It serves nevertheless: readiness says so until `db init` has run."""
-    with contextlib.suppress(SQLAlchemyError), engine.connect() as connection:
-        misfit = schema.misfit(connection)
-        if misfit is not None:
-            log.error(misfit.code, detail=misfit.message)
+def _unfit(engine: Engine) -> tuple[str, str] | None:
+    """Return why the database does not suit, a code and words for the operator; None when it does."""
+    try:
+        check_session(engine)
+        with engine.connect() as connection:
+            misfit = schema.misfit(connection)
+    except DatabaseUnavailable as error:
+        return "database_unfit", str(error)
+    except SQLAlchemyError as error:
+        return "database_unfit", describe(error)
+    return None if misfit is None else (misfit.code, misfit.message)
 
 
 if __name__ == "__main__":

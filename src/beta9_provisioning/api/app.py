@@ -26,6 +26,8 @@ _API_VERSION = "1"
 _REQUESTS = 16
 # A row that stays locked may keep a request no longer than this: others wait for its thread.
 _LOCK_SECONDS = 1
+# Nor may anything else of the database, that it would be silent included: who asks has given up by then.
+_STATEMENT_SECONDS = 10
 
 
 def create_app(settings: Settings, *, stream_times: StreamTimes | None = None) -> FastAPI:
@@ -35,7 +37,12 @@ def create_app(settings: Settings, *, stream_times: StreamTimes | None = None) -
         settings: of this process.
         stream_times: pace of the event streams, for tests.
     """
-    engine = connect(settings.database_url, pool_size=_REQUESTS + READERS, lock_seconds=_LOCK_SECONDS)
+    engine = connect(
+        settings.database_url,
+        pool_size=_REQUESTS + READERS,
+        lock_seconds=_LOCK_SECONDS,
+        statement_seconds=_STATEMENT_SECONDS,
+    )
     factory = sessions(engine)
     queue = Queue(settings.redis_url)
     services = Services(

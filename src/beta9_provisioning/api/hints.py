@@ -10,11 +10,10 @@ import threading
 import structlog
 
 from beta9_provisioning.kit.background import failed
-from beta9_provisioning.kit.queue import Queue, QueueUnavailable
+from beta9_provisioning.kit.queue import ACTOR, Queue, QueueUnavailable
 
 log = structlog.get_logger(__name__)
 
-ACTOR = "run_operation"
 _WAITING = 1000
 _CLOSE_SECONDS = 3.0
 

@@ -11,9 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.api.telemetry import RequestMetrics
 from beta9_provisioning.environments import statistics
-from beta9_provisioning.kit.background import Failures
+from beta9_provisioning.kit.background import Failures, failed
 from beta9_provisioning.kit.database import Sessions, transaction
-from beta9_provisioning.kit.database_errors import describe
+from beta9_provisioning.kit.database_errors import Trouble, trouble
 from beta9_provisioning.kit.queue import BACKLOG_KEY, Queue, QueueUnavailable
 
 log = structlog.get_logger(__name__)
@@ -42,20 +42,21 @@ class _Database(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Read the figures; without a database only say that it is away."""
-        found = self._read()
+        found, is_up = self._read()
         yield GaugeMetricFamily(
-            "provisioning_database_up", "1 when the database answered this scrape.", float(found is not None)
+            "provisioning_database_up", "1 when the database answered this scrape.", float(is_up)
         )
         if found is not None:
             yield from _families(found)
 
-    def _read(self) -> statistics.Statistics | None:
+    def _read(self) -> tuple[statistics.Statistics | None, bool]:
+        """Return the figures, and whether the database answered: it may refuse them, by a fault of ours."""
         try:
             with transaction(self._sessions) as session:
-                return statistics.read(session)
+                return statistics.read(session), True
         except SQLAlchemyError as error:
-            log.warning("scrape_without_database", error=describe(error))
-            return None
+            failed("metrics", error)
+            return None, trouble(error) is Trouble.FAULT
 
 
 def _families(found: statistics.Statistics) -> Iterator[Metric]:

@@ -9,7 +9,8 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
@@ -17,6 +18,7 @@ from beta9_provisioning.api import faults, methods
 from beta9_provisioning.api.bodies import BodyRefused, InvalidConfiguration
 from beta9_provisioning.environments import errors
 from beta9_provisioning.kit.database_errors import Trouble, describe, sqlstate, trouble
+from beta9_provisioning.operations.records import schema
 from beta9_provisioning.schemas.environment import FieldProblem, Problem
 
 log = structlog.get_logger(__name__)
@@ -41,7 +43,8 @@ _CROSS_SITE = (
     "A page of another site may not change anything here. If the page is this service's own, a proxy changed "
     "the Host header on the way: have it pass Host on."
 )
-_UNDEFINED_TABLE = "42P01"
+# Undefined table, undefined column: of a database that has another schema, or a fault of ours.
+_UNDEFINED = ("42P01", "42703")
 
 
 class InvalidHeader(Exception):
@@ -164,10 +167,11 @@ def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 def _database(request: Request, error: Exception) -> JSONResponse:
-    """Answer 503 for a database that is away, busy or without a schema; anything else is our error."""
-    if sqlstate(error) == _UNDEFINED_TABLE:
-        kind, slug = "missing", "database-unavailable"
-        detail = "The database has no schema yet: run `make db-init`."
+    """Answer 503 for a database that is away, busy or of another release; anything else is our error."""
+    misfit, error = _misfit(request, error)
+    kind: str
+    if misfit is not None:
+        kind, slug, detail = misfit.code, misfit.code.replace("_", "-"), misfit.message
     elif (kind := trouble(error)) is Trouble.BUSY:
         slug = "busy"
         detail = "Others are working on the same, or there are too many. Nothing was changed; try again."
@@ -179,8 +183,21 @@ def _database(request: Request, error: Exception) -> JSONResponse:
         stack = "".join(traceback.format_tb(error.__traceback__))
         log.error("database_fault", error=describe(error), stack=stack)
         return internal(request)
-    log.warning("database_unavailable", kind=str(kind), error=describe(error))
+    log.warning("database_unavailable", kind=kind, error=describe(error))
     return problem(request, 503, slug, detail, headers={"Retry-After": RETRY_SECONDS})
+
+
+def _misfit(request: Request, error: Exception) -> tuple[schema.Misfit | None, Exception]:
+    """Return why the schema does not fit if the error may come from that, and the error to judge if not."""
+    if sqlstate(error) not in _UNDEFINED:
+        return None, error
+    engine = request.app.state.services.engine
+    assert isinstance(engine, Engine)
+    try:
+        with engine.connect() as connection:
+            return schema.misfit(connection), error
+    except SQLAlchemyError as later:
+        return None, later
 
 
 def internal(request: Request) -> JSONResponse:

@@ -12,13 +12,14 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.kit.database import connect
-from beta9_provisioning.kit.database_errors import READ_ONLY, describe, sqlstate
+from beta9_provisioning.kit.database_errors import READ_ONLY, Trouble, describe, sqlstate, trouble
 from beta9_provisioning.kit.queue import Queue, QueueUnavailable
 from beta9_provisioning.operations.records import schema
 
 log = structlog.get_logger(__name__)
 
 _SECONDS = 2.5
+_STATEMENT_SECONDS = 5
 _NO_DATABASE = (
     "The database does not work; the log says why. "
     "Check DATABASE_URL, and that PostgreSQL runs and takes writes."
@@ -59,7 +60,7 @@ class Readiness:
 
     def __init__(self, database_url: str, redis_url: str, *, seconds: float = _SECONDS) -> None:
         """Connect to nothing yet. A part that has not answered after `seconds` is not ok."""
-        self._engine = connect(database_url, pool_size=1)
+        self._engine = connect(database_url, pool_size=1, statement_seconds=_STATEMENT_SECONDS)
         self._queue = Queue(redis_url)
         self._seconds = seconds
         self._ask_database = _Question("database", self._database)
@@ -91,6 +92,8 @@ class Readiness:
             with self._engine.connect() as connection:
                 return {"database": Check(ok=True), "schema": _schema(connection)}
         except SQLAlchemyError as error:
+            if trouble(error) is Trouble.FAULT:
+                raise  # told with its stack: it is ours
             only_reads = sqlstate(error) == READ_ONLY
             log.warning("not_ready", check="database", only_reads=only_reads, error=describe(error))
             return {}

@@ -7,17 +7,14 @@ from datetime import UTC, datetime
 from time import monotonic
 
 import anyio
-import structlog
 from anyio import CapacityLimiter, to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.environments import queries
 from beta9_provisioning.environments.queries import News
+from beta9_provisioning.kit.background import failed
 from beta9_provisioning.kit.database import Sessions
-from beta9_provisioning.kit.database_errors import describe
 from beta9_provisioning.schemas.environment import RESTARTED, Event
-
-log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "text/event-stream"
 _BATCH = 500
@@ -66,7 +63,7 @@ class Streams:
             try:
                 news = await to_thread.run_sync(self._read, environment_id, after, limiter=self._readers)
             except SQLAlchemyError as error:
-                log.warning("stream_ended", environment_id=environment_id, error=describe(error))
+                failed("streams", error, environment_id=environment_id)
                 return
             if after > news.last:
                 yield _frame(_restarted(after, news.last))

@@ -25,8 +25,11 @@ def failed(work: str, error: Exception, **context: object) -> None:
         _failures[work] += 1
     if isinstance(error, SQLAlchemyError):
         kind = trouble(error)
-        event = {Trouble.LOST: "database_away", Trouble.BUSY: "database_busy"}.get(kind, "database_fault")
-        log.warning(event, work=work, error=describe(error), **context)
+        if kind is Trouble.FAULT:
+            log.error("database_fault", work=work, error=describe(error), **context)
+        else:
+            event = "database_away" if kind is Trouble.LOST else "database_busy"
+            log.warning(event, work=work, error=describe(error), **context)
     else:
         log.error("background_work_failed", work=work, exc_info=error, **context)
 

@@ -1,6 +1,6 @@
 """Database engine and sessions: one way to connect, with bounds on waiting, to a server that writes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from beta9_provisioning.kit import database_url
 from beta9_provisioning.kit.database_errors import READ_ONLY, Trouble, describe, sqlstate, trouble
+from beta9_provisioning.kit.silence import AttentiveConnection, Patience
 
 Sessions = sessionmaker[Session]
 
@@ -31,7 +32,6 @@ _PARAMETERS = {
 # care: a client that vanishes in a transaction would keep its rows locked for two hours otherwise.
 _SESSION = {
     "timezone": "UTC",
-    "statement_timeout": "30s",
     "idle_in_transaction_session_timeout": "15s",
     "tcp_user_timeout": "10s",
     "tcp_keepalives_idle": "5",
@@ -39,6 +39,11 @@ _SESSION = {
     "tcp_keepalives_count": "2",
 }
 _POOL_SECONDS = 10
+# How much longer than a statement may take we wait for the server to say so; how long for what takes no time;
+# and how long for anything when this process has been told to stop.
+_MARGIN_SECONDS = 3.0
+_PROMPT_SECONDS = 5.0
+_HASTY_SECONDS = 5.0
 _SESSION_PROBES = 5
 
 
@@ -52,12 +57,15 @@ class _ReadOnly(psycopg.OperationalError):
     sqlstate = READ_ONLY
 
 
-def connect(url: str, *, pool_size: int = 20, lock_seconds: int = 3) -> Engine:
+def connect(
+    url: str, *, pool_size: int = 20, lock_seconds: int = 3, statement_seconds: int | None = 20
+) -> Engine:
     """Return an engine for a `postgresql://` URL with at most `pool_size` connections; none is made yet.
 
-    The URL is libpq's, and what it says goes before our own bounds: statements end after 30 s, waits for
-    locks after `lock_seconds`, connection attempts after 5 s. A connection that cannot write counts as
-    broken: it is thrown away with all others, and the next one may find the server that can.
+    The URL is libpq's, and what it says goes before our own bounds: statements end after `statement_seconds`,
+    waits for locks after `lock_seconds`, connection attempts after 5 s. A connection whose server stays
+    silent 3 s longer than a statement may take is closed, and so lost; None bounds neither. One that cannot
+    write counts as broken: it is thrown away with all others, and the next may find the server that can.
 
     Raises:
         ValueError: the URL cannot be understood; the message does not show it.
@@ -65,7 +73,11 @@ def connect(url: str, *, pool_size: int = 20, lock_seconds: int = 3) -> Engine:
     given = database_url.parse(url)
     settings = {
         name: value
-        for name, value in {**_SESSION, "lock_timeout": f"{lock_seconds}s"}.items()
+        for name, value in {
+            **_SESSION,
+            "lock_timeout": f"{lock_seconds}s",
+            "statement_timeout": f"{statement_seconds or 0}s",
+        }.items()
         if name not in database_url.option_names(given.get("options", ""))
     }
     engine = create_engine(
@@ -75,27 +87,42 @@ def connect(url: str, *, pool_size: int = 20, lock_seconds: int = 3) -> Engine:
         max_overflow=0,
         pool_timeout=_POOL_SECONDS,
         hide_parameters=True,
-        execution_options={"address": database_url.address(given)},
+        execution_options={"address": database_url.address(given), "patience": Patience()},
     )
-    _watch(engine, settings)
+    _watch(engine, settings, is_bounded=statement_seconds is not None)
     return engine
 
 
-def _watch(engine: Engine, settings: dict[str, str]) -> None:
+def hasten(engine: Engine) -> None:
+    """Call a connection lost after 5 s of silence from now on, whatever waits: this process is to stop."""
+    engine.get_execution_options()["patience"].most = _HASTY_SECONDS
+
+
+def _watch(engine: Engine, settings: dict[str, str], *, is_bounded: bool) -> None:
     calls = [f"set_config('{name}', '{value}', false)" for name, value in settings.items()]
-    set_up = f"SELECT current_setting('transaction_read_only') = 'off', {', '.join(calls)}"
+    # The bound of the statements is asked for last: the URL may have set another one.
+    bound = "extract(epoch FROM current_setting('statement_timeout')::interval)::float"
+    set_up = f"SELECT current_setting('transaction_read_only') = 'off', {', '.join(calls)}, {bound}"
+
+    @event.listens_for(engine, "do_connect")
+    def open_(_dialect: object, _record: object, cargs: Any, cparams: Any) -> AttentiveConnection:
+        connection = AttentiveConnection.connect(*cargs, **cparams)
+        connection.patience = engine.get_execution_options()["patience"]
+        return connection
 
     @event.listens_for(engine, "connect")
-    def begin(connection: Any, record: ConnectionPoolEntry) -> None:
+    def begin(connection: AttentiveConnection, record: ConnectionPoolEntry) -> None:
         try:
-            _refuse_read_only(connection, set_up)
+            seconds = _refuse_read_only(connection, set_up)[-1]
+            if is_bounded and seconds:
+                connection.silence = seconds + _MARGIN_SECONDS
         except BaseException:
             connection.close()
             raise
         record.info["fresh"] = True
 
     @event.listens_for(engine, "checkout")
-    def ping(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+    def ping(connection: AttentiveConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
         if record.info.pop("fresh", False):
             return
         try:
@@ -109,12 +136,16 @@ def _watch(engine: Engine, settings: dict[str, str]) -> None:
             context.is_disconnect = True
 
 
-def _refuse_read_only(connection: Any, question: str) -> None:
-    connection.autocommit = True
-    writes = connection.execute(question).fetchone()[0]
-    connection.autocommit = False
-    if not writes:
+def _refuse_read_only(connection: AttentiveConnection, question: str) -> Sequence[Any]:
+    """Ask whether the server writes, and for more; return the whole answer."""
+    with connection.at_most(_PROMPT_SECONDS):
+        connection.autocommit = True
+        answer: Sequence[Any] | None = connection.execute(question.encode()).fetchone()
+        connection.autocommit = False
+    assert answer is not None
+    if not answer[0]:
         raise _ReadOnly("the server only reads: it is a standby, or default_transaction_read_only is on")
+    return answer
 
 
 def sessions(engine: Engine) -> Sessions:

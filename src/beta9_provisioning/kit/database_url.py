@@ -2,6 +2,8 @@
 
 import re
 
+from beta9_provisioning.kit.texts import is_plain_line
+
 _SCHEMES = ("postgresql://", "postgres://")
 _FORM = (
     "Write postgresql://user:password@host:5432/database; "
@@ -31,22 +33,37 @@ def parse(url: str) -> dict[str, str]:
     """
     import psycopg.conninfo  # noqa: PLC0415  0.1 s that only those who use a database should wait
 
+    if not is_plain_line(url):
+        raise ValueError(f"holds a control character or half a character. {_FORM}")  # libpq ends at a NUL
     if not url.startswith(_SCHEMES):
         raise ValueError("must start with postgresql://")
+    if _is_cut_short(url):
+        raise ValueError(f"has more than one @, or one after a /. {_FORM}")
     try:
         found = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.ProgrammingError as error:
         what = str(error).split('"', 1)[0].strip(" :,()")  # what follows is a piece of the value
         raise ValueError(f"cannot be read ({what}). {_FORM}") from None
+    except UnicodeError:
+        raise ValueError(f"holds what is no UTF-8, percent-encoded. {_FORM}") from None
     values = {name: str(value) for name, value in found.items() if value is not None}
     _check(values)
     return values
 
 
+def _is_cut_short(url: str) -> bool:
+    """Tell whether libpq would take the end of the password for a part of host or database.
+
+    It reads user and password up to the first @, or none if there is a / before it. Encoded ones are meant.
+    """
+    rest = url.split("://", 1)[1]
+    before, at, after = rest.partition("@")
+    where = after if at and "/" not in before else rest
+    place, _, parameters = where.partition("?")
+    return "@" in place or any("@" in one for one in parameters.split("&") if one.startswith("host"))
+
+
 def _check(values: dict[str, str]) -> None:
-    # Of a password with an unencoded @ or / libpq takes the end for a part of host or database.
-    if "@" in values.get("host", "") + values.get("dbname", ""):
-        raise ValueError(f"has more than one @. {_FORM}")
     hosts, ports = values.get("host", "").split(","), values.get("port", "").split(",")
     if len(ports) not in (1, len(hosts)):
         raise ValueError("has another number of ports than of hosts")

@@ -10,6 +10,8 @@ from beta9_provisioning.kit import redis_url
 
 NAMESPACE = "provisioning"
 QUEUE = "jobs"
+ACTOR = "run_operation"
+"""Name of the one job, which API and workers know."""
 BACKLOG_KEY = f"{NAMESPACE}:{QUEUE}"
 """Redis list whose length is the backlog."""
 # A list that is never there: LPUSHX writes nothing, and is still refused by a Redis that takes no writes.

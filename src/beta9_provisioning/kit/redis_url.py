@@ -1,8 +1,14 @@
 """REDIS_URL: what can be connected to. Faults are told without the value, which may hold a password."""
 
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
+
+from beta9_provisioning.kit.texts import is_plain_line
 
 _SCHEMES = ("redis", "rediss", "unix")
+_FORM = (
+    "Write redis://:password@host:6379/0; special characters of the password are "
+    "percent-encoded (@ is %40, / is %2F, ? is %3F)"
+)
 
 
 def check(url: str) -> None:
@@ -13,6 +19,8 @@ def check(url: str) -> None:
     """
     import redis.connection  # noqa: PLC0415  0.2 s that only those who use a queue should wait
 
+    if not is_plain_line(url):
+        raise ValueError(f"holds a control character or half a character. {_FORM}")
     scheme = url.split("://", 1)[0].lower()
     if "sentinel" in scheme or "cluster" in scheme:
         raise ValueError(
@@ -24,19 +32,23 @@ def check(url: str) -> None:
     try:
         # Makes the connection's object and does not connect: it knows the parameters.
         redis.connection.ConnectionPool.from_url(url).make_connection()
-        # What follows an unencoded / or # of the password is taken for a database's number or for nothing.
-        parts = urlsplit(url)
-        is_whole = "@" not in parts.path + parts.fragment or scheme == "unix"
-        is_whole &= parts.path in ("", "/") or parts.path[1:].isdigit() or scheme == "unix"
+        is_whole = _is_whole(urlsplit(url))
     except (ValueError, TypeError):
         is_whole = False
     if not is_whole:
-        raise ValueError(
-            "cannot be read. Write redis://:password@host:6379/0; special characters of the password are "
-            "percent-encoded (@ is %40, / is %2F)"
-        )
+        raise ValueError(f"cannot be read. {_FORM}")
+
+
+def _is_whole(parts: SplitResult) -> bool:
+    """Tell whether no end of a password is taken for something else: what follows an unencoded /, ? or #."""
+    if parts.fragment or "@" in parts.path + parts.query:
+        return False
+    if parts.scheme == "unix":
+        return len(parts.path) > 1 and (not parts.netloc or parts.netloc.endswith("@"))
+    return parts.path in ("", "/") or parts.path[1:].isdigit()
 
 
 def address(url: str) -> str:
     """Return where a URL leads, for messages: without user, password and parameters."""
-    return url.split("://", 1)[-1].split("?", 1)[0].rsplit("@", 1)[-1]
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[2] + parts.path

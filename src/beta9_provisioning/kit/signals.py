@@ -14,12 +14,13 @@ class StopSignal:
     """Whether one of the signals has come. It stays that way."""
 
     def __init__(self, reader: int) -> None:
-        self._poll = select.poll()
-        self._poll.register(reader, select.POLLIN)
+        self._reader = reader
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait at most so long, for ever if None, and return whether a signal has come."""
-        return bool(self._poll.poll(None if seconds is None else seconds * 1000))
+        """Wait at most so long, for ever if None, and return whether a signal has come. For any thread."""
+        poll = select.poll()  # one of its own: two threads may not share one
+        poll.register(self._reader, select.POLLIN)
+        return bool(poll.poll(None if seconds is None else seconds * 1000))
 
 
 @contextmanager

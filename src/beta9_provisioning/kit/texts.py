@@ -28,6 +28,11 @@ _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _REPLACEMENT = "\ufffd"
 
 
+def is_plain_line(text: str) -> bool:
+    """Tell whether a text has no control characters, ends of lines included, and no half of a surrogate."""
+    return _UNFIT.search(text) is None and not set(text) & set("\t\n\r")
+
+
 def clean_text(text: str, limit: int = TEXT_BYTES) -> str:
     """Return the text without control characters, and without what cannot be stored, each replaced by `�`.
 

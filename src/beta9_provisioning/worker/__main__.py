@@ -15,11 +15,11 @@ from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.processes.child_variables import ignored
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.kit import logs
-from beta9_provisioning.kit.database import DatabaseUnavailable, check, check_session
+from beta9_provisioning.kit.database import DatabaseUnavailable, check, check_session, hasten
 from beta9_provisioning.kit.database_errors import describe
 from beta9_provisioning.kit.listening import cannot_listen
 from beta9_provisioning.kit.orphans import start_reaping
-from beta9_provisioning.kit.queue import Queue, make_broker
+from beta9_provisioning.kit.queue import ACTOR, Queue, make_broker
 from beta9_provisioning.kit.signals import StopSignal, stop_signals
 from beta9_provisioning.operations.records import schema
 from beta9_provisioning.operations.records.leases import Observer
@@ -27,7 +27,7 @@ from beta9_provisioning.operations.records.sessions import get_engine, get_sessi
 from beta9_provisioning.operations.run.runner import Runner
 from beta9_provisioning.operations.workflows import workflow_of
 from beta9_provisioning.settings import Settings, run_or_explain
-from beta9_provisioning.worker.actors import ACTOR, register
+from beta9_provisioning.worker.actors import register
 from beta9_provisioning.worker.metrics import Metrics
 from beta9_provisioning.worker.preflight import problems
 from beta9_provisioning.worker.reconciler import Reconciler
@@ -123,7 +123,7 @@ def _serve(settings: Settings, synthesizer: Synthesizer, told: StopSignal) -> No
         metrics,
         actor=ACTOR,
         lease_seconds=settings.lease_seconds,
-        give_up=_end,
+        give_up=lambda: _end(told),
     )
     observer = Observer(get_engine(), settings.lease_seconds)
     reconciler = Reconciler(observer, factory, queue, ACTOR, interval=settings.reconcile_seconds)
@@ -143,6 +143,7 @@ def _serve(settings: Settings, synthesizer: Synthesizer, told: StopSignal) -> No
     told.wait()
     # A message that is taken from now on is dropped: another worker's reconciler sends its hint again.
     worker.shut_down()
+    hasten(get_engine())
     log.info("shutting_down")
     reconciler.stop()
     consumer.stop(timeout=_SHUTDOWN_MS)
@@ -151,9 +152,13 @@ def _serve(settings: Settings, synthesizer: Synthesizer, told: StopSignal) -> No
     log.info("worker_stopped", worker=worker.name)
 
 
-def _end() -> None:
+def _end(told: StopSignal) -> None:
     """End at once: the operations have been stopped, and leases can neither be renewed nor taken any more."""
-    print("error: This worker cannot renew its leases any more, so it ends. Start it again.", file=sys.stderr)  # noqa: T201
+    if told.wait(0):
+        log.warning("stopped_without_leases", detail="What became of its operations could not be written.")
+    else:
+        sentence = "This worker cannot renew its leases any more, so it ends. Start it again."
+        print(f"error: {sentence}", file=sys.stderr)  # noqa: T201
     sys.stderr.flush()
     os._exit(1)
 

@@ -3,10 +3,9 @@
 import dramatiq
 
 from beta9_provisioning.kit.background import failed
-from beta9_provisioning.kit.queue import QUEUE
+from beta9_provisioning.kit.queue import ACTOR, QUEUE
 from beta9_provisioning.worker.worker import Worker
 
-ACTOR = "run_operation"
 # Dramatiq's own time limit cannot interrupt a system call; the steps have deadlines of their own.
 
 

@@ -19,6 +19,8 @@ from beta9_provisioning.operations.run.stopping import Stop, StopReason
 log = structlog.get_logger(__name__)
 
 _WATCHES_A_BEAT = 2
+# Longer than `kit.database.hasten` lets a beat take.
+_STOP_SECONDS = 12.0
 
 
 class Heartbeat:
@@ -80,11 +82,16 @@ class Heartbeat:
             thread.start()
 
     def stop(self) -> None:
-        """End the heartbeat and give the liveness lock back."""
+        """End the heartbeat and give the liveness lock back.
+
+        A beat that does not end within 12 s is left to itself; the lock ends with the process at the latest.
+        """
         self._ended.set()
+        until = time.monotonic() + _STOP_SECONDS
         for thread in self._threads:
-            thread.join()
-        self._drop_liveness()
+            thread.join(max(0.0, until - time.monotonic()))
+        if not any(thread.is_alive() for thread in self._threads):
+            self._drop_liveness()
 
     def hold(self, token: UUID, stop: Stop, *, since: float | None = None) -> None:
         """Renew this lease from now on; it was given at `since` (seconds of the clock), or now."""

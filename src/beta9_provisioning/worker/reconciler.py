@@ -17,6 +17,8 @@ log = structlog.get_logger(__name__)
 
 # A hint is on its way for milliseconds; only one that is this old (seconds) may be lost.
 _HINT_SECONDS = 5.0
+# Longer than `kit.database.hasten` lets a statement take.
+_STOP_SECONDS = 12.0
 
 
 class Reconciler:
@@ -43,10 +45,11 @@ class Reconciler:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the present round."""
+        """End after the present round; one that does not end within 12 s is left to itself."""
         self._ended.set()
-        self._thread.join()
-        self._observer.close()
+        self._thread.join(_STOP_SECONDS)
+        if not self._thread.is_alive():
+            self._observer.close()
 
     def round(self) -> None:
         """Do one round.

@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from beta9_provisioning.kit.background import failed
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.database_errors import Backoff, Trouble, describe, trouble
 from beta9_provisioning.kit.queue import Queue, QueueUnavailable
@@ -65,7 +66,7 @@ class Worker:
             taken = self._claim(operation_id)
         except SQLAlchemyError as error:
             # The row is still queued: the reconciler sends again.
-            log.warning("claim_failed", operation_id=operation_id, error=describe(error))
+            failed("claim", error, operation_id=operation_id)
             return
         except (NewerThanWorker, SchemaMisfit) as error:
             log.warning("operation_left", operation_id=operation_id, detail=str(error))
@@ -123,5 +124,7 @@ class Worker:
                 following = waiting(session, environment_id)
             if following is not None:
                 self._queue.send(self._actor, following)
-        except (SQLAlchemyError, QueueUnavailable) as error:
-            log.warning("wake_failed", environment_id=environment_id, error=describe(error))
+        except SQLAlchemyError as error:
+            failed("wake", error, environment_id=environment_id)
+        except QueueUnavailable as error:
+            log.warning("hint_not_sent", environment_id=environment_id, error=str(error))

@@ -4,7 +4,9 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import create_engine, func, update
+from sqlalchemy.exc import ProgrammingError
 from tests.operations.rows import make_environment, take
+from tests.support.refusals import without_column
 
 from beta9_provisioning.kit import database
 from beta9_provisioning.kit.database import Sessions, transaction
@@ -42,3 +44,9 @@ def test_what_is_no_attempt_of_ours_is_never_over(sessions: Sessions, token: str
 def test_nothing_is_proven_by_a_database_that_is_away() -> None:
     away = create_engine("postgresql+psycopg://u@127.0.0.1:1/d", connect_args={"connect_timeout": 2})
     assert fate_of(database.sessions(away), "5b2c7f5e-0000-4000-8000-000000000001") is Fate.UNKNOWN
+
+
+def test_a_question_that_the_database_refuses_is_a_fault_and_no_delay(sessions: Sessions) -> None:
+    token = str(take(sessions, make_environment(sessions).operation_id).lease_token)
+    with without_column(sessions, "attempts", "lease_expires_at"), pytest.raises(ProgrammingError):
+        fate_of(sessions, token)

@@ -18,11 +18,10 @@ from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_provisioning.engine.errors import DiskFull, EngineError
 from beta9_provisioning.kit.database import Sessions
-from beta9_provisioning.kit.queue import Queue
+from beta9_provisioning.kit.queue import ACTOR, Queue
 from beta9_provisioning.lifecycle import FINAL
 from beta9_provisioning.operations.run.full_disk import full_disk
 from beta9_provisioning.settings import Settings
-from beta9_provisioning.worker.actors import ACTOR
 from beta9_provisioning.worker.preflight import ROOM_BYTES
 
 SIZE = ROOM_BYTES + 16 * 2**20

@@ -7,7 +7,7 @@ soon, lets the others through, and tries again.
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +17,20 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from beta9_provisioning.kit.database import DatabaseUnavailable, check, connect
+from beta9_provisioning.kit.database import DatabaseUnavailable, check_session, connect
 from beta9_provisioning.operations.records import schema
 from beta9_provisioning.settings import Settings, run_or_explain
 
 # One key for all replicas, also of 0.1.0.
 _LOCK_KEY = 0x62657461_39  # "beta9"
 _TURN_SECONDS = 0.2
+_HOLDER = text(
+    """SELECT pid, coalesce(nullif(application_name, ''), 'without a name') AS application
+    FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+      AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND ((classid::bigint << 32) | objid::bigint) = :key"""
+)
 _CUT_OFF = (
     "The connection was lost while the schema was changed. Run `beta9-provisioning db init` again: it goes "
     "on where it stopped."
@@ -39,57 +46,88 @@ class Patience:
         lock: longest wait for one lock; readers and writers of the table are held up for as long.
         pauses: between the tries; there is one try more than pauses.
         online: longest wait of a change that holds up nobody, such as building an index concurrently.
+        turn: longest wait for another `db init` to end.
+        word: between two words about that wait.
     """
 
     lock: float = 2.0
     pauses: tuple[float, ...] = (1, 2, 4, 8, 15, 30, 30, 30, 30, 30)
     online: float = 600.0
+    turn: float = 1800.0
+    word: float = 5.0
 
 
 class MigrationFailed(Exception):
     """The schema could not be brought up to date; the message says why and what to do."""
 
 
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)  # noqa: T201
+
+
 def init_db(
-    database_url: str, *, patience: Patience | None = None, versions: Iterable[Path] = (schema.VERSIONS,)
+    database_url: str,
+    *,
+    patience: Patience | None = None,
+    versions: Iterable[Path] = (schema.VERSIONS,),
+    tell: Callable[[str], None] = _say,
 ) -> None:
     """Create or upgrade the schema; one that is newer than this program stays as it is.
 
     Safe to call from several replicas at once, and again at any time, also after a try that was killed.
-    Replicas take turns, however long the first one takes.
+    Replicas take turns: the others tell whom they wait for, and give up after half an hour.
 
     Args:
         database_url: of the database.
         patience: how long to wait for locks; None waits for about three minutes.
         versions: directories with migrations, for tests.
+        tell: takes a sentence about a wait that goes on; standard error unless it is given.
 
     Raises:
-        DatabaseUnavailable: when the database cannot be reached.
+        DatabaseUnavailable: when the database cannot be reached, or is behind a pooler in transaction mode.
         MigrationFailed: when others would not let go of their locks, when the connection was lost, or when
             the schema is of a newer release with which this program cannot work.
     """
     patience = patience or Patience()
-    engine = connect(database_url, pool_size=1)
+    engine = connect(database_url, pool_size=1, statement_seconds=None)
     try:
-        check(engine)
-        # The lock for the turn is the session's: it ends with the connection, whatever happens.
+        # The lock for the turn is the session's: it ends with the connection, whatever happens. A pooler in
+        # transaction mode would keep both.
+        check_session(engine)
         with engine.connect() as connection:
-            _wait_for_turn(connection)
+            _wait_for_turn(connection, patience, tell)
             _upgrade(connection, patience, versions)
     finally:
         engine.dispose()
 
 
-def _wait_for_turn(connection: Connection) -> None:
-    """Wait until no other replica migrates.
+def _wait_for_turn(connection: Connection, patience: Patience, tell: Callable[[str], None]) -> None:
+    """Wait until no other replica migrates, and tell whom we wait for.
 
     By asking again and again: a replica that waited inside a statement would be an open transaction, for
     which an index that the other one builds concurrently would wait in turn.
     """
+    began = time.monotonic()
+    told = began - patience.word + min(1.0, patience.word)  # a turn of a moment is not worth a word
     while not connection.scalar(select(func.pg_try_advisory_lock(_LOCK_KEY))):
+        now = time.monotonic()
+        if now - told >= patience.word:
+            told = now
+            tell(f"Waiting for another `db init` ({_holder(connection)}) since {now - began:.0f} s.")
+        if now - began >= patience.turn:
+            raise MigrationFailed(
+                f"Another `db init` holds the lock on migrations ({_holder(connection)}) for longer "
+                f"than {patience.turn:g} s. See what that session does (pg_stat_activity); if nobody needs "
+                "it, end it with pg_terminate_backend, then run `beta9-provisioning db init` again."
+            )
         connection.commit()
         time.sleep(_TURN_SECONDS)
     connection.commit()
+
+
+def _holder(connection: Connection) -> str:
+    found = connection.execute(_HOLDER, {"key": _LOCK_KEY}).first()
+    return f"pid {found.pid}, application {found.application}" if found else "gone meanwhile"
 
 
 def _upgrade(connection: Connection, patience: Patience, versions: Iterable[Path]) -> None:

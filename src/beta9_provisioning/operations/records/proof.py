@@ -3,14 +3,13 @@
 from enum import StrEnum
 from uuid import UUID
 
-import structlog
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from beta9_provisioning.kit.background import failed
 from beta9_provisioning.kit.database import Sessions, transaction
+from beta9_provisioning.kit.database_errors import Trouble, trouble
 from beta9_provisioning.operations.records.model import AttemptRow
-
-log = structlog.get_logger(__name__)
 
 
 class Fate(StrEnum):
@@ -31,6 +30,9 @@ def fate_of(factory: Sessions, token: str) -> Fate:
     lease has run out as well. A worker that lives and cannot renew stops its children after half a lease and
     kills them a third of a lease later (ADR 4): by the end of the lease none is left, even if the worker was
     called dead before. The lease is the one that its own worker gave it, whatever others are set to.
+
+    Raises:
+        SQLAlchemyError: the database refuses the question for good.
     """
     try:
         lease_token = UUID(token)
@@ -43,7 +45,9 @@ def fate_of(factory: Sessions, token: str) -> Fate:
         with transaction(factory) as session:
             expired = session.scalar(has_expired)
     except SQLAlchemyError as error:
-        log.warning("proof_delayed", error=type(error).__name__)
+        if trouble(error) is Trouble.FAULT:
+            raise
+        failed("proof", error)
         return Fate.UNKNOWN
     if expired is None:
         return Fate.UNKNOWN
