@@ -304,6 +304,7 @@ def _confirm(environment: Environment) -> None:
     try:
         wanted = Confirm.ask(Text(f"Delete {what} with all its data?"), console=stderr(), default=False)
     except EOFError:
+        stderr().print()
         wanted = False
     if not wanted:
         raise Failure("Nothing was deleted.")
