@@ -93,8 +93,16 @@ def test_limit_cut_without_a_word(fake: FakeApi) -> None:
     fake.on("GET", BASE, answer_json({"items": items, "next_cursor": None}))
     result = call(fake, "list", "--limit", "2", "-o", "json")
     assert [item["name"] for item in json.loads(result.stdout)] == ["n0", "n1"]
-    assert result.stderr == "These are 2 environments, the newest; there are more: raise --limit.\n"
+    assert (
+        result.stderr == "There are more environments: the newest 2 are shown. Raise --limit to see them.\n"
+    )
     assert call(fake, "list", "--limit", "3").stderr == ""
+    history = {"items": [fake_api.event(1), fake_api.event(2)], "next_after": None}
+    fake.scripts["GET", f"{ONE}/events"].clear()
+    fake.on("GET", f"{ONE}/events", answer_json(history))
+    cut = call(fake, "events", "demo", "--limit", "1").stderr
+    assert cut == "There are more events: the oldest 1 are shown. Raise --limit to see them.\n"
+    assert call(fake, "events", "demo", "--limit", "2").stderr == ""
 
 
 def complete(url: str, words: str) -> list[str]:

@@ -1,7 +1,7 @@
 """`env wait`, and what is said when no worker is there."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import typer
@@ -12,9 +12,11 @@ from typer.testing import CliRunner, Result
 
 from beta9_provisioning.cli.main import app
 from beta9_provisioning.cli.output import Failure
+from beta9_provisioning.cli.views import lacks_worker
 from beta9_provisioning.cli.waiting import seconds, wait_for
 from beta9_provisioning.client import Client
 from beta9_provisioning.lifecycle import EnvironmentStatus
+from beta9_provisioning.schemas.environment import Environment
 
 ONE = f"{BASE}/{ENVIRONMENT_ID}"
 NO_WORKER = "No worker is running"
@@ -104,15 +106,22 @@ def test_a_create_that_nobody_took_waited_without_a_word(fake: FakeApi) -> None:
         fake_api.environment(live_workers=1),
         fake_api.environment(live_workers=None),  # of a service of 0.2.0
         fake_api.environment(live_workers=0, operation=FINISHED),
-        fake_api.environment(live_workers=0, operation={"created_at": datetime.now(UTC).isoformat()}),
     ],
-    ids=["one lives", "not counted", "nothing waits", "only just asked"],
+    ids=["one lives", "not counted", "nothing waits"],
 )
 def test_nothing_is_said_of_workers_that_are_not_missed(
     fake: FakeApi, environment: dict[str, object]
 ) -> None:
     fake.on("GET", ONE, answer_json(environment))
     assert NO_WORKER not in call(fake, "get", ENVIRONMENT_ID).stdout
+
+
+def test_nothing_is_said_of_workers_in_the_first_seconds() -> None:
+    now = datetime.now(UTC)
+    just_now = fake_api.environment(live_workers=0, operation={"created_at": now.isoformat()})
+    environment = Environment.model_validate(just_now)
+    assert not lacks_worker(environment, now + timedelta(seconds=4))
+    assert lacks_worker(environment, now + timedelta(seconds=6))
 
 
 @pytest.mark.parametrize("output", ["table", "json"])

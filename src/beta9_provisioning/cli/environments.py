@@ -92,7 +92,7 @@ def list_(
         # One more than is shown, to know whether there are more.
         found = list(client.list(status=status, name=name, live=not all_, limit=limit + 1))
     show_named(EnvironmentListView(found[:limit]), NamedOutput.NAME if quiet else output)
-    _tell_cut(len(found), limit, "environments, the newest")
+    _tell_cut(len(found), limit, "environments: the newest")
 
 
 @app.command(epilog=_EXAMPLE + "get demo -o json")
@@ -174,7 +174,7 @@ def events(
         if not follow:
             found = list(islice(client.events(id_), None if limit is None else limit + 1))
             show(EventsView(found[:limit]), output)
-            _tell_cut(len(found), limit, "events, the oldest")
+            _tell_cut(len(found), limit, "events: the oldest")
             return
         for event in islice(client.watch(id_), limit):
             if output is Output.JSON:
@@ -288,7 +288,7 @@ def _follow_to_end(
 
 def _tell_cut(found: int, limit: int | None, what: str) -> None:
     if limit is not None and found > limit:
-        stderr().print(f"These are {limit} {what}; there are more: raise --limit.", soft_wrap=True)
+        stderr().print(f"There are more {what} {limit} are shown. Raise --limit to see them.", soft_wrap=True)
 
 
 def _confirm(environment: Environment) -> None:

@@ -51,14 +51,14 @@ ServerOption = Annotated[
 ]
 OutputOption = Annotated[
     Output,
-    typer.Option("--output", "-o", help="json is for scripts: stdout holds nothing else, errors are JSON."),
+    typer.Option("--output", "-o", help="json is for scripts; errors are JSON, too."),
 ]
 NamedOutputOption = Annotated[
     NamedOutput,
     typer.Option(
         "--output",
         "-o",
-        help="json is for scripts: stdout holds nothing else, errors are JSON. name writes IDs only.",
+        help="json is for scripts, errors are JSON, too; name writes IDs only.",
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Write IDs only, like -o name.")]

@@ -58,10 +58,10 @@ def age(moment: datetime) -> str:
     return f"{int(seconds)} s"
 
 
-def lacks_worker(environment: Environment) -> bool:
+def lacks_worker(environment: Environment, now: datetime) -> bool:
     """Return whether the latest operation has waited for some seconds, and no worker lives to take it."""
     operation = environment.operation
-    waited = abs((datetime.now(UTC) - operation.created_at).total_seconds())  # clocks differ
+    waited = abs((now - operation.created_at).total_seconds())  # clocks differ
     return operation.status == "queued" and environment.live_workers == 0 and waited >= _NO_WORKER_SECONDS
 
 
@@ -98,7 +98,7 @@ class EnvironmentView:
         if environment.deletion_protection:
             sheet.add_row("Protection", "deletion is refused")
         parts: list[RenderableType] = [sheet]
-        if lacks_worker(environment):
+        if lacks_worker(environment, datetime.now(UTC)):
             parts.append(Text(f"\n{NO_WORKER}", style="yellow"))
         if environment.error is not None:
             parts.append(error_text(environment.error))

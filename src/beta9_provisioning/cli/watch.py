@@ -89,6 +89,9 @@ def looking_for_workers(
     client: Client, environment: Environment, tell: Callable[[bool], None]
 ) -> Iterator[None]:
     """While the block lasts and the operation waits, call `tell` when workers prove absent, or come back."""
+    if environment.operation.status != "queued":
+        yield
+        return
     ended = threading.Event()
 
     def look() -> None:
@@ -96,9 +99,11 @@ def looking_for_workers(
         while not ended.wait(_LOOK_SECONDS):
             try:
                 found = client.get(environment.environment_id)
-            except ClientError:
+            except (ClientError, RuntimeError):  # the latter when the block's end has closed the client
                 continue  # who follows the events tells of it
-            lacking = lacks_worker(found)
+            if ended.is_set():
+                return
+            lacking = lacks_worker(found, datetime.now(UTC))
             if lacking is not told:
                 told = lacking
                 tell(lacking)
