@@ -76,9 +76,20 @@ def test_init_db_by_several_replicas_at_once(empty_database_url: str) -> None:
 def test_a_database_that_is_down_is_a_clear_error(program: str) -> None:
     port = free_port()
     code, _, errors = finish(start(program, f"postgresql://postgres:s3cr3t@127.0.0.1:{port}/provisioning"))
-    assert code != 0
-    last = errors.strip().splitlines()[-1]
+    assert code == 1
+    [last] = errors.splitlines()  # a traceback came before it
     assert "No connection to the database at" in last
     assert str(port) in last
     assert "DATABASE_URL" in last
+    assert "s3cr3t" not in errors
+
+
+@pytest.mark.parametrize("program", [INIT, GET])
+def test_a_database_url_that_cannot_be_read_was_a_traceback(program: str) -> None:
+    code, _, errors = finish(start(program, "mysql://postgres:s3cr3t@localhost/provisioning"))
+    assert code == 1
+    assert errors.splitlines()[0].startswith("error: ")
+    assert "DATABASE_URL" in errors
+    assert "must start with postgresql://" in errors
+    assert "Traceback" not in errors
     assert "s3cr3t" not in errors

@@ -80,7 +80,8 @@ class Settings(BaseSettings):
     helm_binary: str = "helm"
     """Helm 4: a name on PATH or a path."""
     chart_source: str = ""
-    """Where the pinned charts are: a directory, or an oci:// prefix of your own registry."""
+    """Where the pinned charts are: a directory, or an oci:// prefix of your own registry. Without it creates
+    are refused, unless the AWS endpoint is the simulator, which has stand-ins."""
     ingress_controller: Literal["traefik"] = "traefik"
     """Ingress controller that is installed into every cluster (ADR 1)."""
     s3_path_style: bool = False

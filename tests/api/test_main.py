@@ -4,18 +4,21 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from tests.support.lives import create
 from tests.support.waiting import GUARD_SECONDS, until
 from tests.worker.proxy import proxy_to
 
+from beta9_provisioning.api.__main__ import make_server, serve
 from beta9_provisioning.kit.database import Sessions
+from beta9_provisioning.kit.listening import listen
 from beta9_provisioning.local.ports import free_port
 from beta9_provisioning.settings import Settings
 
@@ -95,6 +98,18 @@ def test_a_taken_port_ends_it_with_a_message(settings: Settings, tmp_path: Path)
             assert second.wait(GUARD_SECONDS) == 1
         told = f"error: API_HOST and API_PORT name 127.0.0.1, port {port}, where nothing can listen: "
         assert (other / "log").read_text().startswith(f"{told}Address already in use.")
+
+
+def test_a_service_that_cannot_start_is_not_called_not_found() -> None:
+    """Exit code 3 is that of the command line; uvicorn has it for this."""
+
+    @asynccontextmanager
+    async def broken(_app: FastAPI) -> AsyncIterator[None]:
+        raise RuntimeError("broken")
+        yield
+
+    with listen("127.0.0.1", 0) as listener:
+        assert serve(make_server(FastAPI(lifespan=broken), "127.0.0.1", 0), listener) == 1
 
 
 def test_a_schema_that_does_not_fit_is_told_at_the_start(

@@ -75,6 +75,14 @@ class TestReady:
             "queue": True,
         }
 
+    def test_without_a_worker_it_is_ready_and_says_that_there_is_none(self, client: httpx.Client) -> None:
+        made = client.post("/api/v1/environments", json=document())
+        assert made.status_code == 202
+        found = client.get(f"/api/v1/environments/{made.json()['environment_id']}").json()
+        assert (found["status"], found["live_workers"]) == ("queued", 0)
+        assert samples(client)["provisioning_live_workers", ()] == 0
+        assert client.get("/health/ready").status_code == 200
+
     def test_without_a_database(self, no_database: Settings) -> None:
         self._unavailable(no_database, {"database", "schema"}, "DATABASE_URL")
 

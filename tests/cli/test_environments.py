@@ -110,19 +110,11 @@ def test_wrong_usage_is_2(fake: FakeApi) -> None:
     assert call(fake, "list", "--status", "nonsense").exit_code == 2
 
 
-def test_a_name_in_place_of_the_id_gets_a_hint(fake: FakeApi) -> None:
-    page = {"items": [fake_api.summary(status="ready")], "next_cursor": None}
-    fake.on("GET", BASE, answer_json(page))
-    result = call(fake, "get", "demo")
-    assert result.exit_code == 3
-    assert f"demo is a name; this command wants the ID: {ENVIRONMENT_ID} (ready)." in result.stderr
-
-
 def test_a_text_that_cannot_be_a_name_is_just_not_found(fake: FakeApi) -> None:
     fake.on("GET", BASE, problem(422, "Invalid", "query.name"))
     result = call(fake, "get", "No Such")
     assert result.exit_code == 3
-    assert "Not Found" in result.stderr
+    assert "There is no environment 'No Such'." in result.stderr
 
 
 def test_list(fake: FakeApi) -> None:
@@ -131,7 +123,7 @@ def test_list(fake: FakeApi) -> None:
     table = call(fake, "list", "--status", "ready", "--limit", "5")
     assert table.exit_code == 0
     assert table.stdout.index("first") < table.stdout.index("second")
-    assert fake.received[0].query == "status=ready&limit=5"
+    assert fake.received[0].query == "status=ready&limit=6"
     assert [item["name"] for item in json.loads(call(fake, "list", "-o", "json").stdout)] == [
         "first",
         "second",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from tests.support.waiting import GUARD_SECONDS
 from typer.testing import CliRunner
 
 from beta9_provisioning.cli.main import app
+from beta9_provisioning.cli.output import ExitCode
 
 PROGRAM = [sys.executable, "-c", "from beta9_provisioning.cli.main import main; main()"]
 
@@ -53,6 +55,11 @@ def test_help_lists_the_exit_codes() -> None:
     text = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["--help"]).stdout
     for code in ("0", "1", "2", "3", "4", "5", "130"):
         assert f"{code} " in text.split("Exit codes:")[1]
+
+
+def test_the_documented_exit_codes_are_those_of_the_program() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    assert set(re.findall(r"^\| (\d+) \|", page, re.MULTILINE)) == {str(int(code)) for code in ExitCode}
 
 
 def test_completion_completes(tmp_path: Path) -> None:

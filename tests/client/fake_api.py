@@ -75,7 +75,7 @@ def listening(fake: FakeApi, port: int = 0) -> Iterator[None]:
             self.close_connection = True
             fake.handle(self)
 
-        do_GET = do_POST = do_DELETE = _any
+        do_GET = do_POST = do_PATCH = do_DELETE = _any
 
         def log_message(self, *_: object) -> None:
             """Stay silent."""

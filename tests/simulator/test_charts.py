@@ -16,7 +16,9 @@ from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.local.tools import Tools, ensure_tools
 from beta9_simulator.cluster import serve
+from beta9_simulator.cluster.nodes import kubernetes_version
 
+SIMULATED = ("--kube-version", kubernetes_version("1.34"))
 PATIENCE = f"{GUARD_SECONDS:.0f}s"
 CHARTS = ROOT / "simulator" / "src" / "beta9_simulator" / "charts"
 NAMES = sorted(path.name for path in CHARTS.iterdir())
@@ -54,7 +56,7 @@ def helm(tools: Tools, *arguments: str, values: Any = None) -> subprocess.Comple
 
 def render(tools: Tools, chart: str, values: Any) -> dict[tuple[str, str], dict[str, Any]]:
     """Rendered objects by kind and name."""
-    done = helm(tools, "template", chart, str(CHARTS / chart), "-n", chart, values=values)
+    done = helm(tools, "template", chart, str(CHARTS / chart), "-n", chart, *SIMULATED, values=values)
     assert done.returncode == 0, done.stderr
     documents = [d for d in YAML(typ="safe", pure=True).load_all(done.stdout) if d]
     return {(d["kind"], d["metadata"]["name"]): d for d in documents}
@@ -77,6 +79,14 @@ def test_they_say_that_they_are_stand_ins_of_a_pinned_version(chart: str) -> Non
     assert about["name"] == ("beta9-chart" if chart == "beta9" else chart)
     assert about["version"]
     assert about["appVersion"]
+
+
+@pytest.mark.parametrize("chart", NAMES)
+def test_stand_ins_refuse_a_genuine_cluster_wherever_they_come_from(tools: Tools, chart: str) -> None:
+    genuine = ("--kube-version", "v1.34.1-eks-3cfe0ce")
+    done = helm(tools, "template", chart, str(CHARTS / chart), *genuine, values=VALUES.get(chart, {}))
+    assert done.returncode != 0
+    assert "is the simulator's stand-in, and this cluster (v1.34.1-eks-3cfe0ce) is not" in done.stderr
 
 
 @pytest.mark.parametrize("chart", NAMES)

@@ -34,6 +34,10 @@ space there and in `TMPDIR`, its tools and their versions, the provider mirror, 
 AWS profile; what is wrong is told on standard error, and it ends with exit code 1. A provider mirror with
 packed providers, or none, needs 1 GB more for each environment.
 
+Without `CHART_SOURCE` a worker starts, says so, and refuses creates (`charts_not_configured`) before anything
+is created. If the AWS endpoint (`AWS_ENDPOINT_URL`) is on loopback and answers as the simulator, the
+stand-ins are taken that it names. They are installed into nothing else, whatever `CHART_SOURCE` says.
+
 Terraform and Helm do not get the worker's environment, but the variables that
 `engine/processes/child_variables.py` and `clouds/aws/terraform_variables.py` name: those of the machine, of
 proxies and certificates (either case), of AWS's SDKs, and `HELM_REGISTRY_CONFIG`. `TF_*`, other `HELM_*`

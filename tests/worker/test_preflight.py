@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.operations.rows import make_environment, operation
 from tests.support.simulated import ROOT
+from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_provisioning.kit.database import Sessions
 from beta9_provisioning.kit.queue import ACTOR, Queue
@@ -111,6 +112,28 @@ def test_a_machine_that_is_not_fit_is_told_to_the_operator_before_any_operation(
     assert [told.format(tmp_path) in line for line in errors if line.startswith("error: ")] == [True], errors
     assert len(errors) == 1
     assert operation(sessions, waiting).status == "queued"
+
+
+def test_the_guides_local_worker_ended_because_chart_source_was_not_set(
+    environment: dict[str, str], tmp_path: Path, sessions: Sessions, queue: Queue
+) -> None:
+    """It starts, says what is missing, and refuses creates before anything is created."""
+    waiting = make_environment(sessions).operation_id
+    queue.send(ACTOR, waiting)
+    log = tmp_path / "worker.log"
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            worker(), env=environment | {"CHART_SOURCE": ""}, cwd=tmp_path, stdout=output, stderr=output
+        )
+    try:
+        until(lambda: operation(sessions, waiting).status == "failed", "the create is refused")
+    finally:
+        child.terminate()
+        child.wait(GUARD_SECONDS)
+    error = operation(sessions, waiting).error
+    assert error is not None
+    assert error["code"] == "charts_not_configured"
+    assert "CHART_SOURCE is not set, and https://eks.us-east-1.amazonaws.com is not" in log.read_text()
 
 
 @pytest.mark.parametrize("kind", ["directory", "link"])

@@ -26,10 +26,9 @@ from beta9_simulator.cloud.seeding import seed
 from beta9_simulator.cloud.store import Store
 from beta9_simulator.cluster import ClusterServer
 from beta9_simulator.cluster import serve as serve_clusters
-from beta9_simulator.handle import Simulator, retract
+from beta9_simulator.handle import CHARTS, Simulator, retract
 
 HOST = "127.0.0.1"
-_CHARTS = Path(__file__).parent / "charts"
 _STORE = "cloud.sqlite"
 _MIRROR = "mirror"
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -70,7 +69,7 @@ def run(directory: Path, *, provider_schema: Path, account: str, external_id: st
         secret_key=seeded.secret_key,
         store=str(directory / _STORE),
         terraform_cli_config=str(cli_config(directory / _MIRROR)),
-        charts=str(_CHARTS),
+        charts=str(CHARTS),
     ).announce(directory)
     signal.sigwait(_STOP_SIGNALS)
     retract(directory)

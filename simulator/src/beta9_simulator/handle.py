@@ -5,6 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 _FILE = "simulator.json"
+CHARTS = Path(__file__).parent / "charts"
+"""The directory of the stand-in charts."""
+ABOUT = "/_beta9_simulator"
+"""Path at which the AWS API says, unsigned, that it is this simulator. No bucket can be called so."""
 
 
 @dataclass(frozen=True)

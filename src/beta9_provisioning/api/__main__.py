@@ -69,10 +69,18 @@ def main(settings: Settings) -> int:
     # It serves nevertheless: readiness says so until the database is there, or `db init` has run.
     if (unfit := _unfit(app.state.services.engine)) is not None:
         log.error(unfit[0], detail=unfit[1])
+    return serve(server, listener)
+
+
+def serve(server: Server, listener: socket.socket) -> int:
+    """Serve until a signal comes; return the exit code."""
     # uvicorn takes two of them itself while it serves, and raises them again when it has stopped; an orderly
     # stop exits with 0.
-    with handling(server.handle_exit):
-        server.run(sockets=[listener])
+    try:
+        with handling(server.handle_exit):
+            server.run(sockets=[listener])
+    except SystemExit:  # it could not start; uvicorn's 3 would mean "not found" to the command line
+        return 1
     return 0
 
 

@@ -60,6 +60,7 @@ class _Database(Collector):
 
 
 def _families(found: statistics.Statistics) -> Iterator[Metric]:
+    yield GaugeMetricFamily("provisioning_live_workers", "Workers that live now.", found.live_workers)
     entered = CounterMetricFamily(
         "provisioning_environments", "Environments that entered a status, ever.", labels=["status"]
     )

@@ -11,23 +11,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from beta9_provisioning.cli.naming import EnvironmentArgument, environment_id
 from beta9_provisioning.cli.output import (
     DEFAULT_SERVER,
     ExitCode,
     Failure,
-    IdArgument,
+    NamedOutput,
+    NamedOutputOption,
     Output,
     OutputOption,
+    QuietOption,
     ServerOption,
     show,
-    stderr,
-    stdout,
-    write_json,
+    show_named,
 )
+from beta9_provisioning.cli.terminal import stderr, stdout, write_json, write_text
 from beta9_provisioning.lifecycle import EnvironmentStatus
 
 if TYPE_CHECKING:
-    from beta9_provisioning.client import ApiProblem, Client
+    from beta9_provisioning.client import Client
     from beta9_provisioning.schemas.environment import Environment
 
 app = typer.Typer(
@@ -40,6 +42,7 @@ _EXAMPLE = "Example: beta9-provisioning env "
 
 @app.command(epilog=_EXAMPLE + "create -f example-config.yaml --watch")
 def create(
+    *,
     file: Annotated[
         str, typer.Option("--file", "-f", metavar="FILE", help="Configuration, YAML or JSON; - reads stdin.")
     ],
@@ -51,51 +54,67 @@ def create(
         typer.Option(metavar="KEY", help="The same key again gets the same environment, not a second one."),
     ] = None,
     server: ServerOption = DEFAULT_SERVER,
-    output: OutputOption = Output.TABLE,
+    output: NamedOutputOption = NamedOutput.TABLE,
+    quiet: QuietOption = False,
 ) -> None:
     """Create an environment from a configuration."""
     from beta9_provisioning.cli.views import EnvironmentView  # noqa: PLC0415
 
+    output = NamedOutput.NAME if quiet else output
     text = _read(file)
     content_type = "application/json" if file.endswith(".json") else "application/yaml"
     with _service(server) as client:
         environment = client.create(text, content_type=content_type, idempotency_key=idempotency_key)
         if not watch_it:
-            show(EnvironmentView(environment), output)
+            show_named(EnvironmentView(environment), output)
             return
         _follow_to_end(client, environment, output, goal=EnvironmentStatus.READY)
 
 
 @app.command("list", epilog=_EXAMPLE + "list --status ready")
 def list_(
-    status: Annotated[EnvironmentStatus | None, typer.Option(help="Only those with this status.")] = None,
+    *,
+    status: Annotated[
+        EnvironmentStatus | None,
+        typer.Option(metavar="STATUS", help=f"Only those with this status: {', '.join(EnvironmentStatus)}."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Only those with this name.")] = None,
+    all_: Annotated[bool, typer.Option("--all", "-a", help="Destroyed ones, too.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 100,
     server: ServerOption = DEFAULT_SERVER,
-    output: OutputOption = Output.TABLE,
+    output: NamedOutputOption = NamedOutput.TABLE,
+    quiet: QuietOption = False,
 ) -> None:
-    """List environments, newest first."""
+    """List environments that are not destroyed, newest first."""
     from beta9_provisioning.cli.views import EnvironmentListView  # noqa: PLC0415
 
     with _service(server) as client:
-        found = list(client.list(status=status, name=name, limit=limit))
-    show(EnvironmentListView(found), output)
+        # One more than is shown, to know whether there are more.
+        found = list(client.list(status=status, name=name, live=not all_, limit=limit + 1))
+    show_named(EnvironmentListView(found[:limit]), NamedOutput.NAME if quiet else output)
+    _tell_cut(len(found), limit, "environments: the newest")
 
 
-@app.command(epilog=_EXAMPLE + "get env_5m3k7q2w9x4c8v6b -o json")
+@app.command(epilog=_EXAMPLE + "get demo -o json")
 def get(
-    environment_id: IdArgument, server: ServerOption = DEFAULT_SERVER, output: OutputOption = Output.TABLE
+    environment: EnvironmentArgument,
+    server: ServerOption = DEFAULT_SERVER,
+    output: NamedOutputOption = NamedOutput.TABLE,
+    quiet: QuietOption = False,
 ) -> None:
     """Show an environment: status, progress, error, outputs."""
     from beta9_provisioning.cli.views import EnvironmentView  # noqa: PLC0415
 
-    with _service(server, environment_id) as client:
-        show(EnvironmentView(client.get(environment_id)), output)
+    with _service(server) as client:
+        found = client.get(environment_id(client, environment))
+    show_named(EnvironmentView(found), NamedOutput.NAME if quiet else output)
 
 
-@app.command(epilog=_EXAMPLE + "watch env_5m3k7q2w9x4c8v6b")
+@app.command(epilog=_EXAMPLE + "watch demo")
 def watch(
-    environment_id: IdArgument, server: ServerOption = DEFAULT_SERVER, output: OutputOption = Output.TABLE
+    environment: EnvironmentArgument,
+    server: ServerOption = DEFAULT_SERVER,
+    output: OutputOption = Output.TABLE,
 ) -> None:
     """Show the progress of an environment's latest operation until it ends.
 
@@ -103,17 +122,45 @@ def watch(
     """
     from beta9_provisioning.cli.watch import JsonLines, progress_on, watch_operation  # noqa: PLC0415
 
-    with _service(server, environment_id) as client:
-        environment = client.get(environment_id)
-        display = JsonLines() if output is Output.JSON else progress_on(stdout(), environment)
-        final = watch_operation(client, environment, display)
+    with _service(server) as client:
+        found = client.get(environment_id(client, environment))
+        display = JsonLines() if output is Output.JSON else progress_on(stdout(), found)
+        final = watch_operation(client, found, display)
     if final.status not in (EnvironmentStatus.READY, EnvironmentStatus.DESTROYED):
         raise typer.Exit(ExitCode.FAILURE)
 
 
-@app.command(epilog=_EXAMPLE + "events env_5m3k7q2w9x4c8v6b --follow")
+@app.command(epilog=_EXAMPLE + "wait demo --for ready --timeout 30m")
+def wait(
+    *,
+    environment: EnvironmentArgument,
+    goal: Annotated[
+        EnvironmentStatus, typer.Option("--for", metavar="STATUS", help="Such as ready or destroyed.")
+    ],
+    timeout: Annotated[str, typer.Option(metavar="TIME", help="At most so long: 30m, 90s, 1h30m.")] = "30m",
+    server: ServerOption = DEFAULT_SERVER,
+    output: NamedOutputOption = NamedOutput.TABLE,
+    quiet: QuietOption = False,
+) -> None:
+    """Wait in silence until an environment has a status; for scripts.
+
+    Exits with 1 when time is up, and as soon as nothing is going on that could lead there.
+    """
+    from beta9_provisioning.cli.views import EnvironmentView  # noqa: PLC0415
+    from beta9_provisioning.cli.waiting import seconds, wait_for  # noqa: PLC0415
+    from beta9_provisioning.cli.watch import looking_for_workers, tell_of_workers  # noqa: PLC0415
+
+    longest = seconds(timeout)
+    with _service(server) as client:
+        found = client.get(environment_id(client, environment))
+        with looking_for_workers(client, found, lambda lacking: tell_of_workers(stderr(), lacking)):
+            reached = wait_for(client, found.environment_id, goal, longest)
+    show_named(EnvironmentView(reached), NamedOutput.NAME if quiet else output)
+
+
+@app.command(epilog=_EXAMPLE + "events demo --follow")
 def events(
-    environment_id: IdArgument,
+    environment: EnvironmentArgument,
     follow: Annotated[bool, typer.Option("--follow", help="Go on live until no operation runs.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many, oldest first.")] = None,
     server: ServerOption = DEFAULT_SERVER,
@@ -122,20 +169,23 @@ def events(
     """Show an environment's history. With --follow, -o json writes one event a line instead of a list."""
     from beta9_provisioning.cli.views import EventsView, EventView  # noqa: PLC0415
 
-    with _service(server, environment_id) as client:
+    with _service(server) as client:
+        id_ = environment_id(client, environment)
         if not follow:
-            show(EventsView(list(islice(client.events(environment_id), limit))), output)
+            found = list(islice(client.events(id_), None if limit is None else limit + 1))
+            show(EventsView(found[:limit]), output)
+            _tell_cut(len(found), limit, "events: the oldest")
             return
-        for event in islice(client.watch(environment_id), limit):
+        for event in islice(client.watch(id_), limit):
             if output is Output.JSON:
                 write_json(EventView(event).json())
             else:
                 stdout().print(EventView(event).rich())
 
 
-@app.command(epilog=_EXAMPLE + "outputs env_5m3k7q2w9x4c8v6b cluster_name")
+@app.command(epilog=_EXAMPLE + "outputs demo cluster_name")
 def outputs(
-    environment_id: IdArgument,
+    environment: EnvironmentArgument,
     name: Annotated[str | None, typer.Argument(help="Print only this one, bare.")] = None,
     server: ServerOption = DEFAULT_SERVER,
     output: OutputOption = Output.TABLE,
@@ -143,93 +193,120 @@ def outputs(
     """Show what an environment's creation resulted in: addresses and names, no secrets."""
     from beta9_provisioning.cli.views import OutputsView, value_text  # noqa: PLC0415
 
-    with _service(server, environment_id) as client:
-        found = client.get(environment_id)
+    with _service(server) as client:
+        found = client.get(environment_id(client, environment))
     if name is None:
         show(OutputsView(found.outputs), output)
     elif name not in found.outputs:
         known = ", ".join(sorted(found.outputs)) or f"none yet, it is {found.status}"
-        raise Failure(f"{environment_id} has no output {name!r}; there are: {known}.", ExitCode.NOT_FOUND)
+        raise Failure(f"{environment} has no output {name!r}; there are: {known}.", ExitCode.NOT_FOUND)
     elif output is Output.JSON:
         write_json(found.outputs[name])
     else:
-        print(value_text(found.outputs[name]))
+        write_text(value_text(found.outputs[name]))
 
 
-@app.command(epilog=_EXAMPLE + "kubeconfig env_5m3k7q2w9x4c8v6b > demo.kubeconfig")
+@app.command(epilog=_EXAMPLE + "kubeconfig demo > demo.kubeconfig")
 def kubeconfig(
-    environment_id: IdArgument, server: ServerOption = DEFAULT_SERVER, output: OutputOption = Output.TABLE
+    environment: EnvironmentArgument,
+    server: ServerOption = DEFAULT_SERVER,
+    output: OutputOption = Output.TABLE,
 ) -> None:
     """Print a kubeconfig for an environment's cluster, YAML or JSON. It holds no secret."""
-    with _service(server, environment_id) as client:
-        text = client.kubeconfig(environment_id)
+    with _service(server) as client:
+        text = client.kubeconfig(environment_id(client, environment))
     if output is Output.JSON:
         from ruamel.yaml import YAML  # noqa: PLC0415
 
         write_json(YAML(typ="safe", pure=True).load(text), indent=2)
     else:
-        print(text, end="" if text.endswith("\n") else "\n")
+        write_text(text.removesuffix("\n"))
 
 
-@app.command(epilog=_EXAMPLE + "update env_5m3k7q2w9x4c8v6b --no-deletion-protection")
+@app.command(epilog=_EXAMPLE + "update demo --no-deletion-protection")
 def update(
-    environment_id: IdArgument,
-    deletion_protection: Annotated[
-        bool, typer.Option(help="Whether the environment must not be deleted.", show_default=False)
-    ],
+    *,
+    environment: EnvironmentArgument,
+    protect: Annotated[bool, typer.Option("--deletion-protection", help="Refuse to delete it.")] = False,
+    release: Annotated[
+        bool, typer.Option("--no-deletion-protection", help="Let it be deleted again.")
+    ] = False,
     server: ServerOption = DEFAULT_SERVER,
-    output: OutputOption = Output.TABLE,
+    output: NamedOutputOption = NamedOutput.TABLE,
+    quiet: QuietOption = False,
 ) -> None:
     """Turn an environment's deletion protection on or off."""
     from beta9_provisioning.cli.views import EnvironmentView  # noqa: PLC0415
 
-    with _service(server, environment_id) as client:
-        found = client.protect(environment_id, deletion_protection=deletion_protection)
-    show(EnvironmentView(found), output)
+    if protect is release:
+        raise typer.BadParameter("Give one of --deletion-protection and --no-deletion-protection.")
+    with _service(server) as client:
+        found = client.protect(environment_id(client, environment), deletion_protection=protect)
+    show_named(EnvironmentView(found), NamedOutput.NAME if quiet else output)
 
 
-@app.command(epilog=_EXAMPLE + "delete env_5m3k7q2w9x4c8v6b --wait --yes")
+@app.command(epilog=_EXAMPLE + "delete demo --wait --yes")
 def delete(
-    environment_id: IdArgument,
-    wait: Annotated[bool, typer.Option("--wait", "-w", help="Show progress; wait until it is gone.")] = False,
+    *,
+    environment: EnvironmentArgument,
+    wait_for_end: Annotated[
+        bool, typer.Option("--wait", "-w", help="Show progress; wait until it is gone.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     server: ServerOption = DEFAULT_SERVER,
-    output: OutputOption = Output.TABLE,
+    output: NamedOutputOption = NamedOutput.TABLE,
+    quiet: QuietOption = False,
 ) -> None:
     """Delete an environment with everything in it, data included."""
     from beta9_provisioning.cli.views import EnvironmentView  # noqa: PLC0415
 
-    with _service(server, environment_id) as client:
+    output = NamedOutput.NAME if quiet else output
+    with _service(server) as client:
+        id_ = environment_id(client, environment)
         if not yes:
-            _confirm(client.get(environment_id))
-        environment = client.delete(environment_id)
-        if not wait:
-            show(EnvironmentView(environment), output)
+            _confirm(client.get(id_))
+        deleted = client.delete(id_)
+        if not wait_for_end:
+            show_named(EnvironmentView(deleted), output)
             return
-        _follow_to_end(client, environment, output, goal=EnvironmentStatus.DESTROYED)
+        _follow_to_end(client, deleted, output, goal=EnvironmentStatus.DESTROYED)
 
 
 def _follow_to_end(
-    client: Client, environment: Environment, output: Output, *, goal: EnvironmentStatus
+    client: Client, environment: Environment, output: NamedOutput, *, goal: EnvironmentStatus
 ) -> None:
     from beta9_provisioning.cli.views import EnvironmentView  # noqa: PLC0415
     from beta9_provisioning.cli.watch import progress_on, watch_operation  # noqa: PLC0415
 
-    console = stderr() if output is Output.JSON else stdout()
+    console = stdout() if output is NamedOutput.TABLE else stderr()
     final = watch_operation(client, environment, progress_on(console, environment))
-    if output is Output.JSON:
-        show(EnvironmentView(final), output)
+    if output is not NamedOutput.TABLE:
+        show_named(EnvironmentView(final), output)
     if final.status is not goal:
         raise typer.Exit(ExitCode.FAILURE)
 
 
+def _tell_cut(found: int, limit: int | None, what: str) -> None:
+    if limit is not None and found > limit:
+        stderr().print(f"There are more {what} {limit} are shown. Raise --limit to see them.", soft_wrap=True)
+
+
 def _confirm(environment: Environment) -> None:
+    """Ask on the terminal; Ctrl-C there ends the command with 130, like everywhere."""
     what = f"{environment.environment_id} ({environment.name}, {environment.region})"
     if not sys.stdin.isatty():
         raise Failure(
             f"Deleting {what} needs a yes, and there is no terminal to ask on; add --yes.", ExitCode.USAGE
         )
-    if not typer.confirm(f"Delete {what} with all its data?", err=True):
+    from rich.prompt import Confirm  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    try:
+        wanted = Confirm.ask(Text(f"Delete {what} with all its data?"), console=stderr(), default=False)
+    except EOFError:
+        stderr().print()
+        wanted = False
+    if not wanted:
         raise Failure("Nothing was deleted.")
 
 
@@ -243,27 +320,8 @@ def _read(file: str) -> bytes:
 
 
 @contextmanager
-def _service(server: str, environment_id: str | None = None) -> Iterator[Client]:
-    from beta9_provisioning.client import ApiProblem, Client  # noqa: PLC0415
+def _service(server: str) -> Iterator[Client]:
+    from beta9_provisioning.client import Client  # noqa: PLC0415
 
     with Client(server) as client:
-        try:
-            yield client
-        except ApiProblem as error:
-            if error.status == 404 and environment_id is not None:
-                raise _not_found(client, environment_id, error) from error
-            raise
-
-
-def _not_found(client: Client, text: str, error: ApiProblem) -> Exception:
-    """People give the name where the ID is asked for; say which ID is meant."""
-    from beta9_provisioning.client import ClientError  # noqa: PLC0415
-
-    try:
-        named = list(client.list(name=text, limit=5))
-    except ClientError:  # the text cannot be a name
-        return error
-    if not named:
-        return error
-    ids = " or ".join(f"{item.environment_id} ({item.status})" for item in named)
-    return Failure(f"{text} is a name; this command wants the ID: {ids}.", ExitCode.NOT_FOUND)
+        yield client

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from beta9_provisioning.cli.output import ExitCode, Failure, Output, OutputOption, show, stderr
+from beta9_provisioning.cli.output import ExitCode, Failure, Output, OutputOption, show
+from beta9_provisioning.cli.terminal import stderr, write_text
 
 if TYPE_CHECKING:
     from beta9_provisioning.local.stack import Stack
@@ -95,7 +96,7 @@ def env() -> None:
     if state is None or not state.is_running():
         raise Failure("The stack is not running. Start it with `make up`.")
     for name, value in state.environment.items():
-        print(f"export {name}={shlex.quote(value)}")
+        write_text(f"export {name}={shlex.quote(value)}")
 
 
 @app.command(epilog=_EXAMPLE + "demo --time-scale 0.1")
@@ -117,7 +118,7 @@ def dev_up(port_offset: OffsetOption = 0) -> None:
         from beta9_provisioning.local import dev  # noqa: PLC0415
 
         for name, url in dev.up(_report, port_offset).items():
-            print(f"{name}={url}")
+            write_text(f"{name}={url}")
 
 
 @app.command("dev-down", epilog=_EXAMPLE + "dev-down")

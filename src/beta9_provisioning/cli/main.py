@@ -1,11 +1,14 @@
 """The command line `beta9-provisioning`."""
 
+import sys
 from typing import Annotated
 
 import typer
 
 from beta9_provisioning.cli import environments, local, service
 from beta9_provisioning.cli.errors import CommandGroup
+from beta9_provisioning.cli.output import ExitCode
+from beta9_provisioning.cli.terminal import cannot_write, prepare
 
 app = typer.Typer(
     name="beta9-provisioning",
@@ -54,4 +57,9 @@ service.register(app)
 
 def main() -> None:
     """Run the command line and exit."""
-    app(prog_name="beta9-provisioning")
+    prepare()
+    try:
+        app(prog_name="beta9-provisioning")
+    except OSError as error:  # before a command was found: a help text, for example
+        print(cannot_write(error), file=sys.stderr)
+        sys.exit(ExitCode.FAILURE)

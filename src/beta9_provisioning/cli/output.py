@@ -1,19 +1,21 @@
-"""What all commands share: options, exit codes, consoles, and how a view is shown."""
+"""What all commands share: options, exit codes, and how a view is shown."""
 
 from __future__ import annotations
 
-import json
-import os
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+from beta9_provisioning.cli.terminal import stdout, write_json, write_text
 
-_WIDTH_OF_A_FILE = 160
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+
 DEFAULT_SERVER = "http://localhost:8000"
+SERVER_VARIABLE = "BETA9_PROVISIONING_URL"
 
 
 class ExitCode(IntEnum):
@@ -35,14 +37,31 @@ class Output(StrEnum):
     JSON = "json"
 
 
+class NamedOutput(StrEnum):
+    """The same of commands that result in environments."""
+
+    TABLE = "table"
+    JSON = "json"
+    NAME = "name"
+
+
 ServerOption = Annotated[
     str,
-    typer.Option("--server", envvar="BETA9_PROVISIONING_URL", metavar="URL", help="Where the service is."),
+    typer.Option("--server", envvar=SERVER_VARIABLE, metavar="URL", help="Where the service is."),
 ]
 OutputOption = Annotated[
-    Output, typer.Option("--output", "-o", help="json is for scripts: stdout then holds nothing else.")
+    Output,
+    typer.Option("--output", "-o", help="json is for scripts; errors are JSON, too."),
 ]
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The environment's ID, such as env_5m3k….")]
+NamedOutputOption = Annotated[
+    NamedOutput,
+    typer.Option(
+        "--output",
+        "-o",
+        help="json is for scripts, errors are JSON, too; name writes IDs only.",
+    ),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Write IDs only, like -o name.")]
 
 
 class View(Protocol):
@@ -55,22 +74,19 @@ class View(Protocol):
         """Return it for machines; only additions are made to this format."""
 
 
+class NamedView(View, Protocol):
+    """A view of things that have IDs."""
+
+    def ids(self) -> Sequence[str]:
+        """Return what other commands take for these things."""
+
+
 class Failure(Exception):
     """A command cannot go on; the message says why and what to do."""
 
     def __init__(self, message: str, code: ExitCode = ExitCode.FAILURE) -> None:
         super().__init__(message)
         self.code = code
-
-
-def stdout() -> Console:
-    """Return the console of results."""
-    return _console(stderr=False)
-
-
-def stderr() -> Console:
-    """Return the console of everything that is not a result."""
-    return _console(stderr=True)
 
 
 def show(view: View, output: Output) -> None:
@@ -81,16 +97,10 @@ def show(view: View, output: Output) -> None:
         stdout().print(view.rich())
 
 
-def write_json(value: object, *, indent: int | None = None) -> None:
-    """Write JSON to stdout at once, unchanged by colours or wrapping."""
-    print(json.dumps(value, indent=indent, ensure_ascii=False), flush=True)
-
-
-def _console(*, stderr: bool) -> Console:
-    from rich.console import Console  # noqa: PLC0415  help texts and completion do without
-
-    console = Console(stderr=stderr, highlight=False)
-    # Rich takes 80 columns for a pipe, which would break long values for no reader.
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = _WIDTH_OF_A_FILE
-    return console
+def show_named(view: NamedView, output: NamedOutput) -> None:
+    """Write the view to stdout; of its IDs one on a line."""
+    if output is NamedOutput.NAME:
+        for id_ in view.ids():
+            write_text(id_)
+    else:
+        show(view, Output(output))

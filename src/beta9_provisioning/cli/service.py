@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from beta9_provisioning.cli.output import Output, OutputOption, write_json
+from beta9_provisioning.cli.output import Output, OutputOption
+from beta9_provisioning.cli.terminal import write_json, write_text
 
 _PACKAGE = "beta9_provisioning"
 
@@ -70,7 +71,7 @@ def version(output: OutputOption = Output.TABLE) -> None:
     if output is Output.JSON:
         write_json({"version": number})
     else:
-        print(number)
+        write_text(number)
 
 
 def _become(module: str) -> None:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
     from beta9_provisioning.schemas.environment import (
         Environment,
@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 
 _LONGEST_VALUE = 120
 _EXCERPT = 40
+_GAP = 2
+_SHORTEST_NAME = 8
+# In the order in which a narrow terminal does without them.
+_LEFT_OUT = ("CLOUD", "REGION", "AGE")
+NO_WORKER = (
+    "No worker is running, so nothing begins. Start one (`make run-worker`), or ask who runs the service."
+)
+# A worker that is started again, or a database that has failed over, is away so long.
+_NO_WORKER_SECONDS = 5.0
 _STYLES = {"ready": "green", "failed": "red", "destroyed": "dim"}
 
 
@@ -47,6 +56,13 @@ def age(moment: datetime) -> str:
         if seconds >= size:
             return f"{int(seconds // size)} {unit}"
     return f"{int(seconds)} s"
+
+
+def lacks_worker(environment: Environment, now: datetime) -> bool:
+    """Return whether the latest operation has waited for some seconds, and no worker lives to take it."""
+    operation = environment.operation
+    waited = abs((now - operation.created_at).total_seconds())  # clocks differ
+    return operation.status == "queued" and environment.live_workers == 0 and waited >= _NO_WORKER_SECONDS
 
 
 def value_text(value: Any) -> str:
@@ -82,11 +98,17 @@ class EnvironmentView:
         if environment.deletion_protection:
             sheet.add_row("Protection", "deletion is refused")
         parts: list[RenderableType] = [sheet]
+        if lacks_worker(environment, datetime.now(UTC)):
+            parts.append(Text(f"\n{NO_WORKER}", style="yellow"))
         if environment.error is not None:
             parts.append(error_text(environment.error))
         if environment.outputs:
             parts += [Text("\nOutputs", style="bold"), OutputsView(environment.outputs).rich()]
         return Group(*parts)
+
+    def ids(self) -> Sequence[str]:
+        """Return its ID."""
+        return [self.environment.environment_id]
 
     def json(self) -> object:
         """Return the environment as the API gives it."""
@@ -100,22 +122,50 @@ class EnvironmentListView:
     environments: Sequence[EnvironmentSummary]
 
     def rich(self) -> RenderableType:
-        """Return a table, newest first."""
+        """Return a table, newest first, that fits into what width there is."""
         if not self.environments:
             return Text("No environments.", style="dim")
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for title in ("ID", "NAME", "STATUS", "CLOUD", "REGION", "AGE"):
-            table.add_column(title, no_wrap=title == "ID")
-        for item in self.environments:
-            status = status_text(item.status)
-            table.add_row(
-                item.environment_id, item.name, status, item.provider, item.region, age(item.created_at)
-            )
-        return table
+        return _Listing(self.environments)
+
+    def ids(self) -> Sequence[str]:
+        """Return their IDs."""
+        return [item.environment_id for item in self.environments]
 
     def json(self) -> object:
         """Return a list of summaries as the API gives them."""
         return [item.model_dump(mode="json") for item in self.environments]
+
+
+class _Listing:
+    """The table of a list. Where it is narrow, names are cut and less important columns left out."""
+
+    def __init__(self, environments: Sequence[EnvironmentSummary]) -> None:
+        self._environments = environments
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        items = self._environments
+        columns = {
+            "ID": [Text(item.environment_id) for item in items],
+            "NAME": [Text(item.name) for item in items],
+            "STATUS": [status_text(item.status) for item in items],
+            "CLOUD": [Text(item.provider) for item in items],
+            "REGION": [Text(item.region) for item in items],
+            "AGE": [Text(age(item.created_at)) for item in items],
+        }
+        widths = {title: max(len(title), *map(len, cells)) for title, cells in columns.items()}
+        for left_out in (None, *_LEFT_OUT):
+            columns.pop(left_out or "", None)
+            others = sum(widths[title] for title in columns if title != "NAME")
+            room = options.max_width - others - _GAP * (len(columns) - 1)
+            if room >= min(widths["NAME"], _SHORTEST_NAME):
+                break
+        table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+        for title in columns:
+            width = min(widths[title], max(room, 1)) if title == "NAME" else widths[title]
+            table.add_column(title, width=width, no_wrap=True, overflow="ellipsis")
+        for cells in zip(*columns.values(), strict=True):
+            table.add_row(*cells)
+        yield table
 
 
 @dataclass(frozen=True)

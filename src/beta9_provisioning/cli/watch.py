@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from rich.console import Group
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from beta9_provisioning.cli.output import stderr, write_json
+from beta9_provisioning.cli.fitting import Fitted
+from beta9_provisioning.cli.terminal import stderr, write_json
 from beta9_provisioning.cli.tracker import Line, Tracker
-from beta9_provisioning.cli.views import EventView, duration, error_text
+from beta9_provisioning.cli.views import NO_WORKER, EventView, duration, error_text, lacks_worker
+from beta9_provisioning.client import ClientError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
 
 _BAR_WIDTH = 40
 _REFRESHES_PER_SECOND = 8
+_LOOK_SECONDS = 2.0
 
 
 class Display(Protocol):
@@ -41,6 +48,9 @@ class Display(Protocol):
     def event(self, event: Event) -> None:
         """Show one event."""
 
+    def lacks_worker(self, lacking: bool) -> None:
+        """Show that no worker is running, or no longer that; called by another thread."""
+
     def result(self, environment: Environment) -> None:
         """Show how the operation ended."""
 
@@ -50,23 +60,64 @@ def watch_operation(client: Client, environment: Environment, display: Display) 
 
     Operations that follow meanwhile (a delete after a create) are shown too, earlier ones are not.
     """
+    try:
+        with display, looking_for_workers(client, environment, display.lacks_worker):
+            return _follow(client, environment, display)
+    except KeyboardInterrupt:
+        # After the display has left: it clears the part of the screen that it had.
+        stderr().print(
+            "Stopped watching; the operation goes on. See it again with: "
+            f"beta9-provisioning env watch {environment.environment_id}",
+            soft_wrap=True,
+        )
+        raise
+
+
+def _follow(client: Client, environment: Environment, display: Display) -> Environment:
     begun = False
-    with display:
-        try:
-            for event in client.watch(environment.environment_id):
-                begun = begun or event.operation_id == environment.operation.id
-                if begun:
-                    display.event(event)
-        except KeyboardInterrupt:
-            stderr().print(
-                "Stopped watching; the operation goes on. See it again with: "
-                f"beta9-provisioning env watch {environment.environment_id}",
-                soft_wrap=True,
-            )
-            raise
-        final = client.get(environment.environment_id)
-        display.result(final)
+    for event in client.watch(environment.environment_id):
+        begun = begun or event.operation_id == environment.operation.id
+        if begun:
+            display.event(event)
+    final = client.get(environment.environment_id)
+    display.result(final)
     return final
+
+
+@contextmanager
+def looking_for_workers(
+    client: Client, environment: Environment, tell: Callable[[bool], None]
+) -> Iterator[None]:
+    """While the block lasts and the operation waits, call `tell` when workers prove absent, or come back."""
+    if environment.operation.status != "queued":
+        yield
+        return
+    ended = threading.Event()
+
+    def look() -> None:
+        told = False
+        while not ended.wait(_LOOK_SECONDS):
+            try:
+                found = client.get(environment.environment_id)
+            except (ClientError, RuntimeError):  # the latter when the block's end has closed the client
+                continue  # who follows the events tells of it
+            if ended.is_set():
+                return
+            lacking = lacks_worker(found, datetime.now(UTC))
+            if lacking is not told:
+                told = lacking
+                tell(lacking)
+            if found.operation.status != "queued":
+                return
+
+    thread = threading.Thread(target=look, name="looking-for-workers", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        # It may be in the middle of a request: then it ends with the process, and tells nobody any more.
+        thread.join(_LOOK_SECONDS)
 
 
 def progress_on(console: Console, environment: Environment) -> Display:
@@ -87,6 +138,10 @@ class JsonLines:
     def event(self, event: Event) -> None:
         """Write the event."""
         write_json(EventView(event).json())
+
+    def lacks_worker(self, lacking: bool) -> None:
+        """Tell it beside the events."""
+        tell_of_workers(stderr(), lacking)
 
     def result(self, environment: Environment) -> None:
         """Write nothing: the last events and the exit code say it."""
@@ -116,6 +171,10 @@ class PlainProgress:
             since = (event.at - self._environment.operation.created_at).total_seconds()
             self._console.print(f"{_clock(since)} {line.text.plain}", markup=False, soft_wrap=True)
 
+    def lacks_worker(self, lacking: bool) -> None:
+        """Write it as a line of its own."""
+        tell_of_workers(self._console, lacking)
+
     def result(self, environment: Environment) -> None:
         """Write how it ended."""
         self._console.print(_ending(environment), soft_wrap=True)
@@ -128,7 +187,8 @@ class LiveProgress:
         """Take the terminal, and the environment as it is now."""
         self._environment = environment
         self._tracker = Tracker()
-        self._spinner = Spinner("dots", style="cyan")
+        self._lacks_worker = False
+        self._spinner = Spinner("dots" if console.encoding.startswith("utf") else "line", style="cyan")
         self._live = Live(
             console=console,
             get_renderable=self._screen,
@@ -152,6 +212,10 @@ class LiveProgress:
         if line is not None and not line.detail:
             self._live.console.print(line.text)
 
+    def lacks_worker(self, lacking: bool) -> None:
+        """Show it where the current step is."""
+        self._lacks_worker = lacking
+
     def result(self, environment: Environment) -> None:
         """Replace the bar by how it ended."""
         self._live.stop()
@@ -172,7 +236,15 @@ class LiveProgress:
         self._spinner.update(text=Text(tracker.activity(), no_wrap=True, overflow="ellipsis"))
         activity = Table.grid(padding=(0, 1))
         activity.add_row(" ", self._spinner)
-        return Group(row, activity)
+        parts: list[RenderableType] = [row, activity]
+        if self._lacks_worker and not tracker.steps:
+            parts.append(Padding(Text(NO_WORKER, style="yellow"), (0, 0, 0, 2)))
+        return Fitted(Group(*parts))
+
+
+def tell_of_workers(console: Console, lacking: bool) -> None:
+    """Write that no worker is running, or that one is again."""
+    console.print(NO_WORKER if lacking else "A worker is running again.", soft_wrap=True)
 
 
 def _title(environment: Environment) -> Text:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from beta9_provisioning.client.errors import TEMPORARY, ApiProblem, Unreachable, problem_of
 from beta9_provisioning.client.stream import Stream
-from beta9_provisioning.lifecycle import FINAL
+from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus
 from beta9_provisioning.schemas.environment import (
     Environment,
     EnvironmentPage,
@@ -20,8 +20,9 @@ from beta9_provisioning.schemas.environment import (
 )
 
 _ENVIRONMENTS = "/api/v1/environments"
-_ATTEMPTS = 3
 _PAGE = 100
+_LARGEST_PAGE = 1000
+_LIVE = [one.value for one in EnvironmentStatus if one is not EnvironmentStatus.DESTROYED]
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -33,14 +34,16 @@ class Client:
     an idempotency key.
     """
 
-    def __init__(self, base_url: str, *, timeout: float = 15.0) -> None:
+    def __init__(self, base_url: str, *, timeout: float = 15.0, attempts: int = 3) -> None:
         """Name the service.
 
         Args:
             base_url: such as `http://localhost:8000`.
             timeout: seconds to wait for one answer.
+            attempts: how many times a request is sent whose connection breaks.
         """
         self.base_url = base_url.rstrip("/")
+        self._attempts = attempts
         try:
             # A proxy of the environment would have to know the customer's private network; none is asked.
             self._http = httpx.Client(base_url=self.base_url, timeout=timeout, trust_env=False)
@@ -78,14 +81,26 @@ class Client:
         return self._parse(Environment, response)
 
     def list(
-        self, *, status: str | None = None, name: str | None = None, limit: int | None = None
+        self,
+        *,
+        status: str | None = None,
+        name: str | None = None,
+        live: bool = False,
+        limit: int | None = None,
     ) -> Iterator[EnvironmentSummary]:
-        """Yield environments, newest first, page by page, `limit` of them at most."""
-        wanted = {"status": status, "name": name}
+        """Yield environments, newest first, page by page.
+
+        Args:
+            status: only those with this status.
+            name: only those with this name.
+            live: only those that are not destroyed; ignored when a status is given.
+            limit: at most so many.
+        """
+        wanted = {"status": _LIVE if status is None and live else status, "name": name}
         params: dict[str, Any] = {key: value for key, value in wanted.items() if value is not None}
         left = limit
         while left is None or left > 0:
-            params["limit"] = _PAGE if left is None else min(left, _PAGE)
+            params["limit"] = _PAGE if left is None else min(left, _LARGEST_PAGE)
             page = self._parse(EnvironmentPage, self._send("GET", _ENVIRONMENTS, params=params))
             yield from page.items
             if page.next_cursor is None:
@@ -162,7 +177,7 @@ class Client:
 
     def _try(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         failure: httpx.HTTPError | None = None
-        for _ in range(_ATTEMPTS):
+        for _ in range(self._attempts):
             try:
                 return self._http.request(method, path, **arguments)
             except (httpx.ConnectError, httpx.UnsupportedProtocol) as error:  # trying again would not help

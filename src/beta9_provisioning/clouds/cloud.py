@@ -82,6 +82,19 @@ class WorkerProblem:
     is_fatal: bool
 
 
+@dataclass(frozen=True)
+class Simulation:
+    """Whether what the worker takes for a cloud is the simulator.
+
+    Attributes:
+        endpoint: where the worker asks for clusters.
+        charts: directory of the simulator's stand-in charts; None when the endpoint is not the simulator.
+    """
+
+    endpoint: str
+    charts: Path | None
+
+
 class Account(Protocol):
     """A customer's account, seen through the identity that the worker takes on there, for one environment.
 
@@ -201,6 +214,9 @@ class Cloud(Protocol):
         Raises:
             EngineError: there are no credentials, or the cloud refused them.
         """
+
+    def simulation(self, region: str) -> Simulation:
+        """Return whether the endpoint of a region answers as the simulator; asked on this machine only."""
 
     def worker_problems(self) -> Sequence[WorkerProblem]:
         """Return what is wrong with this process's own identity in the cloud, without asking the cloud."""

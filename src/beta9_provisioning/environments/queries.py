@@ -12,6 +12,7 @@ from beta9_provisioning.environments import cursors, ids, wire
 from beta9_provisioning.environments.errors import NoCluster, NotFound, NotReadable
 from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus
 from beta9_provisioning.operations.records import journal
+from beta9_provisioning.operations.records.leases import LIVE_WORKERS
 from beta9_provisioning.operations.records.model import EnvironmentRow, OperationRow
 from beta9_provisioning.schemas.configuration import Cloud as CloudSection
 from beta9_provisioning.schemas.environment import Environment, EnvironmentPage, Event, EventPage
@@ -25,7 +26,8 @@ def get(session: Session, environment_id: str, *, owner: str) -> Environment:
     Raises:
         NotFound: the owner has no such environment.
     """
-    return wire.environment(*_find(session, environment_id, owner))
+    row, operation, live_workers = _find(session, environment_id, owner)
+    return wire.environment(row, operation, live_workers=live_workers)
 
 
 def page(
@@ -112,7 +114,7 @@ def kubeconfig(session: Session, environment_id: str, *, owner: str) -> str:
         NoCluster: it has no cluster, not yet or no longer.
         NotReadable: its stored configuration is of another release.
     """
-    row, _ = _find(session, environment_id, owner)
+    row, _, _ = _find(session, environment_id, owner)
     outputs = row.outputs
     if row.status == EnvironmentStatus.DESTROYED or not all(outputs.get(key) for key in _KUBECONFIG_OUTPUTS):
         raise NoCluster(row.status)
@@ -137,12 +139,12 @@ def check_owner(session: Session, environment_id: str, *, owner: str) -> None:
         raise NotFound(environment_id)
 
 
-def _find(session: Session, environment_id: str, owner: str) -> tuple[EnvironmentRow, OperationRow]:
-    """Return the environment and its latest operation; one query."""
+def _find(session: Session, environment_id: str, owner: str) -> tuple[EnvironmentRow, OperationRow, int]:
+    """Return the environment, its latest operation, and how many workers live; one query."""
     found = (
         ids.is_id(environment_id)
         and session.execute(
-            select(EnvironmentRow, OperationRow)
+            select(EnvironmentRow, OperationRow, LIVE_WORKERS)
             .join(OperationRow, OperationRow.environment_id == EnvironmentRow.id)
             .where(EnvironmentRow.id == environment_id, EnvironmentRow.owner == owner)
             .order_by(OperationRow.number.desc())
@@ -151,5 +153,5 @@ def _find(session: Session, environment_id: str, owner: str) -> tuple[Environmen
     )
     if not found:
         raise NotFound(environment_id)
-    row, operation = found
-    return row, operation
+    row, operation, live_workers = found
+    return row, operation, live_workers

@@ -10,6 +10,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session, aliased
 
 from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus
+from beta9_provisioning.operations.records.leases import LIVE_WORKERS
 from beta9_provisioning.operations.records.model import EnvironmentRow, OperationRow, StatisticRow
 
 BUCKETS = (5, 15, 30, 60, 120, 300, 600, 900, 1200, 1800, 2700, 3600, 5400, 7200, 10800, 14400)
@@ -39,12 +40,15 @@ class Statistics:
     oldest: dict[str, datetime]
     """Start of the oldest unfinished operation of the environments in each status that has one."""
     durations: list[Durations]
+    live_workers: int
+    """How many workers live, busy or not."""
 
 
 def read(session: Session) -> Statistics:
     """Return all figures; their cost does not grow with history."""
     session.execute(text(f"SET LOCAL statement_timeout = {_STATEMENT_MS}"))
-    return Statistics(_entered(session), _oldest(session), _durations(session))
+    workers = session.scalar(select(LIVE_WORKERS)) or 0
+    return Statistics(_entered(session), _oldest(session), _durations(session), workers)
 
 
 def _entered(session: Session) -> dict[str, int]:

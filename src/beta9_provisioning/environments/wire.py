@@ -29,8 +29,8 @@ def summary(row: EnvironmentRow) -> EnvironmentSummary:
     )
 
 
-def environment(row: EnvironmentRow, latest: OperationRow) -> Environment:
-    """Return an environment with its latest operation."""
+def environment(row: EnvironmentRow, latest: OperationRow, *, live_workers: int | None = None) -> Environment:
+    """Return an environment with its latest operation, and how many workers live if that was counted."""
     progress = latest.progress if latest.status not in FINAL else None
     return Environment(
         **summary(row).model_dump(),
@@ -40,6 +40,7 @@ def environment(row: EnvironmentRow, latest: OperationRow) -> Environment:
         error=OperationError.model_validate(_bounded(latest.error)) if latest.error else None,
         operation=operation(latest),
         progress=Progress.model_validate(progress) if progress else None,
+        live_workers=live_workers,
     )
 
 

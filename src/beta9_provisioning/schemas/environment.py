@@ -86,6 +86,8 @@ class Environment(EnvironmentSummary):
     """The latest operation."""
     progress: Progress | None
     """Null when no operation is running."""
+    live_workers: int | None = None
+    """Workers that live, busy or not; with none, nothing queued begins. Null in answers to changes."""
 
 
 class EnvironmentPage(Wire):

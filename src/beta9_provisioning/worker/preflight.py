@@ -11,9 +11,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from beta9_provisioning.clouds.cloud import WorkerProblem
+from beta9_provisioning.clouds.cloud import Cloud, WorkerProblem
 from beta9_provisioning.clouds.registry import CLOUDS
 from beta9_provisioning.engine.processes.child_variables import HELM, SET_FOR_TERRAFORM, chosen
+from beta9_provisioning.operations.run.charts import ChartsNotConfigured, chart_source
 from beta9_provisioning.operations.run.context import child_environment
 from beta9_provisioning.settings import Settings
 
@@ -34,6 +35,7 @@ def problems(settings: Settings) -> list[WorkerProblem]:
     told = [WorkerProblem(sentence, is_fatal=True) for sentence in fatal]
     for cloud in CLOUDS.values():
         told.extend(cloud.worker_problems())
+        told.extend(_charts_of(cloud, settings))
     return told
 
 
@@ -136,7 +138,21 @@ def _provider_mirror(config: Path | None) -> Iterator[str]:
 
 
 def _charts(source: str) -> Iterator[str]:
-    if not source:
-        yield "CHART_SOURCE is not set. Name the directory or oci:// prefix that holds the pinned charts."
-    elif not source.startswith("oci://") and not Path(source).is_dir():
+    if source and not source.startswith("oci://") and not Path(source).is_dir():
         yield f"CHART_SOURCE is {source}, which is no directory. Name one, or an oci:// prefix."
+
+
+def _charts_of(cloud: Cloud, settings: Settings) -> Iterator[WorkerProblem]:
+    """Tell of missing charts, and of stand-ins that are taken in their place. Deletes need no charts."""
+    region = next(iter(settings.allowed_regions), "")  # an endpoint that is set is the same in all
+    try:
+        source = chart_source(settings, cloud, region)
+    except ChartsNotConfigured as error:
+        told = f"{error.detail} Creates are refused ({error.code}). {error.remedy}"
+    else:
+        if settings.chart_source:
+            return
+        told = (
+            f"CHART_SOURCE is not set; the endpoint is the simulator, whose stand-ins in {source} are taken."
+        )
+    yield WorkerProblem(told, is_fatal=False)

@@ -270,7 +270,9 @@ def test_nodes_follow_the_directory_but_keep_what_clients_set(kube: Kube) -> Non
     kube.http("PATCH", "/api/v1/nodes/node-1", patch, Content_Type="application/merge-patch+json")
     kube.directory.put("main", version="1.35")
     until(
-        lambda: kube.objects("Node")["node-1"]["status"]["nodeInfo"]["kubeletVersion"] == "v1.35.0",
+        lambda: (
+            kube.objects("Node")["node-1"]["status"]["nodeInfo"]["kubeletVersion"] == "v1.35.0-eks-simulated"
+        ),
         "the node has the new version",
     )
     node = kube.objects("Node")["node-1"]

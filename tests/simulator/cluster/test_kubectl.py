@@ -37,7 +37,9 @@ def test_version_nodes_and_health(kube: Kube) -> None:
     assert "v1.33.0" in kube.kubectl("version")
     lines = kube.kubectl("get", "nodes").splitlines()
     assert lines[0].split() == ["NAME", "STATUS", "VERSION", "AGE"]
-    assert [line.split()[:3] for line in lines[1:]] == [[f"node-{n}", "Ready", "v1.33.0"] for n in (1, 2)]
+    assert [line.split()[:3] for line in lines[1:]] == [
+        [f"node-{n}", "Ready", "v1.33.0-eks-simulated"] for n in (1, 2)
+    ]
     assert kube.kubectl("get", "--raw", "/readyz") == "ok"
     assert "tester" in kube.kubectl("auth", "whoami")
     assert kube.kubectl("auth", "can-i", "create", "pods").strip() == "yes"

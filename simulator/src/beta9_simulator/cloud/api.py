@@ -2,10 +2,11 @@
 
 What hangs on the store is answered from it; the contents of S3, and what little else is asked of IAM, KMS and
 Secrets Manager, come from moto in this same process, in the caller's account. Every request has to be
-signed with a key this cloud knows.
+signed with a key this cloud knows, but the one that asks whether this is the simulator.
 """
 
 import io
+import json
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,6 +24,7 @@ from beta9_simulator.cloud.services import databases, ec2, eks, identity, sts, t
 from beta9_simulator.cloud.services.buckets import Buckets, check_name
 from beta9_simulator.cloud.services.request import Handler, Request
 from beta9_simulator.cloud.store import API_URL, Store
+from beta9_simulator.handle import ABOUT, CHARTS
 
 HOST = "127.0.0.1"
 _STOP_POLL_SECONDS = 0.1
@@ -82,6 +84,9 @@ class _Door:
         self._moto = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == ABOUT:
+            about = {"simulator": "beta9", "charts": str(CHARTS)}
+            return Response(json.dumps(about), content_type="application/json")(environ, start_response)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
         message = sigv4.Message(

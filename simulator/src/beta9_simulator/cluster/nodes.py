@@ -18,9 +18,9 @@ _CAPACITY = {"cpu": "4", "memory": "16Gi", "pods": "110"}
 
 
 def kubernetes_version(version: str) -> str:
-    """The full version for EKS's ``1.34``: ``v1.34.0``."""
+    """The full version for EKS's ``1.34``: ``v1.34.0-eks-simulated``, as stand-in charts want it."""
     dots = version.count(".")
-    return f"v{version}" + ".0" * (2 - dots)
+    return f"v{version}" + ".0" * (2 - dots) + "-eks-simulated"
 
 
 def sync_nodes(cluster: Cluster, sim: SimCluster, behaviour: Behaviour) -> None:

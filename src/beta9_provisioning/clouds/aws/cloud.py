@@ -20,7 +20,7 @@ from beta9_provisioning.schemas.configuration import EnvironmentConfig, Path
 if TYPE_CHECKING:
     from constructs import Construct
 
-    from beta9_provisioning.clouds.cloud import Account, WorkerProblem
+    from beta9_provisioning.clouds.cloud import Account, Simulation, WorkerProblem
     from beta9_provisioning.engine.synthesis.bindings import Stack
     from beta9_provisioning.engine.terraform.errors import Rule
     from beta9_provisioning.settings import Settings
@@ -155,6 +155,14 @@ class Aws:
         return user_token.user_credential(
             cluster=cluster, region=region, role_arn=principal, external_id=external_id
         )
+
+    def simulation(self, region: str) -> Simulation:
+        """Return what the endpoint is, as EKS's clients find it."""
+        from beta9_provisioning.clouds.aws import simulation  # noqa: PLC0415  loads the SDK
+        from beta9_provisioning.clouds.cloud import Simulation  # noqa: PLC0415
+
+        address = simulation.endpoint(region)
+        return Simulation(address, simulation.stand_in_charts(address))
 
     def worker_problems(self) -> Sequence[WorkerProblem]:
         """Return what is wrong with the worker's own AWS credentials."""

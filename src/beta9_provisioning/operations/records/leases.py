@@ -11,7 +11,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, func, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Integer,
+    and_,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from beta9_provisioning.kit.database import own_connection
@@ -22,14 +34,25 @@ from beta9_provisioning.operations.records.store import Failure, fail_attempt
 # A dead process is believed dead after its liveness lock is gone and this many seconds of silence.
 PROVEN_DEATH_SECONDS = 15.0
 
-_LIVENESS_LOCK_IS_FREE = text(
-    """NOT EXISTS (
-        SELECT 1 FROM pg_locks
+# Every worker holds this lock, shared, beside its own: whoever holds it is a worker that lives.
+_WORKERS_LOCK = 0x6239_776F_726B_6572
+
+_OUR_LOCKS = """pg_locks
         WHERE locktype = 'advisory' AND objsubid = 1
-          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-          AND ((classid::bigint << 32) | objid::bigint) = attempts.liveness_key
-    )"""
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+_LOCK = "((classid::bigint << 32) | objid::bigint)"
+_LIVENESS_LOCK_IS_FREE = text(
+    f"NOT EXISTS (SELECT 1 FROM {_OUR_LOCKS} AND {_LOCK} = attempts.liveness_key)"  # noqa: S608  constants
 )
+
+LIVE_WORKERS: ColumnElement[int] = literal_column(
+    f"""(SELECT count(DISTINCT pid) FROM {_OUR_LOCKS}
+          AND ({_LOCK} = {_WORKERS_LOCK}
+               OR {_LOCK} IN (SELECT liveness_key FROM attempts WHERE ended_at IS NULL)))""",  # noqa: S608  constants
+    Integer,
+)
+"""How many workers live, as a column of any query. Of workers of 0.2.0 and before, the busy ones count; their
+idle ones take what is queued at once."""
 
 
 def _is_gone() -> ColumnElement[bool]:
@@ -77,8 +100,12 @@ def renew(session: Session, tokens: Iterable[UUID], lease_seconds: float) -> Seq
 
 
 def hold_liveness(session: Session | Connection, liveness_key: int) -> bool:
-    """Take (or keep) the session-level lock that proves this process alive; False if another has it."""
-    return bool(session.scalar(select(func.pg_try_advisory_lock(liveness_key))))
+    """Take (or keep) the session-level lock that proves this process alive; False if another has it.
+
+    Beside it the one by which live workers are counted, which all of them share.
+    """
+    own = func.pg_try_advisory_lock(liveness_key)
+    return bool(session.scalar(select(own, func.pg_try_advisory_lock_shared(_WORKERS_LOCK))))
 
 
 def abandoned(session: Session | Connection) -> Sequence[tuple[UUID, str]]:

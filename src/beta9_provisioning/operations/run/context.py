@@ -20,6 +20,7 @@ from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.lifecycle import Kind
 from beta9_provisioning.operations.records.proof import Fate
 from beta9_provisioning.operations.records.store import Claim
+from beta9_provisioning.operations.run.charts import chart_source
 from beta9_provisioning.operations.run.recorder import Recorder
 from beta9_provisioning.operations.run.stopping import Stop
 from beta9_provisioning.schemas.configuration import Cloud as CloudSection
@@ -114,6 +115,15 @@ class Context:
             NotSupported: this release does not know it.
         """
         return cloud_of(self.place)
+
+    @cached_property
+    def chart_source(self) -> str:
+        """Where the charts are that this operation installs.
+
+        Raises:
+            ChartsNotConfigured: the worker has none.
+        """
+        return chart_source(self.settings, self.cloud, self.place.region)
 
     @cached_property
     def account(self) -> Account:

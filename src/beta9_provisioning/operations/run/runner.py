@@ -16,6 +16,7 @@ from beta9_provisioning.kit.database import Sessions
 from beta9_provisioning.lifecycle import OperationStatus, Reason
 from beta9_provisioning.operations.records.proof import fate_of
 from beta9_provisioning.operations.records.store import Claim, Failure, LeaseLost, advance, fail, succeed
+from beta9_provisioning.operations.run.charts import ChartsNotConfigured
 from beta9_provisioning.operations.run.context import ConfigurationUnreadable, Context
 from beta9_provisioning.operations.run.full_disk import full_disk
 from beta9_provisioning.operations.run.recorder import Recorder
@@ -212,7 +213,7 @@ def _crashed(doing: str, error: BaseException) -> Failure:
 def _reason(step: Step, error: EngineError) -> Reason:
     if isinstance(error, NotSupported | ConfigurationUnreadable):
         return Reason.CONFIGURATION
-    if isinstance(error, DiskFull):
+    if isinstance(error, DiskFull | ChartsNotConfigured):
         return Reason.INTERNAL
     return _REASONS.get(error.code, step.reason)
 
@@ -225,8 +226,8 @@ def _failure(step: Step, error: BaseException, stop: Stop) -> Failure:
             raise LeaseLost("the lease was lost") from error
         if stop.reason is not None:
             return replace(_STOPPED[stop.reason], detail=error.detail)
-        if isinstance(error, DiskFull):  # the operator's affair
-            log.error("disk_full", step=step.name, detail=error.detail)
+        if isinstance(error, DiskFull | ChartsNotConfigured):  # the operator's affair
+            log.error(error.code, step=step.name, detail=error.detail)
         return _told(_reason(step, error), error)
     log.error("step_crashed", step=step.name, exc_info=error)
     return _crashed(step.title, error)

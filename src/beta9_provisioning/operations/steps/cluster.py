@@ -12,6 +12,7 @@ from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.helm.helm import Helm
 from beta9_provisioning.engine.helm.release import Release
 from beta9_provisioning.engine.kubernetes.kubernetes import Kubernetes
+from beta9_provisioning.lifecycle import Kind
 from beta9_provisioning.operations.run.context import Context
 
 
@@ -37,7 +38,8 @@ class Cluster:
             kubeconfig=self.access.kubeconfig,
             env=os.environ,
             stop=stop,
-            chart_source=context.settings.chart_source,
+            # A destroy installs nothing, and must not depend on charts.
+            chart_source="" if context.claim.kind is Kind.DESTROY else context.chart_source,
         )
 
     def __enter__(self) -> Self:

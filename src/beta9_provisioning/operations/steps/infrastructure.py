@@ -12,8 +12,12 @@ from beta9_provisioning.operations.steps.overlap import BaseCharts
 
 
 def check_access(context: Context) -> None:
-    """Become who the worker is in the customer's account, to build what this version can build."""
+    """Become who the worker is in the customer's account, to build what this version can build.
+
+    Before anything is created, also see that there are charts to install at the end.
+    """
     context.cloud.check_supported(context.config)
+    _ = context.chart_source  # raises if there are none
     context.account.check_access()
 
 

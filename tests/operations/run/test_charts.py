@@ -1,0 +1,85 @@
+"""Without CHART_SOURCE: the simulator's stand-ins in the simulator, a refusal everywhere else."""
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from tests.operations.run.provisions import Provision
+
+from beta9_provisioning.clouds.registry import CLOUDS
+from beta9_provisioning.kit.database import Sessions
+from beta9_provisioning.lifecycle import OperationStatus
+from beta9_provisioning.operations.run.charts import ChartsNotConfigured, chart_source
+from beta9_provisioning.operations.workflows import workflow_of
+from beta9_provisioning.schemas.configuration import Provider
+from beta9_provisioning.settings import Settings
+from beta9_simulator.cloud.api import AwsApi, serve
+from beta9_simulator.handle import CHARTS
+
+AWS = CLOUDS[Provider.AWS]
+
+
+@pytest.fixture
+def simulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsApi]:
+    """The simulated AWS, as the worker's endpoint."""
+    api = serve(tmp_path / "store.sqlite")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", api.url)
+    yield api
+    api.stop()
+
+
+@pytest.fixture
+def something_else(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A loopback endpoint that is not the simulator, such as a tunnel to AWS."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_address[1]}")
+    yield
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def source(setting: str) -> str:
+    return chart_source(Settings(chart_source=setting), AWS, "us-east-1")
+
+
+def test_the_guides_local_worker_takes_the_stand_ins_of_the_simulator(simulator: AwsApi) -> None:
+    assert source("") == str(CHARTS)
+    assert source(str(CHARTS)) == str(CHARTS)
+
+
+@pytest.mark.usefixtures("something_else")
+@pytest.mark.parametrize("setting", ["", str(CHARTS)])
+def test_stand_ins_got_into_whatever_listens_on_loopback(setting: str) -> None:
+    with pytest.raises(ChartsNotConfigured) as refused:
+        source(setting)
+    assert "is not the simulator" in refused.value.detail
+
+
+def test_stand_ins_got_into_genuine_clusters() -> None:
+    with pytest.raises(ChartsNotConfigured) as refused:
+        source(str(CHARTS))
+    assert "holds stand-ins, and https://eks.us-east-1.amazonaws.com is not" in refused.value.detail
+
+
+def test_charts_of_ones_own_are_taken_everywhere(tmp_path: Path) -> None:
+    chart = tmp_path / "charts" / "beta9"
+    chart.mkdir(parents=True)
+    (chart / "Chart.yaml").write_text("name: beta9-chart\n")
+    for setting in ("oci://charts.example", str(tmp_path / "charts")):
+        assert source(setting) == setting
+
+
+def test_a_create_without_charts_failed_when_half_an_account_was_built(
+    sessions: Sessions, tmp_path: Path
+) -> None:
+    provision = Provision(sessions, tmp_path)
+    assert provision.run_workflow(workflow_of) is OperationStatus.FAILED
+    assert (provision.error["code"], provision.reason) == ("charts_not_configured", "internal")
+    assert "CHART_SOURCE is not set" in provision.error["detail"]
+    assert "CHART_SOURCE" in provision.error["remedy"]
+    assert not list(tmp_path.iterdir())
