@@ -24,7 +24,9 @@ from beta9_provisioning.settings import Settings
 
 
 @contextmanager
-def process(settings: Settings, port: int, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def process(
+    settings: Settings, port: int, tmp_path: Path, prefix: tuple[str, ...] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
     environment = {
         **os.environ,
         "DATABASE_URL": settings.database_url,
@@ -32,7 +34,7 @@ def process(settings: Settings, port: int, tmp_path: Path) -> Iterator[subproces
         "API_PORT": str(port),
         "LOG_FORMAT": "json",
     }
-    command = [sys.executable, "-m", "beta9_provisioning.api"]
+    command = [*prefix, sys.executable, "-m", "beta9_provisioning.api"]
     with (tmp_path / "log").open("wb") as log:
         child = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
     try:
@@ -50,7 +52,7 @@ def answers(port: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_stops_in_order_with_a_stream_open(
     settings: Settings, sessions: Sessions, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -69,6 +71,24 @@ def test_stops_in_order_with_a_stream_open(
     log = (tmp_path / "log").read_text()
     assert '"event": "request"' in log
     assert "Traceback" not in log
+
+
+def test_ctrl_c_ends_what_a_shell_has_started_in_the_background(settings: Settings, tmp_path: Path) -> None:
+    port = free_port()
+    with process(settings, port, tmp_path, ("sh", "-c", 'trap "" INT; exec "$@"', "sh")) as child:
+        until(lambda: answers(port), "the service answers")
+        child.send_signal(signal.SIGINT)
+        assert child.wait(GUARD_SECONDS) == 0
+
+
+def test_below_nohup_it_survives_its_terminal(settings: Settings, tmp_path: Path) -> None:
+    port = free_port()
+    with process(settings, port, tmp_path, ("sh", "-c", 'trap "" HUP; exec "$@"', "sh")) as child:
+        until(lambda: answers(port), "the service answers")
+        child.send_signal(signal.SIGHUP)
+        assert answers(port)
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(GUARD_SECONDS) == 0
 
 
 def test_stops_while_the_database_is_silent(settings: Settings, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.support.serving import serving
 from tests.support.waiting import until
 from tests.worker.proxy import proxy_to
 
+from beta9_provisioning.api import readiness
 from beta9_provisioning.api.app import create_app
 from beta9_provisioning.api.readiness import Readiness
 from beta9_provisioning.kit.database import Sessions
@@ -127,9 +128,9 @@ def test_requests_end_as_unavailable_while_the_database_is_silent(settings: Sett
 
 def test_readiness_answers_though_the_database_is_silent(settings: Settings, queue: Queue) -> None:
     with proxy_to(settings.database_url) as proxy:
-        readiness = Readiness(proxy.url, settings.redis_url, seconds=30)
-        assert asyncio.run(readiness.report()).status == "ready"
-        readiness.close()
+        willing = Readiness(proxy.url, settings.redis_url, seconds=30)
+        assert asyncio.run(willing.report()).status == "ready"
+        willing.close()
         hasty = Readiness(proxy.url, settings.redis_url, seconds=0.2)
         proxy.freeze()
         try:
@@ -141,6 +142,23 @@ def test_readiness_answers_though_the_database_is_silent(settings: Settings, que
         assert all(not report.checks["database"].ok for report in reports)
         until(lambda: asyncio.run(hasty.report()).status == "ready", "it is ready again")
         hasty.close()
+
+
+def test_the_service_says_within_3_s_that_its_database_is_silent(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    with proxy_to(settings.database_url) as proxy:
+        away = settings.model_copy(update={"database_url": proxy.url})
+        with serving(create_app(away)) as server, with_client(server.url) as client:
+            assert client.get("/health/ready").status_code == 200
+            proxy.freeze()
+            ready = client.get("/health/ready")  # answers while the server is frozen
+            proxy.heal()
+    assert ready.status_code == 503
+    assert checks(ready) == {"database": False, "schema": False, "queue": True}
+    # It was this bound that ended it, and no later one of the connection.
+    assert f"no answer within {readiness.DEFAULT_SECONDS:g} s" in caplog.text
+    assert readiness.DEFAULT_SECONDS < 3
 
 
 def test_a_redis_that_became_a_replica_is_not_ok_and_the_service_is_ready(settings: Settings) -> None:

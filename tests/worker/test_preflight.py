@@ -66,6 +66,10 @@ FAULTS: dict[str, tuple[Change, str]] = {
         lambda path: work_of(path, Path.touch),
         "WORKDIR_BASE is {}/strange, which cannot be written to",
     ),
+    "no temporary directory": (
+        lambda _: {"TMPDIR": "/no/tmp"},
+        "TMPDIR is /no/tmp, which cannot be written to: No such file or directory.",
+    ),
     "no terraform": (lambda _: {"TERRAFORM_BINARY": "/no/terraform"}, "TERRAFORM_BINARY is '/no/terraform'"),
     "old terraform": (
         lambda path: {"TERRAFORM_BINARY": program(path, "echo Terraform v1.9.8")},
@@ -174,6 +178,29 @@ def test_a_file_system_without_room_is_told(environment: dict[str, str], tmp_pat
     ended = run(command, environment | {"WORKDIR_BASE": str(small)}, tmp_path)
     assert ended.returncode == 1
     assert f"WORKDIR_BASE is {small}, where 128 MiB are free; a worker needs 256 MiB." in ended.stderr
+
+
+def test_a_full_directory_for_temporary_files_is_told_though_others_have_room(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    full = tmp_path / "full"
+    full.mkdir()
+    script = f'mount -t tmpfs -o size=4k none {full} && head -c 4096 /dev/zero > {full}/file && exec "$@"'
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", *worker()]
+    ended = run(command, environment | {"TMPDIR": str(full)}, tmp_path)
+    assert ended.returncode == 1
+    assert f"TMPDIR is {full}, which cannot be written to: No space left on device." in ended.stderr
+
+
+def test_a_machine_where_nothing_can_be_written_is_told_in_sentences(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    ended = run(["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *worker()], environment, tmp_path)
+    assert ended.returncode == 1
+    told = [line for line in ended.stderr.splitlines() if not line.startswith("{")]
+    assert told[0] == f"error: WORKDIR_BASE is {tmp_path}/work, which cannot be written to: File too large."
+    assert told[1].startswith("TMPDIR is not set, and none of the usual directories")
+    assert "Traceback" not in ended.stderr
 
 
 def test_the_directory_is_made_for_nobody_else(tmp_path: Path, settings: Settings) -> None:

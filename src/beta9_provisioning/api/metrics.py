@@ -50,13 +50,13 @@ class _Database(Collector):
             yield from _families(found)
 
     def _read(self) -> tuple[statistics.Statistics | None, bool]:
-        """Return the figures, and whether the database answered: it may refuse them, by a fault of ours."""
+        """Return the figures, and whether the database answered: it may refuse them, or take too long."""
         try:
             with transaction(self._sessions) as session:
                 return statistics.read(session), True
         except SQLAlchemyError as error:
             failed("metrics", error)
-            return None, trouble(error) is Trouble.FAULT
+            return None, trouble(error) is not Trouble.LOST
 
 
 def _families(found: statistics.Statistics) -> Iterator[Metric]:

@@ -18,7 +18,8 @@ from beta9_provisioning.operations.records import schema
 
 log = structlog.get_logger(__name__)
 
-_SECONDS = 2.5
+DEFAULT_SECONDS = 2.5
+"""Longest wait for a part, so that the whole answer comes within 3 s."""
 _STATEMENT_SECONDS = 5
 _NO_DATABASE = (
     "The database does not work; the log says why. "
@@ -58,7 +59,7 @@ Checks = Mapping[str, Check]
 class Readiness:
     """Asks database and queue whether a write would work, over connections that requests do not use."""
 
-    def __init__(self, database_url: str, redis_url: str, *, seconds: float = _SECONDS) -> None:
+    def __init__(self, database_url: str, redis_url: str, *, seconds: float = DEFAULT_SECONDS) -> None:
         """Connect to nothing yet. A part that has not answered after `seconds` is not ok."""
         self._engine = connect(database_url, pool_size=1, statement_seconds=_STATEMENT_SECONDS)
         self._queue = Queue(redis_url)

@@ -14,6 +14,7 @@ from pathlib import Path
 from beta9_provisioning.clouds.cloud import Cloud, WorkerProblem
 from beta9_provisioning.clouds.registry import CLOUDS
 from beta9_provisioning.engine.processes.child_variables import HELM, SET_FOR_TERRAFORM, chosen
+from beta9_provisioning.kit.temporary import temporary_directory
 from beta9_provisioning.operations.run.charts import ChartsNotConfigured, chart_source
 from beta9_provisioning.operations.run.context import child_environment
 from beta9_provisioning.settings import Settings
@@ -31,7 +32,12 @@ _MIRROR = re.compile(r'\bfilesystem_mirror"?\s*[:=]?\s*\[?\s*\{[^}]*?\bpath"?\s*
 
 def problems(settings: Settings) -> list[WorkerProblem]:
     """Return what is wrong, one sentence each that names the setting."""
-    fatal = [*_directory(settings.workdir_base), *_tools(settings), *_charts(settings.chart_source)]
+    fatal = [
+        *_directory(settings.workdir_base),
+        *_temporary(),
+        *_tools(settings),
+        *_charts(settings.chart_source),
+    ]
     told = [WorkerProblem(sentence, is_fatal=True) for sentence in fatal]
     for cloud in CLOUDS.values():
         told.extend(cloud.worker_problems())
@@ -52,19 +58,38 @@ def _directory(path: Path) -> Iterator[str]:
                 "Set it to a directory of your own."
             )
             return
-        with tempfile.TemporaryFile(dir=path) as file:
+    except OSError as error:
+        yield _not_writable("WORKDIR_BASE", path, error)
+        return
+    yield from _room("WORKDIR_BASE", path)
+
+
+def _temporary() -> Iterator[str]:
+    try:
+        yield from _room("TMPDIR", temporary_directory())
+    except OSError:
+        yield "TMPDIR is not set, and none of the usual directories for temporary files can be written to."
+
+
+def _room(name: str, place: Path) -> Iterator[str]:
+    """Write there, and see that there is room for more."""
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
             file.write(b"\0")
             file.flush()
-    except OSError as error:
-        yield f"WORKDIR_BASE is {path}, which cannot be written to: {error.strerror}."
-        return
-    for name, place in (("WORKDIR_BASE", path), ("TMPDIR", Path(tempfile.gettempdir()))):
         free = shutil.disk_usage(place).free
-        if free < ROOM_BYTES:
-            yield (
-                f"{name} is {place}, where {_mib(free)} are free; a worker needs {_mib(ROOM_BYTES)}. "
-                "Free some, or name another file system."
-            )
+    except OSError as error:
+        yield _not_writable(name, place, error)
+        return
+    if free < ROOM_BYTES:
+        yield (
+            f"{name} is {place}, where {_mib(free)} are free; a worker needs {_mib(ROOM_BYTES)}. "
+            "Free some, or name another file system."
+        )
+
+
+def _not_writable(name: str, place: Path, error: OSError) -> str:
+    return f"{name} is {place}, which cannot be written to: {error.strerror}."
 
 
 def _mib(size: int) -> str:

@@ -114,6 +114,28 @@ def test_a_full_disk_in_the_customers_cluster_is_not_ours(tmp_path: Path) -> Non
     assert full_disk(told, tmp_path) is None
 
 
+TOLD = """
+from pathlib import Path
+from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.operations.run.full_disk import full_disk
+print(full_disk(EngineError("It failed.", detail="no space left on device"), Path("/")))
+"""
+
+
+def test_a_full_directory_for_temporary_files_is_ours_though_others_have_room(tmp_path: Path) -> None:
+    mount = 'mount -t tmpfs -o size=4k none "$0" && head -c 4096 /dev/zero > "$0/file" && exec "$@"'
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, str(tmp_path)]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
+    told = subprocess.run(
+        [*command, sys.executable, "-c", TOLD],
+        env=environment | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout == "The disk of the worker was full.\n"
+
+
 def test_a_full_disk_below_another_error_is_found(tmp_path: Path) -> None:
     error = EngineError("It failed.")
     error.__cause__ = OSError(errno.EDQUOT, "Disk quota exceeded")

@@ -1,11 +1,11 @@
 """Recognizing a full disk, whoever met it: this process, or one of its tools, which only has words for it."""
 
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from beta9_provisioning.engine.errors import FULL, DiskFull, EngineError
+from beta9_provisioning.kit.temporary import temporary_directory
 
 _WORDS = ("no space left on device", "disk quota exceeded", "enospc")
 # A tool's words may come from elsewhere, such as a node of the customer's cluster: they count when there is
@@ -35,5 +35,12 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _is_low(workdir: Path) -> bool:
-    places = [place for place in (workdir, Path(tempfile.gettempdir())) if place.exists()]
-    return any(shutil.disk_usage(place).free < _LOW_BYTES for place in places)
+    return any(_free(place) < _LOW_BYTES for place in (lambda: workdir, temporary_directory))
+
+
+def _free(place: Callable[[], Path]) -> float:
+    """Return how many bytes are free in a place; one that is not there is not full."""
+    try:
+        return shutil.disk_usage(place()).free
+    except OSError:
+        return float("inf")
