@@ -1,7 +1,8 @@
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Engine, event, func, select
 from sqlalchemy.orm import Session
 from tests.support.configs import config
 from tests.support.lives import create, delete, get, walk
@@ -54,6 +55,20 @@ class TestCreate:
         assert row.owner == "anna"
         counted = environment.model_copy(update={"live_workers": 0})
         assert queries.get(session, row.id, owner="anna") == counted
+
+    def test_takes_six_statements(self, engine: Engine, sessions: Sessions, settings: Settings) -> None:
+        """Each costs a round trip, and everybody else's creates of this owner wait meanwhile."""
+        said: list[str] = []
+
+        def note(*given: Any) -> None:
+            said.append(given[2])
+
+        event.listen(engine, "before_cursor_execute", note)
+        try:
+            create(sessions, settings, key="key")
+        finally:
+            event.remove(engine, "before_cursor_execute", note)
+        assert len(said) <= 6, "\n".join(said)
 
     def test_creates_nothing_when_refused(self, sessions: Sessions, settings: Settings) -> None:
         with pytest.raises(ConfigurationRefused):

@@ -47,8 +47,7 @@ def make_environment(sessions: Sessions, config: dict[str, Any] | None = None) -
             created_at=now,
             updated_at=now,
         )
-        session.add(row)
-        operation = store.queue(session, row, Kind.PROVISION, "default")
+        operation = store.begin(session, row, "default")
         return Made(row.id, operation.id)
 
 

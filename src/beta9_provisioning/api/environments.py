@@ -8,9 +8,9 @@ from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from beta9_provisioning.api import bodies, guards, problems, streams
-from beta9_provisioning.api.dependencies import PrincipalDep, ServicesDep
+from beta9_provisioning.api.dependencies import PrincipalDep, Services, ServicesDep
 from beta9_provisioning.environments import commands, ids, queries
-from beta9_provisioning.kit.database import transaction
+from beta9_provisioning.kit.database import read, transaction
 from beta9_provisioning.lifecycle import EnvironmentStatus
 from beta9_provisioning.schemas.environment import Environment, EnvironmentChanges, EnvironmentPage, EventPage
 
@@ -90,13 +90,13 @@ def create(
     idempotency_key: IdempotencyKey = None,
 ) -> Environment | Response:
     """Queue a new environment. The body is a configuration in JSON or YAML, whatever its Content-Type."""
-    if idempotency_key is not None:
-        # Before the body is read: what was accepted once is answered again, whatever is accepted today.
-        with services.sessions() as session:
-            first = commands.replay(session, owner=principal, idempotency_key=idempotency_key, body=body)
-        if first is not None:
-            return _replayed(first)
-    config = bodies.configuration(body)
+    try:
+        config = bodies.configuration(body)
+    except (bodies.BodyRefused, bodies.InvalidConfiguration):
+        # What was accepted once is answered again, whatever is accepted today.
+        if idempotency_key is None or (first := _first(services, principal, idempotency_key, body)) is None:
+            raise
+        return _replayed(first)
     with transaction(services.sessions) as session:
         outcome = commands.create(
             session,
@@ -119,15 +119,17 @@ def list_environments(
     services: ServicesDep, principal: PrincipalDep, parameters: Annotated[ListParameters, Query()]
 ) -> EnvironmentPage:
     """List environments, newest first, destroyed ones included."""
-    with services.sessions() as session:
-        return queries.page(
+    return read(
+        services.sessions,
+        lambda session: queries.page(
             session,
             owner=principal,
             limit=parameters.limit,
             cursor=parameters.cursor,
             statuses=parameters.status,
             name=parameters.name,
-        )
+        ),
+    )
 
 
 @router.get(
@@ -138,8 +140,7 @@ def list_environments(
 )
 def get(services: ServicesDep, principal: PrincipalDep, environment_id: EnvironmentId) -> Environment:
     """Return an environment, its outputs, its latest operation and why that failed if it did."""
-    with services.sessions() as session:
-        return queries.get(session, environment_id, owner=principal)
+    return read(services.sessions, lambda session: queries.get(session, environment_id, owner=principal))
 
 
 @router.patch(
@@ -208,13 +209,14 @@ def events(
 ) -> EventPage | StreamingResponse:
     """Return a page of the history; or stream it from where it is known, and go on live."""
     if streams.MEDIA_TYPE not in request.headers.get("accept", ""):
-        with services.sessions() as session:
-            return queries.events(
+        return read(
+            services.sessions,
+            lambda session: queries.events(
                 session, environment_id, owner=principal, after=parameters.after, limit=parameters.limit
-            )
+            ),
+        )
     after = _event_number(last_event_id) if last_event_id else parameters.after
-    with services.sessions() as session:
-        queries.check_owner(session, environment_id, owner=principal)
+    read(services.sessions, lambda session: queries.check_owner(session, environment_id, owner=principal))
     return StreamingResponse(
         services.streams.follow(environment_id, after),
         media_type=streams.MEDIA_TYPE,
@@ -233,9 +235,17 @@ def events(
 )
 def kubeconfig(services: ServicesDep, principal: PrincipalDep, environment_id: EnvironmentId) -> Response:
     """Return a kubeconfig without secrets: kubectl asks `beta9-provisioning token` for a token when used."""
-    with services.sessions() as session:
-        text = queries.kubeconfig(session, environment_id, owner=principal)
+    text = read(
+        services.sessions, lambda session: queries.kubeconfig(session, environment_id, owner=principal)
+    )
     return Response(text, media_type="text/yaml")
+
+
+def _first(services: Services, owner: str, key: str, body: bytes) -> commands.Replay | None:
+    return read(
+        services.sessions,
+        lambda session: commands.replay(session, owner=owner, idempotency_key=key, body=body),
+    )
 
 
 def _replayed(first: commands.Replay) -> Response:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from beta9_provisioning.environments import queries
 from beta9_provisioning.environments.queries import News
 from beta9_provisioning.kit.background import failed
-from beta9_provisioning.kit.database import Sessions
+from beta9_provisioning.kit.database import Sessions, read
 from beta9_provisioning.schemas.environment import RESTARTED, Event
 
 MEDIA_TYPE = "text/event-stream"
@@ -87,8 +87,9 @@ class Streams:
         return self._closing.is_set()
 
     def _read(self, environment_id: str, after: int) -> News:
-        with self._sessions() as session:
-            return queries.news(session, environment_id, after=after, limit=_BATCH)
+        return read(
+            self._sessions, lambda session: queries.news(session, environment_id, after=after, limit=_BATCH)
+        )
 
 
 def _restarted(after: int, last: int) -> Event:

@@ -3,11 +3,11 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import func, select, text
+from sqlalchemy import ColumnElement, and_, false, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -22,7 +22,7 @@ from beta9_provisioning.environments.errors import (
 from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus, Kind
 from beta9_provisioning.operations.records.journal import NewEvent, append
 from beta9_provisioning.operations.records.model import EnvironmentRow, IdempotencyRow, OperationRow
-from beta9_provisioning.operations.records.store import latest, lock_environment, queue, request_cancel
+from beta9_provisioning.operations.records.store import begin, latest, lock_environment, queue, request_cancel
 from beta9_provisioning.schemas.configuration import CONFIG_VERSION, EnvironmentConfig
 from beta9_provisioning.schemas.environment import Environment, EnvironmentChanges
 from beta9_provisioning.settings import Settings
@@ -55,7 +55,7 @@ class Replay:
 
 def replay(session: Session, *, owner: str, idempotency_key: str, body: bytes) -> Replay | None:
     """Return the first answer to this very body, valid or not by now; None when there is none."""
-    known = _first_use(session, owner, idempotency_key)
+    known = session.scalar(select(IdempotencyRow).where(_is_first_use(owner, idempotency_key)))
     if known is None or not _has_body(known, body):
         return None
     return Replay(known.environment_id, known.response)
@@ -93,19 +93,19 @@ def create(
     session.execute(
         text("SELECT pg_advisory_xact_lock(:space, hashtext(:owner))"), {"space": _OWNER_LOCK, "owner": owner}
     )
-    if idempotency_key is not None:
-        known = _first_use(session, owner, idempotency_key)
-        if known is not None:
-            if not (_has_body(known, body) or _has_configuration(known, config)):
-                raise KeyReused
-            return Replay(known.environment_id, known.response)
+    now, live, same_name, known = _look(session, owner, config.name, idempotency_key)
+    if known is not None:
+        if not (_has_body(known, body) or _has_configuration(known, config)):
+            raise KeyReused
+        return Replay(known.environment_id, known.response)
     rules.check(config, settings.allowed_regions)
-    _check_owner(session, owner, config.name, settings.max_environments_per_user)
+    if same_name:
+        raise NameTaken(config.name)
+    if live >= settings.max_environments_per_user:
+        raise QuotaExceeded(settings.max_environments_per_user)
     document = config.model_dump(mode="json")
-    row = _new_row(config, document, owner)
-    session.add(row)
-    operation = queue(session, row, Kind.PROVISION, owner)
-    session.refresh(row)
+    row = _new_row(config, document, owner, now)
+    operation = begin(session, row, owner)
     answer = wire.environment(row, operation)
     if idempotency_key is not None:
         _keep(
@@ -116,9 +116,8 @@ def create(
             body_digest=None if body is None else _digest(body),
             environment_id=row.id,
             response=answer.model_dump(mode="json"),
-            created_at=row.created_at,
+            created_at=now,
         )
-    session.flush()
     return Outcome(answer, operation.id)
 
 
@@ -179,14 +178,12 @@ def _owned(session: Session, environment_id: str, owner: str) -> EnvironmentRow:
     return row
 
 
-def _first_use(session: Session, owner: str, key: str) -> IdempotencyRow | None:
-    """Return the first use of an idempotency key; None when it is new, or old enough to be forgotten."""
-    return session.scalar(
-        select(IdempotencyRow).where(
-            IdempotencyRow.owner == owner,
-            IdempotencyRow.key == key,
-            IdempotencyRow.created_at > func.clock_timestamp() - KEY_LIFE,
-        )
+def _is_first_use(owner: str, key: str | None) -> ColumnElement[bool]:
+    """Return the condition of a key's first use, unless that is old enough to be forgotten."""
+    return and_(
+        IdempotencyRow.owner == owner,
+        IdempotencyRow.key == key if key is not None else false(),
+        IdempotencyRow.created_at > func.clock_timestamp() - KEY_LIFE,
     )
 
 
@@ -217,20 +214,29 @@ def _has_configuration(known: IdempotencyRow, config: EnvironmentConfig) -> bool
         return False
 
 
-def _check_owner(session: Session, owner: str, name: str, limit: int) -> None:
-    """Check name and quota; the caller holds the owner's lock."""
-    count, same_name = session.execute(
-        select(func.count(), func.count().filter(EnvironmentRow.name == name)).where(
-            EnvironmentRow.owner == owner, EnvironmentRow.status != EnvironmentStatus.DESTROYED
-        )
+def _look(
+    session: Session, owner: str, name: str, key: str | None
+) -> tuple[datetime, int, int, IdempotencyRow | None]:
+    """Return the time, the numbers of live environments and of those of the name, and the key's first use.
+
+    One statement; the caller holds the owner's lock.
+    """
+    live = (
+        select(func.count().label("all"), func.count().filter(EnvironmentRow.name == name).label("same"))
+        .where(EnvironmentRow.owner == owner, EnvironmentRow.status != EnvironmentStatus.DESTROYED)
+        .subquery()
+    )
+    found = session.execute(
+        select(func.clock_timestamp(), live.c.all, live.c.same, IdempotencyRow)
+        .select_from(live)
+        .outerjoin(IdempotencyRow, _is_first_use(owner, key))
     ).one()
-    if same_name:
-        raise NameTaken(name)
-    if count >= limit:
-        raise QuotaExceeded(limit)
+    return found[0], found[1], found[2], found[3]
 
 
-def _new_row(config: EnvironmentConfig, document: dict[str, object], owner: str) -> EnvironmentRow:
+def _new_row(
+    config: EnvironmentConfig, document: dict[str, object], owner: str, now: datetime
+) -> EnvironmentRow:
     return EnvironmentRow(
         id=ids.new(),
         owner=owner,
@@ -241,11 +247,9 @@ def _new_row(config: EnvironmentConfig, document: dict[str, object], owner: str)
         config=document,
         config_version=CONFIG_VERSION,
         deletion_protection=config.deletion_protection,
-        status=EnvironmentStatus.QUEUED,
         outputs={},
-        last_event=0,
-        created_at=func.clock_timestamp(),
-        updated_at=func.clock_timestamp(),
+        created_at=now,
+        updated_at=now,
     )
 
 

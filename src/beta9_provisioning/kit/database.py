@@ -1,8 +1,9 @@
 """Database engine and sessions: one way to connect, with bounds on waiting, to a server that writes."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -16,6 +17,7 @@ from beta9_provisioning.kit.database_errors import READ_ONLY, Trouble, describe,
 from beta9_provisioning.kit.silence import AttentiveConnection, Patience
 
 Sessions = sessionmaker[Session]
+T = TypeVar("T")
 
 # What the URL does not say itself. A peer that has gone silent (a cut cable, a lost node) is noticed in
 # about 15 s, not in TCP's minutes; of several servers the one that takes writes is meant.
@@ -45,6 +47,9 @@ _MARGIN_SECONDS = 3.0
 _PROMPT_SECONDS = 5.0
 _HASTY_SECONDS = 5.0
 _SESSION_PROBES = 5
+# A connection that was used so recently is not asked whether it still writes: that would be a round trip more
+# for every request. Should it have been lost meanwhile, its user is told so.
+_TRUSTED_SECONDS = 1.0
 
 
 class DatabaseUnavailable(Exception):
@@ -90,6 +95,7 @@ def connect(
         execution_options={"address": database_url.address(given), "patience": Patience()},
     )
     _watch(engine, settings, is_bounded=statement_seconds is not None)
+    _keep_fit(engine)
     return engine
 
 
@@ -119,21 +125,29 @@ def _watch(engine: Engine, settings: dict[str, str], *, is_bounded: bool) -> Non
         except BaseException:
             connection.close()
             raise
-        record.info["fresh"] = True
-
-    @event.listens_for(engine, "checkout")
-    def ping(connection: AttentiveConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
-        if record.info.pop("fresh", False):
-            return
-        try:
-            _refuse_read_only(connection, "SELECT current_setting('transaction_read_only') = 'off'")
-        except psycopg.Error as error:
-            raise InvalidatePoolError from error
+        record.info["used"] = time.monotonic()
 
     @event.listens_for(engine, "handle_error")
     def discard(context: ExceptionContext) -> None:
         if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
             context.is_disconnect = True
+
+
+def _keep_fit(engine: Engine) -> None:
+    """Ask a connection that comes from the pool whether it still writes, unless it was in use just now."""
+
+    @event.listens_for(engine, "checkin")
+    def note(_connection: object, record: ConnectionPoolEntry) -> None:
+        record.info["used"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def ping(connection: AttentiveConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        if time.monotonic() - record.info["used"] < _TRUSTED_SECONDS:
+            return
+        try:
+            _refuse_read_only(connection, "SELECT current_setting('transaction_read_only') = 'off'")
+        except psycopg.Error as error:
+            raise InvalidatePoolError from error
 
 
 def _refuse_read_only(connection: AttentiveConnection, question: str) -> Sequence[Any]:
@@ -151,6 +165,25 @@ def _refuse_read_only(connection: AttentiveConnection, question: str) -> Sequenc
 def sessions(engine: Engine) -> Sessions:
     """Return a session factory; objects stay readable after commit."""
     return sessionmaker(engine, expire_on_commit=False)
+
+
+def read(factory: Sessions, ask: Callable[[Session], T]) -> T:
+    """Ask something that changes nothing, each statement by itself; ask again when the connection was lost.
+
+    The session is in no transaction, which saves two round trips: what must belong together is one statement.
+    """
+    try:
+        return _read(factory, ask)
+    except SQLAlchemyError as error:
+        if trouble(error) is not Trouble.LOST:
+            raise
+    return _read(factory, ask)
+
+
+def _read(factory: Sessions, ask: Callable[[Session], T]) -> T:
+    engine: Engine = factory.kw["bind"]
+    with factory(bind=engine.execution_options(isolation_level="AUTOCOMMIT")) as session:
+        return ask(session)
 
 
 @contextmanager

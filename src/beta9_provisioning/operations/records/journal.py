@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, insert, select, update
@@ -44,21 +44,36 @@ def append(session: Session, environment_id: str, events: Sequence[NewEvent]) ->
         .execution_options(synchronize_session=False)
     ).one()
     read = time.monotonic()
-    first = last - len(events) + 1
     session.execute(
         insert(EventRow),
         [
-            {
-                "environment_id": environment_id,
-                "id": first + offset,
-                "at": now - timedelta(seconds=max(0.0, read - event.happened)),
-                "operation_id": event.operation_id,
-                "type": event.type,
-                "message": clean_text(event.message),
-                "data": clean_document(event.data),
-            }
-            for offset, event in enumerate(events)
+            _values(environment_id, number, event, now - timedelta(seconds=max(0.0, read - event.happened)))
+            for number, event in enumerate(events, start=last - len(events) + 1)
         ],
+    )
+
+
+def _values(environment_id: str, number: int, event: NewEvent, at: datetime) -> dict[str, Any]:
+    return {
+        "environment_id": environment_id,
+        "id": number,
+        "at": at,
+        "operation_id": event.operation_id,
+        "type": event.type,
+        "message": clean_text(event.message),
+        "data": clean_document(event.data),
+    }
+
+
+def begin(session: Session, environment_id: str, events: Sequence[NewEvent], at: datetime) -> None:
+    """Write the first events of an environment that nobody else knows yet, all at one time.
+
+    The environment's counter is the caller's to set, to the number of events.
+    """
+    session.execute(
+        insert(EventRow).values(
+            [_values(environment_id, number, event, at) for number, event in enumerate(events, start=1)]
+        )
     )
 
 

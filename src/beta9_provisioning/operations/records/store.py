@@ -29,6 +29,7 @@ from beta9_provisioning.lifecycle import (
     environment_status,
     moves,
 )
+from beta9_provisioning.operations.records import journal
 from beta9_provisioning.operations.records.journal import NewEvent, append
 from beta9_provisioning.operations.records.model import AttemptRow, EnvironmentRow, EventRow, OperationRow
 from beta9_provisioning.operations.records.versions import OURS, Versions, check, within
@@ -98,18 +99,39 @@ def lock_environment(session: Session, environment_id: str) -> EnvironmentRow | 
     ).one_or_none()
 
 
-def queue(session: Session, environment: EnvironmentRow, kind: Kind, requested_by: str) -> OperationRow:
-    """Add an operation to an environment whose row the caller holds (locked, or new)."""
+def begin(session: Session, environment: EnvironmentRow, requested_by: str) -> OperationRow:
+    """Add a new environment with its provision; their time is the environment's `created_at`."""
+    operation = _operation(environment, Kind.PROVISION, 1, requested_by)
+    operation.created_at = environment.created_at
+    environment.status = status = environment_status(Kind.PROVISION, OperationStatus.QUEUED)
+    events = [_queued(operation), _became(status, None, operation.id)]
+    environment.last_event = len(events)
+    session.add_all([environment, operation])
     session.flush()
+    journal.begin(session, environment.id, events, environment.created_at)
+    return operation
+
+
+def queue(session: Session, environment: EnvironmentRow, kind: Kind, requested_by: str) -> OperationRow:
+    """Add an operation to an environment whose row the caller holds locked."""
     number = session.scalar(
         select(func.coalesce(func.max(OperationRow.number), 0) + 1).where(
             OperationRow.environment_id == environment.id
         )
     )
-    operation = OperationRow(
+    operation = _operation(environment, kind, number or 1, requested_by)
+    session.add(operation)
+    session.flush()
+    append(session, environment.id, [_queued(operation)])
+    _publish(session, environment.id, operation.id, environment_status(kind, OperationStatus.QUEUED))
+    return operation
+
+
+def _operation(environment: EnvironmentRow, kind: Kind, number: int, requested_by: str) -> OperationRow:
+    return OperationRow(
         id=new_id("op"),
         environment_id=environment.id,
-        number=number or 1,
+        number=number,
         kind=kind,
         status=OperationStatus.QUEUED,
         config=environment.config,
@@ -118,12 +140,15 @@ def queue(session: Session, environment: EnvironmentRow, kind: Kind, requested_b
         created_at=func.clock_timestamp(),
         attempts=0,
     )
-    session.add(operation)
-    session.flush()
-    queued = NewEvent("operation.queued", f"A {kind} was requested.", {"kind": kind}, operation.id)
-    append(session, environment.id, [queued])
-    _publish(session, environment.id, operation.id, environment_status(kind, OperationStatus.QUEUED))
-    return operation
+
+
+def _queued(operation: OperationRow) -> NewEvent:
+    kind = operation.kind
+    return NewEvent("operation.queued", f"A {kind} was requested.", {"kind": kind}, operation.id)
+
+
+def _became(status: EnvironmentStatus, before: str | None, operation_id: str) -> NewEvent:
+    return NewEvent("environment.status", f"Became {status}.", {"from": before, "to": status}, operation_id)
 
 
 def claim(
@@ -437,15 +462,11 @@ def _publish(session: Session, environment_id: str, operation_id: str, status: E
     if latest(session, environment_id).id != operation_id:
         return
     environment = session.get_one(EnvironmentRow, environment_id)
-    session.refresh(environment, ["status", "last_event"])
+    session.refresh(environment, ["status"])
     before = environment.status
-    # A new environment's row is born with its first status, which still has to be told.
-    if before == status and environment.last_event > 1:
+    if before == status:
         return
     environment.status = status
     environment.updated_at = func.clock_timestamp()
     session.flush()
-    changed = {"from": None if before == status else before, "to": status}
-    append(
-        session, environment_id, [NewEvent("environment.status", f"Became {status}.", changed, operation_id)]
-    )
+    append(session, environment_id, [_became(status, before, operation_id)])

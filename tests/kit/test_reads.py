@@ -1,0 +1,58 @@
+"""Reads: no transaction, no question before them, and a second try when the connection was lost."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+from tests.support.waiting import GUARD_SECONDS
+from tests.worker.proxy import Proxy, proxy_to
+
+from beta9_provisioning.kit import database
+from beta9_provisioning.kit.database import connect, read, sessions
+
+
+@pytest.fixture
+def proxy(database_url: str) -> Iterator[Proxy]:
+    with proxy_to(database_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def distant(proxy: Proxy) -> Iterator[Engine]:
+    engine = connect(proxy.url)
+    yield engine
+    engine.dispose()
+
+
+def test_a_read_just_after_a_restart_of_the_database_is_asked_again(
+    proxy: Proxy, distant: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_TRUSTED_SECONDS", GUARD_SECONDS)
+    factory = sessions(distant)
+    assert read(factory, lambda session: session.scalar(text("SELECT 1"))) == 1
+    proxy.cut()
+    proxy.heal()
+    assert read(factory, lambda session: session.scalar(text("SELECT 2"))) == 2
+
+
+def test_what_the_database_refuses_is_asked_once(distant: Engine) -> None:
+    asked: list[str] = []
+    event.listen(distant, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    with pytest.raises(SQLAlchemyError):
+        read(sessions(distant), lambda session: session.scalar(text("SELECT no_such_thing")))
+    assert asked == ["SELECT no_such_thing"]
+
+
+def test_a_read_is_in_no_transaction_and_leaves_the_connection_to_those_that_are(distant: Engine) -> None:
+    factory = sessions(distant)
+    question = text("SELECT statement_timestamp() = transaction_timestamp()")
+
+    def second(session: Session) -> bool:
+        session.scalar(text("SELECT 1"))
+        return bool(session.scalar(question))
+
+    assert read(factory, second), "each statement is its own transaction"
+    with factory() as session:
+        assert not second(session)
