@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,10 @@ class Running(State):
 
 
 wait_for_end(Stack(Path(sys.argv[1]), lambda _: None), Running())
+print("ended", flush=True)
 """
+ORDERLY = {"worker": "worker_stopped", "stack": "ended", "simulator": ""}
+"""What each has written when it has ended in order; the simulator writes nothing then."""
 
 
 class Started:
@@ -72,6 +76,21 @@ def start(kind: str, settings: Settings, directory: Path, prefix: tuple[str, ...
     return Started([*prefix, sys.executable, *arguments], environment, directory, ready)
 
 
+def takes(pid: int, number: signal.Signals) -> bool:
+    """Tell, as the kernel knows it, whether a process has a handler for a signal, or waits for it.
+
+    A thread that waits blocks it no longer, but others of its process do.
+    """
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        lines: list[str] = []
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            lines = (thread / "status").read_text().splitlines()
+        masks = [line.split()[1] for line in lines if line.startswith(("SigCgt:", "SigBlk:"))]
+        if any(int(mask, 16) >> (number - 1) & 1 for mask in masks):
+            return True
+    return False
+
+
 @pytest.fixture(params=["worker", "simulator", "stack"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -92,11 +111,13 @@ def test_signals_that_come_at_once_cannot_hang_it(
 ) -> None:
     started = start(kind, settings, tmp_path)
     ended.append(started)
+    until(lambda: takes(started.child.pid, signal.SIGTERM), "it takes the signal")
     for _ in range(PAIRS):
         for number in (signal.SIGTERM, signal.SIGINT):
             started.child.send_signal(number)
     # One that comes when it has stopped, and Python is ending, may end it at once.
     assert started.child.wait(60) in (0, 1, -signal.SIGTERM, -signal.SIGINT)
+    assert ORDERLY[kind] in started.log.read_text()
 
 
 def test_a_hangup_ends_it_in_order(
