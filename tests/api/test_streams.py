@@ -1,12 +1,13 @@
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import httpx
 import pytest
 from httpx_sse import ServerSentEvent, connect_sse
 from sqlalchemy import Engine, event
+from tests.api.test_environments import problem
 from tests.support.lives import claim, create, delete, walk
 from tests.support.serving import serving
 from tests.support.waiting import until
@@ -229,6 +230,42 @@ class TestEnds:
                 until(lambda: looks[0] > before + 3, "the journal is looked at again and again")
                 assert not has_ended()
             until(has_ended, "the request has ended")
+
+    def test_streams_that_wait_for_the_same_share_one_look_at_the_journal(
+        self, sessions: Sessions, settings: Settings
+    ) -> None:
+        """Five hundred on one busy environment took most of a processor."""
+        app = create_app(settings, stream_times=StreamTimes(poll=3600, ping=3600, life=7200))
+        said: list[str] = []
+        event.listen(app.state.services.engine, "before_cursor_execute", lambda *given: said.append(given[2]))
+        environment = create(sessions, settings)
+
+        def looks() -> int:
+            return sum("last_event" in statement for statement in said)
+
+        with serving(app) as server, server.client() as client, ExitStack() as streams:
+            for _ in range(10):
+                streams.enter_context(stream(client, environment, last="2"))
+            until(lambda: len(said) >= 11, "each has asked whose environment it is, and one has looked")
+            assert looks() == 1
+
+    def test_an_address_may_have_so_many_streams(self, sessions: Sessions, settings: Settings) -> None:
+        app = create_app(settings.model_copy(update={"max_streams_per_address": 2}))
+        environment = create(sessions, settings)
+        with serving(app) as server, server.client() as client:
+            with stream(client, environment) as first, stream(client, environment) as second:
+                next(first)
+                next(second)
+                with connect_sse(client, "GET", url(environment)) as third:
+                    third.response.read()
+                    assert problem(third.response, 429, "too-many-streams")
+                    assert int(third.response.headers["Retry-After"]) > 0
+
+            def has_room() -> bool:
+                with connect_sse(client, "GET", url(environment)) as again:
+                    return again.response.status_code == 200
+
+            until(has_room, "those that have ended count no more")
 
     def test_a_life_is_limited(self, sessions: Sessions, settings: Settings) -> None:
         app = create_app(settings, stream_times=StreamTimes(poll=0.01, ping=3600, life=0.2))

@@ -51,7 +51,7 @@ def create_app(settings: Settings, *, stream_times: StreamTimes | None = None) -
         sessions=factory,
         queue=queue,
         hints=Hints(queue),
-        streams=Streams(factory, stream_times or StreamTimes()),
+        streams=Streams(factory, stream_times or StreamTimes(), most=settings.max_streams_per_address),
         metrics=Metrics(factory, queue),
         readiness=Readiness(settings.database_url, settings.redis_url),
     )

@@ -191,6 +191,7 @@ def delete(
         400,
         404,
         422,
+        429,
         success={
             "description": "A page; or with `Accept: text/event-stream` a stream of `Event` documents.",
             "content": {streams.MEDIA_TYPE: {"schema": {"type": "string"}}},
@@ -217,8 +218,10 @@ def events(
         )
     after = _event_number(last_event_id) if last_event_id else parameters.after
     read(services.sessions, lambda session: queries.check_owner(session, environment_id, owner=principal))
+    address = request.client.host if request.client else ""
+    services.streams.check_room(address)
     return StreamingResponse(
-        services.streams.follow(environment_id, after),
+        services.streams.follow(environment_id, after, address=address),
         media_type=streams.MEDIA_TYPE,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from beta9_provisioning.api import faults, methods
 from beta9_provisioning.api.bodies import BodyRefused, InvalidConfiguration
+from beta9_provisioning.api.streams import TooManyStreams
 from beta9_provisioning.environments import errors
 from beta9_provisioning.kit.database_errors import Trouble, describe, sqlstate, trouble
 from beta9_provisioning.operations.records import schema
@@ -91,6 +92,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(InvalidHeader, _invalid_header)
     app.add_exception_handler(CrossSite, _cross_site)
+    app.add_exception_handler(TooManyStreams, _too_many_streams)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(DBAPIError, _database)
     app.add_exception_handler(PoolTimeout, _database)
@@ -114,6 +116,14 @@ def _body_refused(request: Request, error: Exception) -> JSONResponse:
     return problem(
         request, error.status, _BODY_SLUGS[error.status], error.message, fields=fields, headers=headers
     )
+
+
+def _too_many_streams(request: Request, _error: Exception) -> JSONResponse:
+    detail = (
+        "Your address has as many event streams as one may have here. Close some, or have the operator raise "
+        "MAX_STREAMS_PER_ADDRESS: behind a proxy all clients may seem to be one."
+    )
+    return problem(request, 429, "too-many-streams", detail, headers={"Retry-After": "10"})
 
 
 def _invalid_configuration(request: Request, error: Exception) -> JSONResponse:

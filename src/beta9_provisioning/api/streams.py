@@ -1,12 +1,14 @@
 """Server-sent events: an environment's history, then what happens, until nothing more can come."""
 
+from __future__ import annotations
+
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 
-import anyio
 from anyio import CapacityLimiter, to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -35,20 +37,42 @@ class StreamTimes:
     life: float = 600.0
 
 
-class Streams:
-    """All streams of an application: they share their readers, and end together when it stops."""
+class TooManyStreams(Exception):
+    """One address has as many streams as it may have."""
 
-    def __init__(self, sessions: Sessions, times: StreamTimes) -> None:
+
+class Streams:
+    """All streams of an application. They share their readers, and end together when it stops.
+
+    Those that wait for the same event of the same environment wait for one look at the journal.
+    """
+
+    def __init__(self, sessions: Sessions, times: StreamTimes, *, most: int = 0) -> None:
+        """Prepare; nothing is read yet. An address may have `most` streams, or any number if that is 0."""
         self._sessions = sessions
         self._times = times
+        self._most = most
         self._closing = asyncio.Event()
         self._readers = CapacityLimiter(READERS)
+        self._watches: dict[tuple[str, int], _Watch] = {}
+        self._open: Counter[str] = Counter()
 
     def close(self) -> None:
         """End every stream at its next step; called in the event loop."""
         self._closing.set()
+        for watch in self._watches.values():
+            watch.task.cancel()
 
-    async def follow(self, environment_id: str, after: int) -> AsyncIterator[bytes]:
+    def check_room(self, address: str) -> None:
+        """See that an address may have one stream more.
+
+        Raises:
+            TooManyStreams: it may not.
+        """
+        if self._most and self._open[address] >= self._most:
+            raise TooManyStreams
+
+    async def follow(self, environment_id: str, after: int, *, address: str = "") -> AsyncIterator[bytes]:
         """Yield the events after one as they happen.
 
         A client that knows more events than there are, as after a restore of the database, gets
@@ -57,39 +81,87 @@ class Streams:
         Ends when nothing is running and everything was sent, when its life is over, when the service stops
         and when the database is away: a client that wants more comes back with the last id it has.
         """
+        self._open[address] += 1
+        try:
+            async for frame in self._frames(environment_id, after):
+                yield frame
+        finally:
+            self._open -= Counter([address])  # which drops what has come to 0
+
+    async def _frames(self, environment_id: str, after: int) -> AsyncIterator[bytes]:
         yield _RETRY
         began = spoke = monotonic()
         while True:
+            until = min(spoke + self._times.ping, began + self._times.life)
             try:
-                news = await to_thread.run_sync(self._read, environment_id, after, limiter=self._readers)
+                look = await self._next(environment_id, after, until - monotonic())
             except SQLAlchemyError as error:
                 failed("streams", error, environment_id=environment_id)
                 return
-            if after > news.last:
-                yield _frame(_restarted(after, news.last))
-                after, spoke = 0, monotonic()
-                continue
-            for event in news.events:
-                yield _frame(event)
-                after = event.id
-                spoke = monotonic()
-            if news.is_over or monotonic() - began > self._times.life:
+            if self._closing.is_set():
                 return
-            if monotonic() - spoke > self._times.ping:
+            if look is None:
                 yield _PING
-                spoke = monotonic()
-            if len(news.events) < _BATCH and await self._closes_within(self._times.poll):
+            else:
+                for frame in look.frames:
+                    yield frame
+                after = look.after
+            spoke = monotonic()
+            if (look is not None and look.is_over) or spoke - began > self._times.life:
                 return
 
-    async def _closes_within(self, seconds: float) -> bool:
-        with anyio.move_on_after(seconds):
-            await self._closing.wait()
-        return self._closing.is_set()
+    async def _next(self, environment_id: str, after: int, seconds: float) -> _Look | None:
+        """Wait for news at most so long; None when there are none.
+
+        Raises:
+            SQLAlchemyError: the database is away.
+        """
+        key = environment_id, after
+        watch = self._watches.get(key)
+        if watch is None or watch.task.done():
+            watch = self._watches[key] = _Watch(asyncio.create_task(self._look_until_news(*key)))
+        watch.followers += 1
+        try:
+            await asyncio.wait({watch.task}, timeout=max(0.0, seconds))
+            return watch.task.result() if watch.task.done() and not watch.task.cancelled() else None
+        finally:
+            watch.followers -= 1
+            if not watch.followers:
+                watch.task.cancel()
+                if self._watches.get(key) is watch:
+                    del self._watches[key]
+
+    async def _look_until_news(self, environment_id: str, after: int) -> _Look:
+        while True:
+            news = await to_thread.run_sync(self._read, environment_id, after, limiter=self._readers)
+            if after > news.last:
+                return _Look([_frame(_restarted(after, news.last))], 0, is_over=False)
+            if news.events or news.is_over:
+                last = news.events[-1].id if news.events else after
+                return _Look([_frame(event) for event in news.events], last, news.is_over)
+            await asyncio.sleep(self._times.poll)
 
     def _read(self, environment_id: str, after: int) -> News:
         return read(
             self._sessions, lambda session: queries.news(session, environment_id, after=after, limit=_BATCH)
         )
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a look at the journal found: frames to send, the last event that is known then, and the end."""
+
+    frames: list[bytes]
+    after: int
+    is_over: bool
+
+
+@dataclass
+class _Watch:
+    """A look that is repeated until there are news, and how many streams wait for it."""
+
+    task: asyncio.Task[_Look]
+    followers: int = 0
 
 
 def _restarted(after: int, last: int) -> Event:
