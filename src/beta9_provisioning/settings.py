@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     """Port of the worker's own /metrics; 0 turns it off."""
     lease_seconds: Annotated[float, Field(ge=2)] = 55.0
     """Seconds after its last heartbeat at which a silent worker's operation is taken from it."""
+    event_retention_days: Annotated[int, Field(ge=0)] = 0
+    """Days after which workers delete the details of events; summaries stay, and 0 keeps everything."""
     reconcile_seconds: Annotated[float, Field(gt=0)] = 2.0
     """Seconds between two rounds of the reconciler."""
     terraform_binary: str = "terraform"

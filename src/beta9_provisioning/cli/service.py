@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     database = typer.Typer(no_args_is_help=True, help="The service's database.")
     database.command("init", epilog="Example: beta9-provisioning db init")(init_database)
+    database.command("prune", epilog="Example: beta9-provisioning db prune --older-than 90")(prune_database)
     app.command("api", epilog="Example: API_PORT=8080 beta9-provisioning api")(run_api)
     app.command("worker", epilog="Example: LOG_FORMAT=console beta9-provisioning worker")(run_worker)
     app.add_typer(database, name="db", epilog="Example: beta9-provisioning db init")
@@ -40,6 +41,15 @@ def run_worker() -> None:
 def init_database() -> None:
     """Create or upgrade the tables in DATABASE_URL; running it again does nothing."""
     _become("operations.records.migrate")
+
+
+def prune_database(
+    older_than: Annotated[
+        int | None, typer.Option(metavar="DAYS", min=1, help="Age of what is deleted; EVENT_RETENTION_DAYS.")
+    ] = None,
+) -> None:
+    """Delete the details of old events, and idempotency keys that count no more; summaries stay."""
+    _become("operations.records.prune", *([] if older_than is None else [f"--older-than={older_than}"]))
 
 
 def token(
@@ -74,6 +84,6 @@ def version(output: OutputOption = Output.TABLE) -> None:
         write_text(number)
 
 
-def _become(module: str) -> None:
+def _become(module: str, *arguments: str) -> None:
     """Replace this process, so that signals reach the service itself."""
-    os.execv(sys.executable, [sys.executable, "-m", f"{_PACKAGE}.{module}"])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-m", f"{_PACKAGE}.{module}", *arguments])  # noqa: S606

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,7 +21,7 @@ from beta9_provisioning.environments.errors import (
 )
 from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus, Kind
 from beta9_provisioning.operations.records.journal import NewEvent, append
-from beta9_provisioning.operations.records.model import EnvironmentRow, IdempotencyRow, OperationRow
+from beta9_provisioning.operations.records.model import KEY_LIFE, EnvironmentRow, IdempotencyRow, OperationRow
 from beta9_provisioning.operations.records.store import begin, latest, lock_environment, queue, request_cancel
 from beta9_provisioning.schemas.configuration import CONFIG_VERSION, EnvironmentConfig
 from beta9_provisioning.schemas.environment import Environment, EnvironmentChanges
@@ -29,7 +29,6 @@ from beta9_provisioning.settings import Settings
 
 # First half of the advisory lock's key; the second is the owner's hash.
 _OWNER_LOCK = 0x62397573  # "b9us"
-KEY_LIFE = timedelta(hours=24)
 """How long an idempotency key is remembered: longer than any client repeats a request."""
 
 

@@ -101,8 +101,9 @@ def news(session: Session, environment_id: str, *, after: int, limit: int) -> Ne
     if last > after:
         rows = journal.read(session, environment_id, after=after, limit=limit)
         found = [wire.event(row) for row in rows]
-    # What was read beyond `last` came after the first statement, as did what it belongs to.
-    read_all = found[-1].id == last if found else after >= last
+    # What was read beyond `last` came after the first statement, as did what it belongs to. What is missing
+    # before it was pruned.
+    read_all = len(found) < limit and (not found or found[-1].id <= last)
     return News(found, is_over=status in FINAL and read_all, last=last)
 
 

@@ -111,7 +111,7 @@ class Event(Wire):
     """One entry of an environment's history."""
 
     id: int
-    """Counts up by one within an environment, without gaps; the id of the server-sent event."""
+    """Counts up within an environment, by one but for what was pruned; the id of the server-sent event."""
     at: datetime
     operation_id: str | None
     type: str

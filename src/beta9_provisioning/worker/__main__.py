@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+from datetime import timedelta
 
 import dramatiq
 import structlog
@@ -30,6 +31,7 @@ from beta9_provisioning.settings import Settings, run_or_explain
 from beta9_provisioning.worker.actors import register
 from beta9_provisioning.worker.metrics import Metrics
 from beta9_provisioning.worker.preflight import problems
+from beta9_provisioning.worker.pruner import Pruner
 from beta9_provisioning.worker.reconciler import Reconciler
 from beta9_provisioning.worker.worker import Worker
 
@@ -127,6 +129,7 @@ def _serve(settings: Settings, synthesizer: Synthesizer, told: StopSignal) -> No
     )
     observer = Observer(get_engine(), settings.lease_seconds)
     reconciler = Reconciler(observer, factory, queue, ACTOR, interval=settings.reconcile_seconds)
+    pruner = Pruner(factory, timedelta(days=settings.event_retention_days))
     broker = make_broker(settings.redis_url)
     register(broker, worker)
     consumer = dramatiq.Worker(broker, worker_threads=settings.worker_threads, worker_timeout=_IDLE_MS)
@@ -137,6 +140,7 @@ def _serve(settings: Settings, synthesizer: Synthesizer, told: StopSignal) -> No
     _serve_metrics(settings, metrics)
     worker.heartbeat.start()
     reconciler.start()
+    pruner.start()
     consumer.start()
     threading.Thread(target=preload, name="preload", daemon=True).start()
     log.info("worker_started", worker=worker.name, threads=settings.worker_threads)
@@ -146,6 +150,7 @@ def _serve(settings: Settings, synthesizer: Synthesizer, told: StopSignal) -> No
     hasten(get_engine())
     log.info("shutting_down")
     reconciler.stop()
+    pruner.stop()
     consumer.stop(timeout=_SHUTDOWN_MS)
     worker.heartbeat.stop()
     queue.close()

@@ -1,4 +1,4 @@
-"""The event journal: events are numbered per environment, without gaps and in the order of commit."""
+"""The event journal: events are numbered per environment, one by one in the order of commit."""
 
 import time
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Tables: environments, their operations, attempts and events. Invariants are constraints here."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -156,7 +156,10 @@ class AttemptRow(Base):
 
 
 class EventRow(Base):
-    """The journal: what happened to an environment, numbered without gaps in the order of commit."""
+    """The journal: what happened to an environment, numbered in the order of commit.
+
+    Numbers count up by one; what is pruned leaves gaps (`records.prune`).
+    """
 
     __tablename__ = "events"
 
@@ -169,6 +172,7 @@ class EventRow(Base):
     data: Mapped[dict[str, Any]]
 
     __table_args__ = (
+        Index("ix_events_at", "at", postgresql_using="brin"),
         # Programs before revision 0005 count status changes from history.
         Index(
             "ix_events_status", text("(data->>'to')"),
@@ -192,6 +196,10 @@ class StatisticRow(Base):
     shard: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     count: Mapped[int] = mapped_column(BigInteger)
     total: Mapped[float] = mapped_column(Double)
+
+
+KEY_LIFE = timedelta(hours=24)
+"""How long an idempotency key counts."""
 
 
 class IdempotencyRow(Base):

@@ -18,6 +18,7 @@ def create_index(
     *,
     unique: bool = False,
     where: str | None = None,
+    using: str = "btree",
 ) -> None:
     """Build an index while the table is read and written, in place of one whose build was cut off.
 
@@ -27,6 +28,7 @@ def create_index(
         columns: their names, or expressions.
         unique: whether it allows a value once only; the build fails when there are duplicates.
         where: condition of the rows that are in it.
+        using: kind of the index.
     """
     with _outside_a_transaction() as connection:
         valid = connection.scalar(
@@ -40,6 +42,7 @@ def create_index(
                 table,
                 list(columns),
                 unique=unique,
+                postgresql_using=using,
                 postgresql_where=None if where is None else text(where),
                 postgresql_concurrently=True,
             )
