@@ -26,6 +26,7 @@ from beta9_provisioning.clouds.aws.refusals import (
     trust_statement,
     trusted_arn,
 )
+from beta9_provisioning.clouds.aws.rules import domain_of
 from beta9_provisioning.clouds.aws.signing import Credentials, credentials_of, signed_headers
 
 CONNECT_SECONDS = 5.0
@@ -36,8 +37,6 @@ ANSWER_BYTES = 64 * 1024
 PAUSES = (0.5, 1.0)
 
 _FORM = "application/x-www-form-urlencoded; charset=utf-8"
-# Of partitions, by how their regions begin; a test compares them with botocore's.
-_DOMAINS = {"cn": "amazonaws.com.cn", "eusc": "amazonaws.eu"}
 
 
 @dataclass(frozen=True)
@@ -146,9 +145,8 @@ class Sts:
 
 def sts_of(region: str) -> Sts:
     """Return the STS of a region, or the one that the environment names."""
-    domain = _DOMAINS.get(region.partition("-")[0], "amazonaws.com")
     named = os.environ.get("AWS_ENDPOINT_URL_STS") or os.environ.get("AWS_ENDPOINT_URL")
-    return Sts(region, (named or f"https://sts.{region}.{domain}").rstrip("/"))
+    return Sts(region, (named or f"https://sts.{region}.{domain_of(region)}").rstrip("/"))
 
 
 def _trust() -> ssl.SSLContext | bool:
