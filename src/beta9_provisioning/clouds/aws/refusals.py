@@ -6,6 +6,8 @@ import json
 import re
 from dataclasses import dataclass
 
+from beta9_provisioning.clouds.aws import clock
+from beta9_provisioning.clouds.aws.clock import Skew
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.kit.masking import mask_text
 
@@ -72,6 +74,15 @@ class Asker:
                 "identity needs permission for sts:AssumeRole on the role."
             ),
             code="role_refused",
+        )
+
+    def clock_skewed(self, skew: Skew, doing: str, detail: str) -> AwsError:
+        """AWS did not take the time of the signature."""
+        return AwsError(
+            f"AWS refused to {doing}: {self.whose} clock is {skew.words}.",
+            detail=detail,
+            remedy=clock.REMEDY,
+            code=clock.CODE,
         )
 
     def refused(self, code: str, detail: str, *, region: str, doing: str, tries: int) -> AwsError:

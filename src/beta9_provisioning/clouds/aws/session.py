@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -36,6 +37,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from beta9_provisioning.clouds.aws.clock import Skew, skew_of
 from beta9_provisioning.clouds.aws.refusals import (
     ACCESS_DENIED,
     WORKER,
@@ -169,6 +171,9 @@ class AwsSession:
         """Explain an error that AWS answered."""
         code = error_code(error)
         detail = clean_text(mask_text(str(error)))
+        skew = clock_skew(error)
+        if skew is not None:
+            return WORKER.clock_skewed(skew, doing, detail)
         if code not in ACCESS_DENIED:
             return WORKER.refused(code, detail, region=self.region, doing=doing, tries=ATTEMPTS)
         if error.operation_name == "AssumeRole":
@@ -233,6 +238,14 @@ def error_code(error: ClientError) -> str:
     """Return AWS's error code of an answer, such as `NoSuchBucket`; a HEAD request has its HTTP status."""
     response: Mapping[str, Any] = error.response
     return str(response.get("Error", {}).get("Code", ""))
+
+
+def clock_skew(error: ClientError) -> Skew | None:
+    """Return what an answer that just came says of the worker's clock; None if it is about something else."""
+    told: Mapping[str, Any] = error.response.get("Error", {})
+    headers: Mapping[str, Any] = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    date, message = str(headers.get("date", "")), str(told.get("Message", ""))
+    return skew_of(error_code(error), message, now=datetime.now(UTC), date=date, times=told)
 
 
 def core_session() -> botocore.session.Session:

@@ -17,6 +17,7 @@ from xml.etree import ElementTree as ET
 
 import httpx
 
+from beta9_provisioning.clouds.aws.clock import Skew, skew_of
 from beta9_provisioning.clouds.aws.refusals import (
     ACCESS_DENIED,
     THROTTLED,
@@ -46,6 +47,7 @@ class _Answer:
     status: int = 0
     document: ET.Element | None = None
     failure: str = ""
+    date: str = ""
 
     def text(self, path: str) -> str:
         """Return the text of the first element with this path; empty if there is none."""
@@ -63,6 +65,12 @@ class _Answer:
         return plain(self.failure or f"{self.code or f'HTTP {self.status}'}: {reason}")
 
     @property
+    def skew(self) -> Skew | None:
+        """What it says of this machine's clock."""
+        message = self.text(".//{*}Error/{*}Message")
+        return skew_of(self.code, message, now=datetime.now(UTC), date=self.date)
+
+    @property
     def passing(self) -> bool:
         """Whether another try may have another answer."""
         return self.document is None or self.status >= 500 or self.code in THROTTLED
@@ -72,7 +80,7 @@ class Sts:
     """STS of one region. `endpoint` is its address without a slash at the end.
 
     Its methods raise AwsError: `role_refused`, `credentials_invalid`, `region_disabled`, `aws_unreachable`,
-    `aws_throttled` or `aws_failed`. `session_name` is what CloudTrail shows.
+    `clock_skewed`, `aws_throttled` or `aws_failed`. `session_name` is what CloudTrail shows.
     """
 
     def __init__(self, region: str, endpoint: str) -> None:
@@ -104,6 +112,8 @@ class Sts:
         names = ("AccessKeyId", "SecretAccessKey", "SessionToken")
         given = credentials_of(*(answer.text(f".//{{*}}Credentials/{{*}}{name}") for name in names))
         if given is None:
+            if (skew := answer.skew) is not None:
+                raise USER.clock_skewed(skew, doing, answer.words)
             tries = 1 + len(PAUSES)
             raise USER.refused(answer.code, answer.words, region=self.region, doing=doing, tries=tries)
         return given
@@ -174,4 +184,4 @@ def _read(response: httpx.Response) -> _Answer:
     except (ET.ParseError, ValueError):
         # Somebody else answers here: a proxy, a login page.
         return _Answer(failure=f"HTTP {response.status_code}, and not what AWS says.")
-    return _Answer(response.status_code, document)
+    return _Answer(response.status_code, document, date=response.headers.get("Date", ""))
