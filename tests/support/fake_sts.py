@@ -61,7 +61,7 @@ def fake_sts(context: ssl.SSLContext | None = None) -> Iterator[FakeSts]:
         def _any(self) -> None:
             fake.handle(self)
 
-        do_POST = do_PUT = do_HEAD = do_CONNECT = _any
+        do_GET = do_POST = do_PUT = do_HEAD = do_CONNECT = _any
 
         def log_message(self, *_: object) -> None:
             """Stay silent."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from beta9_provisioning.clouds.aws import clock
 from beta9_provisioning.clouds.aws.clock import Skew
 from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.kit import certificates
 from beta9_provisioning.kit.masking import mask_text
 
 # A HEAD request has its HTTP status for a code.
@@ -61,6 +62,15 @@ class Asker:
             detail=detail,
             remedy=f"Check {self.whose} network, DNS and proxy, and that the region's name is right.",
             code="aws_unreachable",
+        )
+
+    def untrusted(self, region: str, doing: str, detail: str) -> AwsError:
+        """Somebody answered whose certificate was not accepted (a proxy, mostly)."""
+        return AwsError(
+            f"AWS was not asked to {doing}: the certificate of its endpoint in {region} was not accepted.",
+            detail=detail,
+            remedy=certificates.REMEDY,
+            code=certificates.CODE,
         )
 
     def role_refused(self, role_arn: str, statement: dict[str, object], detail: str) -> AwsError:

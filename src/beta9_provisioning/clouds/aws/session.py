@@ -10,6 +10,7 @@ clients and connections are a session's own.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from typing import Any
 
 import botocore.session
 from botocore.config import Config
+from botocore.configprovider import ConfigChainFactory
 from botocore.credentials import (
     AssumeRoleCredentialFetcher,
     CredentialProvider,
@@ -47,6 +49,7 @@ from beta9_provisioning.clouds.aws.refusals import (
 )
 from beta9_provisioning.clouds.aws.service_models import LOADER
 from beta9_provisioning.engine.errors import Stopped
+from beta9_provisioning.kit.certificates import FOR_AWS, is_untrusted, named
 from beta9_provisioning.kit.masking import mask_text
 from beta9_provisioning.kit.texts import clean_text
 
@@ -192,6 +195,8 @@ class AwsSession:
         detail = clean_text(mask_text(str(error)))
         if isinstance(error, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError):
             return WORKER.no_credentials(detail)
+        if is_untrusted(error):
+            return WORKER.untrusted(self.region, doing, detail)
         if isinstance(error, HTTPClientError | ConnectionError):
             return WORKER.unreachable(self.region, doing, detail)
         return AwsError(f"AWS could not be asked to {doing}.", detail=detail)
@@ -249,9 +254,18 @@ def clock_skew(error: ClientError) -> Skew | None:
 
 
 def core_session() -> botocore.session.Session:
-    """Return a session with the worker's own credentials, whose look at the metadata service cannot hang."""
+    """Return a session with the worker's own credentials, whose look at the metadata service cannot hang.
+
+    It trusts whom `kit.certificates` says; before a profile's `ca_bundle` goes `AWS_CA_BUNDLE` only.
+    """
     core = botocore.session.Session()
     core.register_component("data_loader", LOADER)
     core.set_config_variable("metadata_service_timeout", 1)
     core.set_config_variable("metadata_service_num_attempts", 1)
+    authorities = named(os.environ, FOR_AWS)
+    of_profile = None if os.environ.get("AWS_CA_BUNDLE") else "ca_bundle"
+    trusted = ConfigChainFactory(session=core).create_config_chain(
+        config_property_names=of_profile, default=True if authorities is None else str(authorities.path)
+    )
+    core.get_component("config_store").set_config_provider("ca_bundle", trusted)
     return core

@@ -1,7 +1,7 @@
 """What a user's token needs of AWS's Security Token Service: let me be that role.
 
-One small HTTP client instead of an SDK. It trusts AWS_CA_BUNDLE (or else the public authorities), uses the
-proxies of the environment, and takes STS's address from AWS_ENDPOINT_URL_STS or AWS_ENDPOINT_URL if they are
+One small HTTP client instead of an SDK. It trusts whom `kit.certificates` says, uses the proxies of the
+environment, and takes STS's address from AWS_ENDPOINT_URL_STS or AWS_ENDPOINT_URL if they are
 set. What answers is not trusted: it is read up to a limit, and redirects are not followed.
 """
 
@@ -29,6 +29,7 @@ from beta9_provisioning.clouds.aws.refusals import (
 )
 from beta9_provisioning.clouds.aws.rules import domain_of
 from beta9_provisioning.clouds.aws.signing import Credentials, credentials_of, signed_headers
+from beta9_provisioning.kit.certificates import FOR_AWS, CertificatesUnusable, is_untrusted, named
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 10.0
@@ -48,6 +49,7 @@ class _Answer:
     document: ET.Element | None = None
     failure: str = ""
     date: str = ""
+    untrusted: bool = False
 
     def text(self, path: str) -> str:
         """Return the text of the first element with this path; empty if there is none."""
@@ -73,6 +75,8 @@ class _Answer:
     @property
     def passing(self) -> bool:
         """Whether another try may have another answer."""
+        if self.untrusted:
+            return False
         return self.document is None or self.status >= 500 or self.code in THROTTLED
 
 
@@ -80,7 +84,8 @@ class Sts:
     """STS of one region. `endpoint` is its address without a slash at the end.
 
     Its methods raise AwsError: `role_refused`, `credentials_invalid`, `region_disabled`, `aws_unreachable`,
-    `clock_skewed`, `aws_throttled` or `aws_failed`. `session_name` is what CloudTrail shows.
+    `certificate_untrusted`, `clock_skewed`, `aws_throttled` or `aws_failed`. `session_name` is what
+    CloudTrail shows.
     """
 
     def __init__(self, region: str, endpoint: str) -> None:
@@ -107,6 +112,8 @@ class Sts:
         return self._credentials(answer, f"assume the role {role_arn} with a web identity")
 
     def _credentials(self, answer: _Answer, doing: str) -> Credentials:
+        if answer.untrusted:
+            raise USER.untrusted(self.region, doing, answer.words)
         if answer.document is None:
             raise USER.unreachable(self.region, doing, answer.words)
         names = ("AccessKeyId", "SecretAccessKey", "SessionToken")
@@ -150,7 +157,7 @@ class Sts:
                 return _read(response)
         # Not only httpx's own errors: addresses and proxies that make no sense raise others.
         except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError) as error:
-            return _Answer(failure=str(error) or type(error).__name__)
+            return _Answer(failure=str(error) or type(error).__name__, untrusted=is_untrusted(error))
 
 
 def sts_of(region: str) -> Sts:
@@ -160,17 +167,11 @@ def sts_of(region: str) -> Sts:
 
 
 def _trust() -> ssl.SSLContext | bool:
-    bundle = os.environ.get("AWS_CA_BUNDLE")
-    if not bundle:
-        return True
+    authorities = named(os.environ, FOR_AWS)
     try:
-        return ssl.create_default_context(cafile=bundle)
-    except OSError as error:
-        raise AwsError(
-            "The file that AWS_CA_BUNDLE names could not be used.",
-            detail=plain(str(error)),
-            remedy="Set it to a file of certificates (PEM), or remove it.",
-        ) from error
+        return True if authorities is None else authorities.context()
+    except CertificatesUnusable as error:
+        raise AwsError(str(error)) from error
 
 
 def _read(response: httpx.Response) -> _Answer:

@@ -19,6 +19,7 @@ import httpx
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess
 from beta9_provisioning.engine.kubernetes.patience import Patience
+from beta9_provisioning.kit.certificates import is_untrusted
 from beta9_provisioning.kit.masking import mask_text
 from beta9_provisioning.kit.texts import ANSWER_BYTES, TEXT_BYTES, clean_text
 
@@ -153,7 +154,7 @@ class KubernetesApi:
         except httpx.RequestError as error:
             words = clean_text(mask_text(str(error)))
             words = words or f"It did not answer in time ({type(error).__name__})."
-            return Answer(0, words=words, passing=not _is_untrusted(error))
+            return Answer(0, words=words, passing=not is_untrusted(error))
 
 
 def _until(deadline: float, patience: Patience, chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -209,16 +210,6 @@ def _trust(certificate_authority: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=base64.b64decode(certificate_authority).decode())
     return context
-
-
-def _is_untrusted(error: BaseException) -> bool:
-    """Return whether the other side's certificate was not accepted: no repetition will change that."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
 
 
 def _failed(doing: str, answer: Answer, confidential: bool) -> ClusterError:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.terraform.events import TerraformEvent
+from beta9_provisioning.kit import certificates
 from beta9_provisioning.kit.masking import mask_text
 from beta9_provisioning.kit.texts import TEXT_BYTES, clean_text
 
@@ -40,8 +41,9 @@ class TerraformFailed(EngineError):
     Attributes:
         code: `state_not_saved`, `state_newer`, `state_damaged`, `state_unavailable`, `provider_missing`,
             `cloud_unreachable`, `role_refused`, `credentials_refused`, `quota_exceeded`,
-            `permission_missing`, `clock_skewed`, `provider_refused`, `configuration_invalid`, `timeout`,
-            `terraform_killed`, `answer_too_large`, or `terraform_failed` for everything else.
+            `permission_missing`, `clock_skewed`, `certificate_untrusted`, `provider_refused`,
+            `configuration_invalid`, `timeout`, `terraform_killed`, `answer_too_large`, or
+            `terraform_failed` for everything else.
         diagnostics: the errors that Terraform reported, without secrets.
         errored_state: the file with the state that could not be saved, for `state_not_saved`.
     """
@@ -96,6 +98,13 @@ _FIRST_RULES = (
         "state_not_saved",
         r"Failed to (save|persist) state",
         "Keep the working directory. Push its errored.tfstate before anything else runs on this environment.",
+    ),
+    # Before what went wrong by it: no provider, no state, no role.
+    rule(
+        certificates.CODE,
+        certificates.PATTERN,
+        certificates.REMEDY,
+        "a certificate was not accepted.",
     ),
     rule(
         "state_newer",
