@@ -26,6 +26,10 @@ REMEDY = (
     "SSL_CERT_FILE to a file (PEM) with the certificates of all authorities to trust. If the certificate has "
     "expired or is not yet valid, look at the clock, too."
 )
+CLUSTER_REMEDY = (
+    "A cluster is trusted by its own authority only. If a proxy of the worker's network answers in its place,"
+    " name the cluster's endpoint in NO_PROXY."
+)
 
 
 class CertificatesUnusable(Exception):

@@ -236,15 +236,10 @@ def _failed(doing: str, output: Output, namespace: str | None = None) -> HelmFai
 
 
 def _untrusted(doing: str, output: Output) -> HelmFailed:
-    remedy = certificates.REMEDY
-    if output.says("kubernetes cluster unreachable"):
-        remedy = (
-            "A cluster is trusted by its own authority only. If a proxy of the worker's network answers in "
-            "its place, name the cluster's endpoint in NO_PROXY."
-        )
+    at_cluster = output.says("kubernetes cluster unreachable")
     return HelmFailed(
         f"Helm could not {doing}: a certificate was not accepted.",
         detail=output.words,
-        remedy=remedy,
+        remedy=certificates.CLUSTER_REMEDY if at_cluster else certificates.REMEDY,
         code=certificates.CODE,
     )
