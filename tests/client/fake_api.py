@@ -1,6 +1,7 @@
 """A fake of the service's HTTP API with scripted answers, for the client's own behaviour only."""
 
 import json
+import ssl
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
@@ -59,15 +60,15 @@ class FakeApi:
 
 
 @contextmanager
-def serving(port: int = 0) -> Iterator[FakeApi]:
-    """Run a fake until the block ends."""
+def serving(port: int = 0, context: ssl.SSLContext | None = None) -> Iterator[FakeApi]:
+    """Run a fake until the block ends; with a context it speaks TLS."""
     fake = FakeApi()
-    with listening(fake, port):
+    with listening(fake, port, context):
         yield fake
 
 
 @contextmanager
-def listening(fake: FakeApi, port: int = 0) -> Iterator[None]:
+def listening(fake: FakeApi, port: int = 0, context: ssl.SSLContext | None = None) -> Iterator[None]:
     """Let an existing fake listen until the block ends."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -80,11 +81,18 @@ def listening(fake: FakeApi, port: int = 0) -> Iterator[None]:
         def log_message(self, *_: object) -> None:
             """Stay silent."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Stay silent: clients leave in the middle here, and refuse certificates."""
+
+    server = Server(("127.0.0.1", port), Handler)
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
-    fake.url = f"http://127.0.0.1:{server.server_address[1]}"
+    fake.url = f"{'http' if context is None else 'https'}://127.0.0.1:{server.server_address[1]}"
     try:
         yield
     finally:

@@ -58,7 +58,7 @@ class Access:
         self,
         *,
         token: str | None = None,
-        source: Path = CHARTS,
+        source: Path | str = CHARTS,
         binary: Path | None = None,
         kubeconfig: Callable[[], str] | None = None,
     ) -> Helm:

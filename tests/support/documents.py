@@ -30,9 +30,9 @@ In `.env`, a value stands as it is: `$` is no reference. A file that cannot be r
 and a name that resembles a setting's and is none is pointed out.
 
 Before its first operation a worker checks its directory (made with mode 0700; nobody else's), 256 MiB of free
-space there and in `TMPDIR`, its tools and their versions, the provider mirror, the charts, its port and the
-AWS profile; what is wrong is told on standard error, and it ends with exit code 1. A provider mirror with
-packed providers, or none, needs 1 GB more for each environment.
+space there and in `TMPDIR`, its tools and their versions, the provider mirror, the charts, files of
+certificates, its port and the AWS profile; what is wrong is told on standard error, and it ends with exit
+code 1. A provider mirror with packed providers, or none, needs 1 GB more for each environment.
 
 Without `CHART_SOURCE` a worker starts, says so, and refuses creates (`charts_not_configured`) before anything
 is created. If the AWS endpoint (`AWS_ENDPOINT_URL`) is on loopback and answers as the simulator, the
@@ -45,7 +45,8 @@ and other `AWS_*` variables change nothing; the worker names them when it starts
 configuration is `TERRAFORM_CLI_CONFIG`.
 
 The worker finds its cloud credentials the way every AWS SDK does (`AWS_PROFILE`, `AWS_ACCESS_KEY_ID`, a role
-of the machine or pod). The command line reads `BETA9_PROVISIONING_URL`, the address of the API.
+of the machine or pod). What it needs behind a proxy is in [proxy.md](proxy.md). The command line reads
+`BETA9_PROVISIONING_URL`, the address of the API.
 """
 _ENV_HEAD = """\
 # Settings of service and worker with their defaults; docs/settings.md has them as a table.

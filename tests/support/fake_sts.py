@@ -61,7 +61,7 @@ def fake_sts(context: ssl.SSLContext | None = None) -> Iterator[FakeSts]:
         def _any(self) -> None:
             fake.handle(self)
 
-        do_POST = do_CONNECT = _any
+        do_GET = do_POST = do_PUT = do_HEAD = do_CONNECT = _any
 
         def log_message(self, *_: object) -> None:
             """Stay silent."""
@@ -92,7 +92,8 @@ def says(status: int, content: str | bytes, **headers: str) -> Answer:
     raw = content.encode() if isinstance(content, str) else content
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(status)
+        # The first of these adds a Date of its own.
+        (handler.send_response_only if "Date" in headers else handler.send_response)(status)
         handler.send_header("Content-Type", "text/xml")
         for name, value in {"Content_Length": str(len(raw)), **headers}.items():
             handler.send_header(name.replace("_", "-"), value)

@@ -81,7 +81,7 @@ def environment(home: Path, rc: Path) -> dict[str, str]:
 class Stack:
     """One working directory of Terraform, what its commands report, and the cloud they work on."""
 
-    def __init__(self, directory: Path, rc: Path, aws: str) -> None:
+    def __init__(self, directory: Path, rc: Path, aws: str, **variables: str) -> None:
         self.directory = directory
         self.aws = aws
         self.stop = threading.Event()
@@ -95,7 +95,7 @@ class Stack:
         self.terraform = Terraform(
             binary="terraform",
             directory=directory,
-            env=environment(directory, rc),
+            env=environment(directory, rc) | variables,
             stop=self.stop,
             on_event=self._take,
             rules=RULES,

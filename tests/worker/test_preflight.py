@@ -96,6 +96,14 @@ FAULTS: dict[str, tuple[Change, str]] = {
         lambda _: {"CHART_SOURCE": "/no/charts"},
         "CHART_SOURCE is /no/charts, which is no",
     ),
+    "no certificates": (
+        lambda _: {"REQUESTS_CA_BUNDLE": "/no/ca.pem"},
+        "REQUESTS_CA_BUNDLE is /no/ca.pem, which cannot be read: No such file or directory. Name a file with",
+    ),
+    "a file without a certificate": (
+        lambda path: {"SSL_CERT_FILE": program(path, "")},
+        "SSL_CERT_FILE is {}/program, which holds no certificate (PEM).",
+    ),
     "no profile": (
         lambda _: {"AWS_PROFILE": "absent"},
         "AWS_PROFILE names the profile absent, which",

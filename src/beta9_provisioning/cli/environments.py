@@ -14,6 +14,7 @@ import typer
 from beta9_provisioning.cli.naming import EnvironmentArgument, environment_id
 from beta9_provisioning.cli.output import (
     DEFAULT_SERVER,
+    CaFileOption,
     ExitCode,
     Failure,
     NamedOutput,
@@ -24,6 +25,7 @@ from beta9_provisioning.cli.output import (
     ServerOption,
     show,
     show_named,
+    trust,
 )
 from beta9_provisioning.cli.terminal import stderr, stdout, write_json, write_text
 from beta9_provisioning.lifecycle import EnvironmentStatus
@@ -54,6 +56,7 @@ def create(
         typer.Option(metavar="KEY", help="The same key again gets the same environment, not a second one."),
     ] = None,
     server: ServerOption = DEFAULT_SERVER,
+    ca_file: CaFileOption = None,
     output: NamedOutputOption = NamedOutput.TABLE,
     quiet: QuietOption = False,
 ) -> None:
@@ -63,7 +66,7 @@ def create(
     output = NamedOutput.NAME if quiet else output
     text = _read(file)
     content_type = "application/json" if file.endswith(".json") else "application/yaml"
-    with _service(server) as client:
+    with _service(server, ca_file) as client:
         environment = client.create(text, content_type=content_type, idempotency_key=idempotency_key)
         if not watch_it:
             show_named(EnvironmentView(environment), output)
@@ -82,13 +85,14 @@ def list_(
     all_: Annotated[bool, typer.Option("--all", "-a", help="Destroyed ones, too.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 100,
     server: ServerOption = DEFAULT_SERVER,
+    ca_file: CaFileOption = None,
     output: NamedOutputOption = NamedOutput.TABLE,
     quiet: QuietOption = False,
 ) -> None:
     """List environments that are not destroyed, newest first."""
     from beta9_provisioning.cli.views import EnvironmentListView  # noqa: PLC0415
 
-    with _service(server) as client:
+    with _service(server, ca_file) as client:
         # One more than is shown, to know whether there are more.
         found = list(client.list(status=status, name=name, live=not all_, limit=limit + 1))
     show_named(EnvironmentListView(found[:limit]), NamedOutput.NAME if quiet else output)
@@ -99,13 +103,14 @@ def list_(
 def get(
     environment: EnvironmentArgument,
     server: ServerOption = DEFAULT_SERVER,
+    ca_file: CaFileOption = None,
     output: NamedOutputOption = NamedOutput.TABLE,
     quiet: QuietOption = False,
 ) -> None:
     """Show an environment: status, progress, error, outputs."""
     from beta9_provisioning.cli.views import EnvironmentView  # noqa: PLC0415
 
-    with _service(server) as client:
+    with _service(server, ca_file) as client:
         found = client.get(environment_id(client, environment))
     show_named(EnvironmentView(found), NamedOutput.NAME if quiet else output)
 
@@ -114,6 +119,7 @@ def get(
 def watch(
     environment: EnvironmentArgument,
     server: ServerOption = DEFAULT_SERVER,
+    ca_file: CaFileOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Show the progress of an environment's latest operation until it ends.
@@ -122,7 +128,7 @@ def watch(
     """
     from beta9_provisioning.cli.watch import JsonLines, progress_on, watch_operation  # noqa: PLC0415
 
-    with _service(server) as client:
+    with _service(server, ca_file) as client:
         found = client.get(environment_id(client, environment))
         display = JsonLines() if output is Output.JSON else progress_on(stdout(), found)
         final = watch_operation(client, found, display)
@@ -139,6 +145,7 @@ def wait(
     ],
     timeout: Annotated[str, typer.Option(metavar="TIME", help="At most so long: 30m, 90s, 1h30m.")] = "30m",
     server: ServerOption = DEFAULT_SERVER,
+    ca_file: CaFileOption = None,
     output: NamedOutputOption = NamedOutput.TABLE,
     quiet: QuietOption = False,
 ) -> None:
@@ -151,7 +158,7 @@ def wait(
     from beta9_provisioning.cli.watch import looking_for_workers, tell_of_workers  # noqa: PLC0415
 
     longest = seconds(timeout)
-    with _service(server) as client:
+    with _service(server, ca_file) as client:
         found = client.get(environment_id(client, environment))
         with looking_for_workers(client, found, lambda lacking: tell_of_workers(stderr(), lacking)):
             reached = wait_for(client, found.environment_id, goal, longest)
@@ -160,16 +167,18 @@ def wait(
 
 @app.command(epilog=_EXAMPLE + "events demo --follow")
 def events(
+    *,
     environment: EnvironmentArgument,
     follow: Annotated[bool, typer.Option("--follow", help="Go on live until no operation runs.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many, oldest first.")] = None,
     server: ServerOption = DEFAULT_SERVER,
+    ca_file: CaFileOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Show an environment's history. With --follow, -o json writes one event a line instead of a list."""
     from beta9_provisioning.cli.views import EventsView, EventView  # noqa: PLC0415
 
-    with _service(server) as client:
+    with _service(server, ca_file) as client:
         id_ = environment_id(client, environment)
         if not follow:
             found = list(islice(client.events(id_), None if limit is None else limit + 1))
@@ -188,12 +197,13 @@ def outputs(
     environment: EnvironmentArgument,
     name: Annotated[str | None, typer.Argument(help="Print only this one, bare.")] = None,
     server: ServerOption = DEFAULT_SERVER,
+    ca_file: CaFileOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Show what an environment's creation resulted in: addresses and names, no secrets."""
     from beta9_provisioning.cli.views import OutputsView, value_text  # noqa: PLC0415
 
-    with _service(server) as client:
+    with _service(server, ca_file) as client:
         found = client.get(environment_id(client, environment))
     if name is None:
         show(OutputsView(found.outputs), output)
@@ -210,10 +220,11 @@ def outputs(
 def kubeconfig(
     environment: EnvironmentArgument,
     server: ServerOption = DEFAULT_SERVER,
+    ca_file: CaFileOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Print a kubeconfig for an environment's cluster, YAML or JSON. It holds no secret."""
-    with _service(server) as client:
+    with _service(server, ca_file) as client:
         text = client.kubeconfig(environment_id(client, environment))
     if output is Output.JSON:
         from ruamel.yaml import YAML  # noqa: PLC0415
@@ -232,6 +243,7 @@ def update(
         bool, typer.Option("--no-deletion-protection", help="Let it be deleted again.")
     ] = False,
     server: ServerOption = DEFAULT_SERVER,
+    ca_file: CaFileOption = None,
     output: NamedOutputOption = NamedOutput.TABLE,
     quiet: QuietOption = False,
 ) -> None:
@@ -240,7 +252,7 @@ def update(
 
     if protect is release:
         raise typer.BadParameter("Give one of --deletion-protection and --no-deletion-protection.")
-    with _service(server) as client:
+    with _service(server, ca_file) as client:
         found = client.protect(environment_id(client, environment), deletion_protection=protect)
     show_named(EnvironmentView(found), NamedOutput.NAME if quiet else output)
 
@@ -254,6 +266,7 @@ def delete(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     server: ServerOption = DEFAULT_SERVER,
+    ca_file: CaFileOption = None,
     output: NamedOutputOption = NamedOutput.TABLE,
     quiet: QuietOption = False,
 ) -> None:
@@ -261,7 +274,7 @@ def delete(
     from beta9_provisioning.cli.views import EnvironmentView  # noqa: PLC0415
 
     output = NamedOutput.NAME if quiet else output
-    with _service(server) as client:
+    with _service(server, ca_file) as client:
         id_ = environment_id(client, environment)
         if not yes:
             _confirm(client.get(id_))
@@ -320,8 +333,9 @@ def _read(file: str) -> bytes:
 
 
 @contextmanager
-def _service(server: str) -> Iterator[Client]:
+def _service(server: str, ca_file: Path | None) -> Iterator[Client]:
     from beta9_provisioning.client import Client  # noqa: PLC0415
 
+    trust(ca_file)
     with Client(server) as client:
         yield client

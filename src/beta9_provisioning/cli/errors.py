@@ -82,9 +82,18 @@ def _explain(error: Exception, *, as_json: bool) -> _Told | None:
 
 def _explain_service(error: Exception) -> _Told | None:
     # Imported only now: most commands end well, and completion must be fast.
-    from beta9_provisioning.client import ApiProblem, Unreachable  # noqa: PLC0415
+    from beta9_provisioning.client import (  # noqa: PLC0415
+        ApiProblem,
+        CertificatesMissing,
+        CertificateUntrusted,
+        Unreachable,
+    )
     from beta9_provisioning.engine.errors import EngineError  # noqa: PLC0415
 
+    if isinstance(error, CertificatesMissing):
+        return _Told([str(error)], ExitCode.USAGE)
+    if isinstance(error, CertificateUntrusted):
+        return _Told([str(error)], ExitCode.UNREACHABLE, {"code": error.code})
     if isinstance(error, Unreachable):
         return _Told([str(error)], ExitCode.UNREACHABLE)
     if isinstance(error, ApiProblem):

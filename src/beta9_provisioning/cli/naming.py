@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from beta9_provisioning.cli.output import DEFAULT_SERVER, SERVER_VARIABLE, ExitCode, Failure
+from beta9_provisioning.cli.output import DEFAULT_SERVER, SERVER_VARIABLE, ExitCode, Failure, trust
 
 if TYPE_CHECKING:
     from beta9_provisioning.client import Client
@@ -54,9 +54,10 @@ def _complete(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
 
     server = ctx.params.get("server") or os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER
     try:
+        trust(ctx.params.get("ca_file"))
         with Client(str(server), timeout=_COMPLETION_SECONDS, attempts=1) as client:
             live = list(client.list(live=True, limit=_COMPLETIONS))
-    except ClientError:
+    except (ClientError, Failure):
         return []
     words: list[tuple[str, str]] = []
     for item in live:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
@@ -49,6 +50,14 @@ ServerOption = Annotated[
     str,
     typer.Option("--server", envvar=SERVER_VARIABLE, metavar="URL", help="Where the service is."),
 ]
+CaFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-file",
+        metavar="FILE",
+        help="Certificates (PEM) of authorities to trust; else SSL_CERT_FILE.",
+    ),
+]
 OutputOption = Annotated[
     Output,
     typer.Option("--output", "-o", help="json is for scripts; errors are JSON, too."),
@@ -87,6 +96,22 @@ class Failure(Exception):
     def __init__(self, message: str, code: ExitCode = ExitCode.FAILURE) -> None:
         super().__init__(message)
         self.code = code
+
+
+def trust(ca_file: Path | None) -> None:
+    """Trust the file of `--ca-file`, whatever the variables say.
+
+    Raises:
+        Failure: it holds no certificate.
+    """
+    if ca_file is None:
+        return
+    from beta9_provisioning.kit import certificates  # noqa: PLC0415  loads ssl
+
+    try:
+        certificates.trust(ca_file)
+    except certificates.CertificatesUnusable as error:
+        raise Failure(str(error), ExitCode.USAGE) from error
 
 
 def show(view: View, output: Output) -> None:

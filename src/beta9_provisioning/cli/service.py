@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from beta9_provisioning.cli.output import Output, OutputOption
+from beta9_provisioning.cli.output import CaFileOption, Output, OutputOption, trust
 from beta9_provisioning.cli.terminal import write_json, write_text
 
 _PACKAGE = "beta9_provisioning"
@@ -59,6 +59,7 @@ def token(
     external_id: Annotated[
         str | None, typer.Option(metavar="ID", help="External ID that the role's trust policy demands.")
     ] = None,
+    ca_file: CaFileOption = None,
 ) -> None:
     """Print a token for an EKS cluster, as kubectl asks for it (ExecCredential).
 
@@ -67,6 +68,7 @@ def token(
     from beta9_provisioning.clouds.registry import CLOUDS  # noqa: PLC0415
     from beta9_provisioning.schemas.configuration import Provider  # noqa: PLC0415
 
+    trust(ca_file)
     credential = CLOUDS[Provider.AWS].user_credential(
         cluster=cluster, region=region, principal=role_arn, external_id=external_id
     )

@@ -1,6 +1,19 @@
 """Typed client of the REST API; it prints nothing."""
 
 from beta9_provisioning.client.client import Client
-from beta9_provisioning.client.errors import ApiProblem, ClientError, Unreachable
+from beta9_provisioning.client.errors import (
+    ApiProblem,
+    CertificatesMissing,
+    CertificateUntrusted,
+    ClientError,
+    Unreachable,
+)
 
-__all__ = ["ApiProblem", "Client", "ClientError", "Unreachable"]
+__all__ = [
+    "ApiProblem",
+    "CertificateUntrusted",
+    "CertificatesMissing",
+    "Client",
+    "ClientError",
+    "Unreachable",
+]

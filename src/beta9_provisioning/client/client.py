@@ -1,6 +1,8 @@
 """The REST API as Python methods."""
 
+import os
 import secrets
+import ssl
 from collections.abc import Iterator, Mapping
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -8,8 +10,16 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from beta9_provisioning.client.errors import TEMPORARY, ApiProblem, Unreachable, problem_of
+from beta9_provisioning.client.errors import (
+    TEMPORARY,
+    ApiProblem,
+    CertificatesMissing,
+    Unreachable,
+    problem_of,
+    unreachable,
+)
 from beta9_provisioning.client.stream import Stream
+from beta9_provisioning.kit.certificates import CertificatesUnusable, named
 from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus
 from beta9_provisioning.schemas.environment import (
     Environment,
@@ -41,12 +51,18 @@ class Client:
             base_url: such as `http://localhost:8000`.
             timeout: seconds to wait for one answer.
             attempts: how many times a request is sent whose connection breaks.
+
+        Raises:
+            CertificatesMissing: the file of authorities to trust, which a variable names, cannot be used.
+            Unreachable: this is no URL.
         """
         self.base_url = base_url.rstrip("/")
         self._attempts = attempts
         try:
             # A proxy of the environment would have to know the customer's private network; none is asked.
-            self._http = httpx.Client(base_url=self.base_url, timeout=timeout, trust_env=False)
+            self._http = httpx.Client(
+                base_url=self.base_url, verify=_trust(self.base_url), timeout=timeout, trust_env=False
+            )
         except httpx.InvalidURL as error:
             raise Unreachable(base_url, f"this is no URL: {error}") from error
 
@@ -181,10 +197,11 @@ class Client:
             try:
                 return self._http.request(method, path, **arguments)
             except (httpx.ConnectError, httpx.UnsupportedProtocol) as error:  # trying again would not help
-                raise Unreachable(self.base_url, str(error)) from error
+                raise unreachable(self.base_url, error) from error
             except httpx.TransportError as error:
                 failure = error
-        raise Unreachable(self.base_url, str(failure) or type(failure).__name__) from failure
+        assert failure is not None
+        raise unreachable(self.base_url, failure) from failure
 
     def _parse(self, model: type[_Model], response: httpx.Response) -> _Model:
         try:
@@ -195,6 +212,14 @@ class Client:
             raise Unreachable(
                 self.base_url, f"the answer is not this API's: {where}: {first['msg']}"
             ) from error
+
+
+def _trust(base_url: str) -> ssl.SSLContext | bool:
+    authorities = named(os.environ) if base_url.lower().startswith("https:") else None
+    try:
+        return True if authorities is None else authorities.context()
+    except CertificatesUnusable as error:
+        raise CertificatesMissing(str(error)) from error
 
 
 def _path(environment_id: str) -> str:

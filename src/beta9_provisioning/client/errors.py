@@ -3,6 +3,7 @@
 import httpx
 from pydantic import ValidationError
 
+from beta9_provisioning.kit import certificates
 from beta9_provisioning.schemas.environment import Problem
 
 TEMPORARY = frozenset({429, 502, 503, 504})
@@ -22,6 +23,33 @@ class Unreachable(ClientError):
             f"No service at {base_url} ({why}). Start it with `make up`, or name another one with --server "
             "or BETA9_PROVISIONING_URL."
         )
+
+
+class CertificateUntrusted(Unreachable):
+    """Something answered whose certificate was not accepted; no repetition will change that.
+
+    Attributes:
+        code: stable machine-readable code.
+    """
+
+    code = certificates.CODE
+
+    def __init__(self, base_url: str, why: str) -> None:
+        ClientError.__init__(
+            self,
+            f"The certificate of {base_url} was not accepted ({why}). {certificates.REMEDY} "
+            "For one command --ca-file does the same.",
+        )
+
+
+class CertificatesMissing(ClientError):
+    """The file that names whom to trust cannot be used; the message says who named it."""
+
+
+def unreachable(base_url: str, error: httpx.HTTPError) -> Unreachable:
+    """Return what to raise when a request had no answer."""
+    kind = CertificateUntrusted if certificates.is_untrusted(error) else Unreachable
+    return kind(base_url, str(error) or type(error).__name__)
 
 
 class ApiProblem(ClientError):

@@ -7,7 +7,14 @@ import httpx
 from httpx_sse import EventSource, SSEError
 from pydantic import ValidationError
 
-from beta9_provisioning.client.errors import TEMPORARY, ApiProblem, Unreachable, problem_of
+from beta9_provisioning.client.errors import (
+    TEMPORARY,
+    ApiProblem,
+    CertificateUntrusted,
+    Unreachable,
+    problem_of,
+)
+from beta9_provisioning.kit.certificates import is_untrusted
 from beta9_provisioning.schemas.environment import RESTARTED, Event
 
 # The service sends a comment every 15 s; three missed ones mean a dead connection.
@@ -37,6 +44,7 @@ class Stream:
         Raises:
             ApiProblem: it refuses, for example because the environment is unknown.
             Unreachable: it has been away longer than `patience`.
+            CertificateUntrusted: its certificate was not accepted.
         """
         away_since: float | None = None
         while True:
@@ -46,9 +54,12 @@ class Stream:
                     self._pause = _FIRST_PAUSE
                     yield event
             except (httpx.TransportError, _TemporarilyRefused) as error:
+                base_url = str(self._http.base_url).rstrip("/")
+                if is_untrusted(error):
+                    raise CertificateUntrusted(base_url, str(error)) from error
                 away_since = away_since or time.monotonic()
                 if time.monotonic() - away_since > self._patience:
-                    raise Unreachable(str(self._http.base_url).rstrip("/"), str(error)) from error
+                    raise Unreachable(base_url, str(error)) from error
                 self._wait()
             else:
                 self._wait()  # a stream that ends at once must not be asked for in a busy loop

@@ -14,6 +14,7 @@ from pathlib import Path
 from beta9_provisioning.clouds.cloud import Cloud, WorkerProblem
 from beta9_provisioning.clouds.registry import CLOUDS
 from beta9_provisioning.engine.processes.child_variables import HELM, SET_FOR_TERRAFORM, chosen
+from beta9_provisioning.kit import certificates
 from beta9_provisioning.kit.temporary import temporary_directory
 from beta9_provisioning.operations.run.charts import ChartsNotConfigured, chart_source
 from beta9_provisioning.operations.run.context import child_environment
@@ -35,6 +36,7 @@ def problems(settings: Settings) -> list[WorkerProblem]:
     fatal = [
         *_directory(settings.workdir_base),
         *_temporary(),
+        *certificates.faults(os.environ),
         *_tools(settings),
         *_charts(settings.chart_source),
     ]

@@ -139,6 +139,24 @@ def test_the_cluster_is_open_to_the_provisioner_only(document: Callable[..., Doc
     assert policy["access_scope"] == [{"type": "cluster"}]
 
 
+def test_in_china_eks_refused_the_nodes_role_and_beta9_looked_for_s3_elsewhere(
+    document: Callable[..., Document],
+) -> None:
+    """EKS demands `ec2.amazonaws.com.cn` there, and IAM knows no `eks.amazonaws.com.cn`."""
+    role = "arn:aws-cn:iam::123456789012:role/Beta9Provisioner"
+    cloud = {"provider": "aws", "region": "cn-north-1", "account_id": "123456789012", "role_arn": role}
+    roles = document(cloud=cloud)["resource"]["aws_iam_role"]
+    trusted = [json.loads(body["assume_role_policy"])["Statement"][0]["Principal"] for body in roles.values()]
+    assert {principal["Service"] for principal in trusted} == {
+        "ec2.amazonaws.com.cn",
+        "eks.amazonaws.com",
+        "pods.eks.amazonaws.com",
+    }
+    platform = CLOUDS[Provider.AWS].platform(config(cloud=cloud))
+    assert platform.object_store_url == "https://s3.cn-north-1.amazonaws.com.cn"
+    assert platform.bucket_url("b") == "https://b.s3.cn-north-1.amazonaws.com.cn"
+
+
 def test_managed_policies_are_those_of_the_roles_partition(document: Callable[..., Document]) -> None:
     role = "arn:aws-us-gov:iam::123456789012:role/Beta9Provisioner"
     cloud = {"provider": "aws", "region": "us-gov-west-1", "account_id": "123456789012", "role_arn": role}

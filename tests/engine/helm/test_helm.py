@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.support.configs import config
+from tests.support.fake_sts import fake_sts, says
 from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_provisioning.clouds.registry import cloud_of
@@ -26,9 +27,11 @@ from beta9_provisioning.engine.beta9.releases import (
     ingress_service,
 )
 from beta9_provisioning.engine.errors import Stopped
+from beta9_provisioning.engine.helm.command import Output
 from beta9_provisioning.engine.helm.helm import HelmFailed, Installed
 from beta9_provisioning.engine.helm.release import Release
 from beta9_simulator.cluster.behaviour import HttpFault
+from beta9_simulator.cluster.certificates import server_context
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Access
@@ -308,3 +311,41 @@ def test_everything_of_an_environment_is_installed_and_removed(access: Access) -
     kubernetes.remove_cloud_objects(timeout=GUARD_SECONDS)
     assert helm.releases() == []
     assert access.kube.server.leftovers() == []
+
+
+def test_a_registry_of_an_authority_of_ones_own_was_told_as_pods_that_are_not_ready(
+    access: Access, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem, context = server_context("127.0.0.1")
+    (tmp_path / "authority.pem").write_text(pem)
+    with fake_sts(context) as registry:
+        registry.will(says(403, ""))
+        helm = access.helm(source=f"oci://{registry.url.removeprefix('https://')}/charts")
+        with pytest.raises(HelmFailed, match="a certificate was not accepted") as caught:
+            helm.install(small())
+        assert caught.value.code == "certificate_untrusted"
+        assert "SSL_CERT_FILE" in caught.value.remedy
+        assert not registry.asked
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+        with pytest.raises(HelmFailed) as caught:
+            helm.install(small())
+        assert caught.value.code == "helm_failed"
+        assert registry.asked
+
+
+def test_a_cluster_behind_a_proxy_that_opens_tls_is_to_be_exempted(access: Access) -> None:
+    """Its own authority is trusted there, and no other: a file of certificates would not help."""
+    endpoint = access.kube.endpoint
+    with fake_sts(server_context("127.0.0.1")[1]) as proxy:
+        kubeconfig = access.kube.kubeconfig.read_text().replace(endpoint, proxy.url)
+        with pytest.raises(HelmFailed) as caught:
+            access.helm(kubeconfig=lambda: kubeconfig).install(small())
+    assert caught.value.code == "certificate_untrusted"
+    assert "NO_PROXY" in caught.value.remedy
+
+
+def test_a_webhook_whose_certificate_comes_later_is_waited_for() -> None:
+    """The cluster asks webhooks, not Helm."""
+    text = 'failed calling webhook "a": Post "https://a.svc": x509: certificate signed by unknown authority'
+    assert Output(1, text).passing
+    assert not Output(1, text).untrusted

@@ -357,8 +357,9 @@ def test_another_authoritys_certificate_is_refused_at_once(access: Access) -> No
     tries = Tries(5)
     with pytest.raises(ClusterError) as caught:
         client.call("GET", NODES, patience=tries)
-    assert caught.value.code == "cluster_failed"
+    assert caught.value.code == "certificate_untrusted"
     assert "certificate verify failed" in caught.value.detail
+    assert "NO_PROXY" in caught.value.remedy
     assert tries.waits == []
 
 

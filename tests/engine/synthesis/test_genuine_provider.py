@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.fake_sts import fake_sts, refuses
 from tests.support.genuine_provider import (
     Stack,
     cloud_client,
@@ -21,9 +22,15 @@ from tests.support.genuine_provider import (
     unpacked_mirror,
 )
 
+from beta9_provisioning.clouds.registry import CLOUDS
 from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.terraform.errors import TerraformFailed
 from beta9_provisioning.engine.terraform.events import TerraformEvent
+from beta9_provisioning.kit.certificates import GENERAL
+from beta9_provisioning.operations.run.context import child_environment
+from beta9_provisioning.schemas.configuration import Provider
+from beta9_provisioning.settings import Settings
+from beta9_simulator.cluster.certificates import server_context
 
 LOCK = "terraform.tfstate.tflock"
 
@@ -311,6 +318,25 @@ def test_credentials_that_the_provider_cannot_use(stack: Stack) -> None:
             stack.apply()
     assert caught.value.code == "credentials_refused"
     assert "credentials" in caught.value.remedy
+
+
+def test_the_provider_trusted_the_public_authorities_only(tmp_path: Path, aws: str, rc: Path) -> None:
+    """Whichever variable the worker has, as its Terraform gets it."""
+    pem, context = server_context("127.0.0.1")
+    (tmp_path / "authority.pem").write_text(pem)
+    codes = []
+    with fake_sts(context) as sts:
+        sts.will(refuses(403, "InvalidClientTokenId"))
+        for name in ("", *GENERAL):
+            source = {name: str(tmp_path / "authority.pem")} if name else {}
+            env = child_environment(source, Settings(), CLOUDS[Provider.AWS].child_variables)
+            stack = Stack(tmp_path / "stack", rc, aws, **env)
+            stack.write({"aws_vpc": {"main": {"cidr_block": "10.0.0.0/16"}}}, sts=sts.url)
+            stack.terraform.init()
+            with pytest.raises(TerraformFailed) as caught:
+                stack.apply()
+            codes.append(caught.value.code)
+    assert codes == ["certificate_untrusted", *["credentials_refused"] * 3]
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ class AwsAccount:
 
     Nothing is asked before the first call. `stop` ends waiting. Every method raises AwsError when AWS
     refuses or fails; its code says which, such as `role_refused`, `credentials_missing`,
-    `permission_missing`, `region_disabled`, `aws_unreachable`.
+    `permission_missing`, `region_disabled`, `aws_unreachable`, `certificate_untrusted`, `clock_skewed`.
     """
 
     def __init__(self, target: AwsTarget, stop: threading.Event | None = None) -> None:

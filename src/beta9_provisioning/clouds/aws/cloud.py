@@ -85,7 +85,7 @@ class Aws:
 
     def platform(self, config: EnvironmentConfig) -> Platform:
         """Return EBS volumes, network load balancers and S3, as the charts use them."""
-        endpoint = f"s3.{config.cloud.region}.amazonaws.com"
+        endpoint = f"s3.{config.cloud.region}.{rules.domain_of(config.cloud.region)}"
         return Platform(
             storage_class=StorageClass(
                 name="gp3", provisioner="ebs.csi.aws.com", parameters={"type": "gp3", "encrypted": "true"}

@@ -26,6 +26,7 @@ from beta9_provisioning.clouds.aws.profiles import Profiles, read_profiles
 from beta9_provisioning.clouds.aws.refusals import USER, AwsError, plain
 from beta9_provisioning.clouds.aws.signing import Credentials, credentials_of
 from beta9_provisioning.clouds.aws.sts import Sts
+from beta9_provisioning.kit.certificates import for_tools
 
 # What CloudTrail shows for the roles on the way.
 SESSION_NAME = "beta9-provisioning-token"
@@ -128,7 +129,12 @@ def _by_process(command: str, failure: str) -> Credentials:
     """
     try:
         done = subprocess.run(
-            shlex.split(command), capture_output=True, encoding="utf-8", errors="replace", check=True
+            shlex.split(command),
+            env=for_tools(os.environ),
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=True,
         )
         found = json.loads(done.stdout)
         return _usable(found["AccessKeyId"], found["SecretAccessKey"], found.get("SessionToken"))

@@ -6,7 +6,10 @@ import json
 import re
 from dataclasses import dataclass
 
+from beta9_provisioning.clouds.aws import clock
+from beta9_provisioning.clouds.aws.clock import Skew
 from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.kit import certificates
 from beta9_provisioning.kit.masking import mask_text
 
 # A HEAD request has its HTTP status for a code.
@@ -61,6 +64,15 @@ class Asker:
             code="aws_unreachable",
         )
 
+    def untrusted(self, region: str, doing: str, detail: str) -> AwsError:
+        """Somebody answered whose certificate was not accepted (a proxy, mostly)."""
+        return AwsError(
+            f"AWS was not asked to {doing}: the certificate of its endpoint in {region} was not accepted.",
+            detail=detail,
+            remedy=certificates.REMEDY,
+            code=certificates.CODE,
+        )
+
     def role_refused(self, role_arn: str, statement: dict[str, object], detail: str) -> AwsError:
         """The role did not let the asker in; AWS does not tell whether it exists at all."""
         return AwsError(
@@ -72,6 +84,15 @@ class Asker:
                 "identity needs permission for sts:AssumeRole on the role."
             ),
             code="role_refused",
+        )
+
+    def clock_skewed(self, skew: Skew, doing: str, detail: str) -> AwsError:
+        """AWS did not take the time of the signature."""
+        return AwsError(
+            f"AWS refused to {doing}: {self.whose} clock is {skew.words}.",
+            detail=detail,
+            remedy=clock.REMEDY,
+            code=clock.CODE,
         )
 
     def refused(self, code: str, detail: str, *, region: str, doing: str, tries: int) -> AwsError:

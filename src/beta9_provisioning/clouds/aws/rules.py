@@ -19,11 +19,35 @@ _PARTITIONS = {
     "us-isof-": "aws-iso-f",
     "eu-isoe-": "aws-iso-e",
 }
+# Domains of the endpoints, where they are not `amazonaws.com`.
+_DOMAINS = {
+    "aws-cn": "amazonaws.com.cn",
+    "aws-eusc": "amazonaws.eu",
+    "aws-iso": "c2s.ic.gov",
+    "aws-iso-b": "sc2s.sgov.gov",
+    "aws-iso-e": "cloud.adc-e.uk",
+    "aws-iso-f": "csp.hci.ic.gov",
+}
 
 
 def partition_of(region: str) -> str:
     """Return the partition of a region, such as `aws` or `aws-cn`."""
     return next((name for start, name in _PARTITIONS.items() if region.startswith(start)), "aws")
+
+
+def domain_of(region: str) -> str:
+    """Return the domain of AWS's endpoints in a region, such as `amazonaws.com` or `amazonaws.com.cn`."""
+    return _DOMAINS.get(partition_of(region), "amazonaws.com")
+
+
+def service_principal(service: str, partition: str) -> str:
+    """Return the name of a service in trust policies; it has the partition's domain only where AWS says so.
+
+    EKS in China refuses the nodes' role without `ec2.amazonaws.com.cn`, and IAM there `eks.amazonaws.com.cn`:
+    https://github.com/awslabs/cdk-eks-blueprints/issues/558,
+    https://github.com/terraform-aws-modules/terraform-aws-eks/issues/1904.
+    """
+    return f"{service}.amazonaws.com" + (".cn" if (service, partition) == ("ec2", "aws-cn") else "")
 
 
 def account_fault(account_id: str) -> str | None:

@@ -10,14 +10,17 @@ clients and connections are a session's own.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import botocore.session
 from botocore.config import Config
+from botocore.configprovider import ConfigChainFactory
 from botocore.credentials import (
     AssumeRoleCredentialFetcher,
     CredentialProvider,
@@ -36,6 +39,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from beta9_provisioning.clouds.aws.clock import Skew, skew_of
 from beta9_provisioning.clouds.aws.refusals import (
     ACCESS_DENIED,
     WORKER,
@@ -45,6 +49,7 @@ from beta9_provisioning.clouds.aws.refusals import (
 )
 from beta9_provisioning.clouds.aws.service_models import LOADER
 from beta9_provisioning.engine.errors import Stopped
+from beta9_provisioning.kit.certificates import FOR_AWS, is_untrusted, named
 from beta9_provisioning.kit.masking import mask_text
 from beta9_provisioning.kit.texts import clean_text
 
@@ -169,6 +174,9 @@ class AwsSession:
         """Explain an error that AWS answered."""
         code = error_code(error)
         detail = clean_text(mask_text(str(error)))
+        skew = clock_skew(error)
+        if skew is not None:
+            return WORKER.clock_skewed(skew, doing, detail)
         if code not in ACCESS_DENIED:
             return WORKER.refused(code, detail, region=self.region, doing=doing, tries=ATTEMPTS)
         if error.operation_name == "AssumeRole":
@@ -187,6 +195,8 @@ class AwsSession:
         detail = clean_text(mask_text(str(error)))
         if isinstance(error, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError):
             return WORKER.no_credentials(detail)
+        if is_untrusted(error):
+            return WORKER.untrusted(self.region, doing, detail)
         if isinstance(error, HTTPClientError | ConnectionError):
             return WORKER.unreachable(self.region, doing, detail)
         return AwsError(f"AWS could not be asked to {doing}.", detail=detail)
@@ -235,10 +245,27 @@ def error_code(error: ClientError) -> str:
     return str(response.get("Error", {}).get("Code", ""))
 
 
+def clock_skew(error: ClientError) -> Skew | None:
+    """Return what an answer that just came says of the worker's clock; None if it is about something else."""
+    told: Mapping[str, Any] = error.response.get("Error", {})
+    headers: Mapping[str, Any] = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    date, message = str(headers.get("date", "")), str(told.get("Message", ""))
+    return skew_of(error_code(error), message, now=datetime.now(UTC), date=date, times=told)
+
+
 def core_session() -> botocore.session.Session:
-    """Return a session with the worker's own credentials, whose look at the metadata service cannot hang."""
+    """Return a session with the worker's own credentials, whose look at the metadata service cannot hang.
+
+    It trusts whom `kit.certificates` says; before a profile's `ca_bundle` goes `AWS_CA_BUNDLE` only.
+    """
     core = botocore.session.Session()
     core.register_component("data_loader", LOADER)
     core.set_config_variable("metadata_service_timeout", 1)
     core.set_config_variable("metadata_service_num_attempts", 1)
+    authorities = named(os.environ, FOR_AWS)
+    of_profile = None if os.environ.get("AWS_CA_BUNDLE") else "ca_bundle"
+    trusted = ConfigChainFactory(session=core).create_config_chain(
+        config_property_names=of_profile, default=True if authorities is None else str(authorities.path)
+    )
+    core.get_component("config_store").set_config_provider("ca_bundle", trusted)
     return core

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from beta9_provisioning.clouds.aws.refusals import AwsError
-from beta9_provisioning.clouds.aws.session import AwsSession, error_code
+from beta9_provisioning.clouds.aws.session import AwsSession, clock_skew, error_code
 from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.kit.texts import ANSWER_BYTES
 
@@ -134,7 +134,7 @@ class StateBucket:
         except ClientError as error:
             if error_code(error) in _ABSENT:
                 return False
-            if error_code(error) == "403":
+            if error_code(error) == "403" and clock_skew(error) is None:
                 raise self._not_ours(str(error)) from error
             raise
         return True

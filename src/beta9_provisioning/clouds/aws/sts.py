@@ -1,7 +1,7 @@
 """What a user's token needs of AWS's Security Token Service: let me be that role.
 
-One small HTTP client instead of an SDK. It trusts AWS_CA_BUNDLE (or else the public authorities), uses the
-proxies of the environment, and takes STS's address from AWS_ENDPOINT_URL_STS or AWS_ENDPOINT_URL if they are
+One small HTTP client instead of an SDK. It trusts whom `kit.certificates` says, uses the proxies of the
+environment, and takes STS's address from AWS_ENDPOINT_URL_STS or AWS_ENDPOINT_URL if they are
 set. What answers is not trusted: it is read up to a limit, and redirects are not followed.
 """
 
@@ -17,6 +17,7 @@ from xml.etree import ElementTree as ET
 
 import httpx
 
+from beta9_provisioning.clouds.aws.clock import Skew, skew_of
 from beta9_provisioning.clouds.aws.refusals import (
     ACCESS_DENIED,
     THROTTLED,
@@ -26,7 +27,9 @@ from beta9_provisioning.clouds.aws.refusals import (
     trust_statement,
     trusted_arn,
 )
+from beta9_provisioning.clouds.aws.rules import domain_of
 from beta9_provisioning.clouds.aws.signing import Credentials, credentials_of, signed_headers
+from beta9_provisioning.kit.certificates import FOR_AWS, CertificatesUnusable, is_untrusted, named
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 10.0
@@ -36,8 +39,6 @@ ANSWER_BYTES = 64 * 1024
 PAUSES = (0.5, 1.0)
 
 _FORM = "application/x-www-form-urlencoded; charset=utf-8"
-# Of partitions, by how their regions begin; a test compares them with botocore's.
-_DOMAINS = {"cn": "amazonaws.com.cn", "eusc": "amazonaws.eu"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class _Answer:
     status: int = 0
     document: ET.Element | None = None
     failure: str = ""
+    date: str = ""
+    untrusted: bool = False
 
     def text(self, path: str) -> str:
         """Return the text of the first element with this path; empty if there is none."""
@@ -64,8 +67,16 @@ class _Answer:
         return plain(self.failure or f"{self.code or f'HTTP {self.status}'}: {reason}")
 
     @property
+    def skew(self) -> Skew | None:
+        """What it says of this machine's clock."""
+        message = self.text(".//{*}Error/{*}Message")
+        return skew_of(self.code, message, now=datetime.now(UTC), date=self.date)
+
+    @property
     def passing(self) -> bool:
         """Whether another try may have another answer."""
+        if self.untrusted:
+            return False
         return self.document is None or self.status >= 500 or self.code in THROTTLED
 
 
@@ -73,7 +84,8 @@ class Sts:
     """STS of one region. `endpoint` is its address without a slash at the end.
 
     Its methods raise AwsError: `role_refused`, `credentials_invalid`, `region_disabled`, `aws_unreachable`,
-    `aws_throttled` or `aws_failed`. `session_name` is what CloudTrail shows.
+    `certificate_untrusted`, `clock_skewed`, `aws_throttled` or `aws_failed`. `session_name` is what
+    CloudTrail shows.
     """
 
     def __init__(self, region: str, endpoint: str) -> None:
@@ -100,11 +112,15 @@ class Sts:
         return self._credentials(answer, f"assume the role {role_arn} with a web identity")
 
     def _credentials(self, answer: _Answer, doing: str) -> Credentials:
+        if answer.untrusted:
+            raise USER.untrusted(self.region, doing, answer.words)
         if answer.document is None:
             raise USER.unreachable(self.region, doing, answer.words)
         names = ("AccessKeyId", "SecretAccessKey", "SessionToken")
         given = credentials_of(*(answer.text(f".//{{*}}Credentials/{{*}}{name}") for name in names))
         if given is None:
+            if (skew := answer.skew) is not None:
+                raise USER.clock_skewed(skew, doing, answer.words)
             tries = 1 + len(PAUSES)
             raise USER.refused(answer.code, answer.words, region=self.region, doing=doing, tries=tries)
         return given
@@ -141,28 +157,21 @@ class Sts:
                 return _read(response)
         # Not only httpx's own errors: addresses and proxies that make no sense raise others.
         except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError) as error:
-            return _Answer(failure=str(error) or type(error).__name__)
+            return _Answer(failure=str(error) or type(error).__name__, untrusted=is_untrusted(error))
 
 
 def sts_of(region: str) -> Sts:
     """Return the STS of a region, or the one that the environment names."""
-    domain = _DOMAINS.get(region.partition("-")[0], "amazonaws.com")
     named = os.environ.get("AWS_ENDPOINT_URL_STS") or os.environ.get("AWS_ENDPOINT_URL")
-    return Sts(region, (named or f"https://sts.{region}.{domain}").rstrip("/"))
+    return Sts(region, (named or f"https://sts.{region}.{domain_of(region)}").rstrip("/"))
 
 
 def _trust() -> ssl.SSLContext | bool:
-    bundle = os.environ.get("AWS_CA_BUNDLE")
-    if not bundle:
-        return True
+    authorities = named(os.environ, FOR_AWS)
     try:
-        return ssl.create_default_context(cafile=bundle)
-    except OSError as error:
-        raise AwsError(
-            "The file that AWS_CA_BUNDLE names could not be used.",
-            detail=plain(str(error)),
-            remedy="Set it to a file of certificates (PEM), or remove it.",
-        ) from error
+        return True if authorities is None else authorities.context()
+    except CertificatesUnusable as error:
+        raise AwsError(str(error)) from error
 
 
 def _read(response: httpx.Response) -> _Answer:
@@ -176,4 +185,4 @@ def _read(response: httpx.Response) -> _Answer:
     except (ET.ParseError, ValueError):
         # Somebody else answers here: a proxy, a login page.
         return _Answer(failure=f"HTTP {response.status_code}, and not what AWS says.")
-    return _Answer(response.status_code, document)
+    return _Answer(response.status_code, document, date=response.headers.get("Date", ""))

@@ -1,8 +1,16 @@
 """What errors of the AWS provider (its aws-sdk-go-base), of AWS itself and of the S3 backend mean."""
 
+from beta9_provisioning.clouds.aws import clock
 from beta9_provisioning.engine.terraform.errors import STATE_REMEDY, rule
 
+
+def _clock(text: str) -> str:
+    return f"AWS refused the request: the worker's clock is {clock.skew_in_text(text).words}."
+
+
 RULES = (
+    # Before those that name a role: it may be STS that says so.
+    rule(clock.CODE, clock.PATTERN, clock.REMEDY, sentence_of=_clock),
     rule(
         "role_refused",
         r"(?i)sts:AssumeRole\b|Cannot assume IAM Role|STS: AssumeRole",
@@ -13,7 +21,7 @@ RULES = (
         "credentials_refused",
         r"(?i)No valid credential sources|InvalidClientTokenId|InvalidAccessKeyId|ExpiredToken"
         r"|UnrecognizedClientException|SignatureDoesNotMatch|AuthFailure|no EC2 IMDS role found",
-        "Check the credentials that this service itself runs with.",
+        "Check the credentials that this service itself runs with, and the worker's clock.",
     ),
     rule(
         "quota_exceeded",

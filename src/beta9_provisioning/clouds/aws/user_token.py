@@ -23,7 +23,7 @@ def user_credential(
 
     Raises:
         AwsError: `credentials_missing`, `credentials_invalid`, `role_refused`, `region_disabled`,
-            `aws_unreachable`, `aws_throttled` or `aws_failed`.
+            `aws_unreachable`, `certificate_untrusted`, `clock_skewed`, `aws_throttled` or `aws_failed`.
     """
     sts = sts_of(region)
     role = sts.assume_role(own_credentials(sts), role_arn, external_id=external_id, session_name=SESSION_NAME)

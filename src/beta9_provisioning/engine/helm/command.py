@@ -7,6 +7,7 @@ a secret is left, whoever is killed.
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.processes import process
 from beta9_provisioning.engine.processes.child_variables import HELM, chosen
 from beta9_provisioning.engine.processes.memory import memory_file, path_of
+from beta9_provisioning.kit import certificates
 from beta9_provisioning.kit.masking import MOST_CHARACTERS, mask_text
 from beta9_provisioning.kit.texts import ANSWER_BYTES
 
@@ -80,6 +82,11 @@ class Output:
     def passing(self) -> bool:
         """Whether the failure is of a kind that passes."""
         return self.timed_out or self.says(*_TRANSIENT)
+
+    @property
+    def untrusted(self) -> bool:
+        """Whether Helm did not accept a certificate; webhooks are asked by the cluster, not by Helm."""
+        return bool(re.search(certificates.PATTERN, self.text)) and not self.says("failed calling webhook")
 
     @property
     def refused(self) -> bool:

@@ -20,6 +20,7 @@ from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.helm.command import HelmProcess, Output
 from beta9_provisioning.engine.helm.release import Release, chart_ref
 from beta9_provisioning.engine.kubernetes.patience import Patience
+from beta9_provisioning.kit import certificates
 from beta9_provisioning.kit.masking import mask_text
 from beta9_provisioning.kit.texts import ANSWER_BYTES
 
@@ -79,7 +80,8 @@ class Helm:
         a killed Helm left behind, and is cleared.
 
         Raises:
-            HelmFailed: `release_pending`, `release_timeout`, or `helm_failed` with Helm's own words.
+            HelmFailed: `release_pending`, `release_timeout`, `certificate_untrusted`, or `helm_failed` with
+                Helm's own words.
             Stopped: the stop event was set; Helm has noted the release as failed.
         """
         patience = self._patience(release.timeout, least=_MARGIN_SECONDS)
@@ -220,6 +222,8 @@ def _pending(release: Release, output: Output) -> HelmFailed:
 
 
 def _failed(doing: str, output: Output, namespace: str | None = None) -> HelmFailed:
+    if output.untrusted:
+        return _untrusted(doing, output)
     late = output.timed_out or output.says("deadline exceeded", "timed out waiting")
     where = f" in {namespace}" if namespace else ""
     look = f"kubectl --namespace {namespace} get pods,events" if namespace else "kubectl get nodes"
@@ -228,4 +232,14 @@ def _failed(doing: str, output: Output, namespace: str | None = None) -> HelmFai
         detail=output.words,
         remedy=f"Look at what is not ready: {look}. Then repeat the operation.",
         code="release_timeout" if late else "helm_failed",
+    )
+
+
+def _untrusted(doing: str, output: Output) -> HelmFailed:
+    at_cluster = output.says("kubernetes cluster unreachable")
+    return HelmFailed(
+        f"Helm could not {doing}: a certificate was not accepted.",
+        detail=output.words,
+        remedy=certificates.CLUSTER_REMEDY if at_cluster else certificates.REMEDY,
+        code=certificates.CODE,
     )

@@ -19,6 +19,8 @@ import httpx
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess
 from beta9_provisioning.engine.kubernetes.patience import Patience
+from beta9_provisioning.kit import certificates
+from beta9_provisioning.kit.certificates import is_untrusted
 from beta9_provisioning.kit.masking import mask_text
 from beta9_provisioning.kit.texts import ANSWER_BYTES, TEXT_BYTES, clean_text
 
@@ -49,6 +51,7 @@ class Answer:
         words: what the API, or the network, said; for people.
         passing: whether a failure is of a kind that passes.
         retry_after: seconds to wait before the next try, as the API asked.
+        untrusted: whether the other side's certificate was not accepted.
     """
 
     status: int
@@ -56,6 +59,7 @@ class Answer:
     words: str = field(default="", repr=False)
     passing: bool = False
     retry_after: float = 0.0
+    untrusted: bool = False
 
     @property
     def ok(self) -> bool:
@@ -118,8 +122,8 @@ class KubernetesApi:
         the tries; without it they end after REPEAT_SECONDS.
 
         Raises:
-            ClusterError: `cluster_unauthorized`, `cluster_unreachable`, `cluster_failed`, or
-                `answer_too_large` for more than 16 MiB.
+            ClusterError: `cluster_unauthorized`, `cluster_unreachable`, `certificate_untrusted`,
+                `cluster_failed`, or `answer_too_large` for more than 16 MiB.
             Stopped: the stop event was set.
         """
         patience = patience or self.patience(REPEAT_SECONDS)
@@ -153,7 +157,8 @@ class KubernetesApi:
         except httpx.RequestError as error:
             words = clean_text(mask_text(str(error)))
             words = words or f"It did not answer in time ({type(error).__name__})."
-            return Answer(0, words=words, passing=not _is_untrusted(error))
+            untrusted = is_untrusted(error)
+            return Answer(0, words=words, passing=not untrusted, untrusted=untrusted)
 
 
 def _until(deadline: float, patience: Patience, chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -211,16 +216,6 @@ def _trust(certificate_authority: str) -> ssl.SSLContext:
     return context
 
 
-def _is_untrusted(error: BaseException) -> bool:
-    """Return whether the other side's certificate was not accepted: no repetition will change that."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
-
-
 def _failed(doing: str, answer: Answer, confidential: bool) -> ClusterError:
     words = f"HTTP {answer.status} {answer.reason}" if confidential and answer.status else answer.words
     # A refusal may be as long as the cluster's owner likes.
@@ -231,6 +226,13 @@ def _failed(doing: str, answer: Answer, confidential: bool) -> ClusterError:
             detail=detail,
             remedy="Check that the cluster has an access entry with a policy for the role Beta9Provisioner.",
             code="cluster_unauthorized",
+        )
+    if answer.untrusted:
+        return ClusterError(
+            "The certificate of the cluster's Kubernetes API was not accepted.",
+            detail=detail,
+            remedy=certificates.CLUSTER_REMEDY,
+            code=certificates.CODE,
         )
     if answer.passing:
         return ClusterError(

@@ -57,7 +57,8 @@ class Kubernetes:
     """One cluster's Kubernetes API, by what the worker needs of it. Threads may share it.
 
     Every method tries again while the API is busy or away, and raises ClusterError (`cluster_unreachable`,
-    `cluster_unauthorized`, `cluster_failed`) when it stays so, and Stopped when the stop event is set.
+    `cluster_unauthorized`, `certificate_untrusted`, `cluster_failed`) when it stays so, and Stopped when the
+    stop event is set.
     """
 
     def __init__(self, access: ClusterAccess, stop: threading.Event) -> None:

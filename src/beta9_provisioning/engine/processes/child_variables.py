@@ -13,7 +13,7 @@ PROCESS = ("PATH", "TMPDIR", "TZ", "LANG", "LC_ALL", "LC_CTYPE")
 
 _WAY_OUT = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 NETWORK = (*_WAY_OUT, *(name.lower() for name in _WAY_OUT))
-"""The way through a proxy, and whom to trust there. Tools read either case."""
+"""The way through a proxy, and whom to trust there (`kit.certificates.for_tools`). Tools read either case."""
 
 TERRAFORM = (*PROCESS, "HOME", *NETWORK)
 """Beside what its cloud needs. HOME holds the files of cloud and Terraform that the settings do not name."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.terraform.events import TerraformEvent
+from beta9_provisioning.kit import certificates
 from beta9_provisioning.kit.masking import mask_text
 from beta9_provisioning.kit.texts import TEXT_BYTES, clean_text
 
@@ -40,8 +41,9 @@ class TerraformFailed(EngineError):
     Attributes:
         code: `state_not_saved`, `state_newer`, `state_damaged`, `state_unavailable`, `provider_missing`,
             `cloud_unreachable`, `role_refused`, `credentials_refused`, `quota_exceeded`,
-            `permission_missing`, `provider_refused`, `configuration_invalid`, `timeout`,
-            `terraform_killed`, `answer_too_large`, or `terraform_failed` for everything else.
+            `permission_missing`, `clock_skewed`, `certificate_untrusted`, `provider_refused`,
+            `configuration_invalid`, `timeout`, `terraform_killed`, `answer_too_large`, or
+            `terraform_failed` for everything else.
         diagnostics: the errors that Terraform reported, without secrets.
         errored_state: the file with the state that could not be saved, for `state_not_saved`.
     """
@@ -67,18 +69,26 @@ class TerraformFailed(EngineError):
 class Rule:
     """Errors whose text matches `pattern` have this code.
 
-    `sentence` says what happened where Terraform's own summary misleads; it may be empty.
+    `sentence` says what happened where Terraform's own summary misleads; it may be empty. `sentence_of` makes
+    one of the text that matched, where it depends on that.
     """
 
     code: str
     pattern: re.Pattern[str]
     remedy: str
     sentence: str = ""
+    sentence_of: Callable[[str], str] | None = None
 
 
-def rule(code: str, pattern: str, remedy: str, sentence: str = "") -> Rule:
+def rule(
+    code: str,
+    pattern: str,
+    remedy: str,
+    sentence: str = "",
+    sentence_of: Callable[[str], str] | None = None,
+) -> Rule:
     """Return a rule from a pattern's text."""
-    return Rule(code, re.compile(pattern), remedy, sentence)
+    return Rule(code, re.compile(pattern), remedy, sentence, sentence_of)
 
 
 # The first rule that matches wins: these, then the cloud's own, then `_LAST_RULES`; within a rule, the first
@@ -88,6 +98,13 @@ _FIRST_RULES = (
         "state_not_saved",
         r"Failed to (save|persist) state",
         "Keep the working directory. Push its errored.tfstate before anything else runs on this environment.",
+    ),
+    # Before what went wrong by it: no provider, no state, no role.
+    rule(
+        certificates.CODE,
+        certificates.PATTERN,
+        certificates.REMEDY,
+        "a certificate was not accepted.",
     ),
     rule(
         "state_newer",
@@ -190,8 +207,9 @@ def failure(
     where = f" at {cause.address}" if cause.address else ""
     others = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
     headline, _, _ = cause.summary.partition("\n")
+    sentence = found_rule.sentence_of(str(cause)) if found_rule.sentence_of else found_rule.sentence
     return TerraformFailed(
-        f"terraform {command} failed{where}: {found_rule.sentence or headline}{others}",
+        f"terraform {command} failed{where}: {sentence or headline}{others}",
         code=found_rule.code,
         detail="\n\n".join(
             str(item) for item in [cause, *(e for e in errors if e is not cause)][:DETAIL_DIAGNOSTICS]

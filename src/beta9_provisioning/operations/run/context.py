@@ -17,6 +17,7 @@ from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.processes.child_variables import TERRAFORM, chosen
 from beta9_provisioning.engine.synthesis.synthesize import Backend
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
+from beta9_provisioning.kit.certificates import for_tools
 from beta9_provisioning.lifecycle import Kind
 from beta9_provisioning.operations.records.proof import Fate
 from beta9_provisioning.operations.records.store import Claim
@@ -32,7 +33,7 @@ def child_environment(
     source: Mapping[str, str], settings: Settings, cloud_variables: Iterable[str]
 ) -> dict[str, str]:
     """Return the complete environment for Terraform; Helm passes on less of it (`engine.helm.command`)."""
-    passed = chosen(source, (*TERRAFORM, *cloud_variables))
+    passed = chosen(for_tools(source), (*TERRAFORM, *cloud_variables))
     if settings.terraform_cli_config is not None:
         passed["TF_CLI_CONFIG_FILE"] = str(settings.terraform_cli_config.resolve())
     return passed

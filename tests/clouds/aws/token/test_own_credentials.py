@@ -273,6 +273,13 @@ def test_the_aws_cli_is_asked_without_a_profile_when_none_was_chosen(program: Pr
     assert own_credentials(NOBODY) == OUT
 
 
+def test_the_aws_cli_did_not_hear_whom_to_trust(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads no SSL_CERT_FILE."""
+    monkeypatch.setenv("SSL_CERT_FILE", "/company.pem")
+    program("aws", f"test \"$REQUESTS_CA_BUNDLE\" = /company.pem && echo '{PRINTED}'")
+    assert own_credentials(NOBODY) == OUT
+
+
 def test_the_aws_cli_is_asked_for_the_source_of_a_role(home: Path, program: Program, fake: FakeSts) -> None:
     (home / "config").write_text(
         f"[default]\n{ROLE.format('A')}source_profile = b\n[profile b]\n{CLI_PROFILES['Identity Center']}"

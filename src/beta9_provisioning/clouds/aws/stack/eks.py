@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from beta9_provisioning.clouds.aws.names import Names
+from beta9_provisioning.clouds.aws.rules import service_principal
 from beta9_provisioning.clouds.aws.sizes import KUBERNETES_VERSION, SIZES
 from beta9_provisioning.clouds.aws.stack.network import Network
 from beta9_provisioning.engine.synthesis.bindings import Resource, Stack
@@ -79,7 +80,7 @@ class _Iam:
             "Statement": [
                 {
                     "Effect": "Allow",
-                    "Principal": {"Service": f"{service}.amazonaws.com"},
+                    "Principal": {"Service": service_principal(service, self._partition)},
                     "Action": ["sts:AssumeRole", *(["sts:TagSession"] if tag_session else [])],
                 }
             ],
