@@ -79,3 +79,11 @@ def test_a_setting_of_any_name_is_any(settings: Settings) -> None:
         server.client() as client,
     ):
         assert status(client, "whatever.example") == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["x@localhost", "localhost/x", "localhost?x", "localhost#x", "a\\@localhost"]
+)
+def test_a_host_that_only_ends_like_a_loopback_name_is_foreign(settings: Settings, host: str) -> None:
+    with serving(create_app(settings)) as server, server.client() as client:
+        assert client.get("/api/v1/environments", headers={"Host": host}).status_code == 421

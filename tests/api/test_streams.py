@@ -1,7 +1,9 @@
 import logging
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -10,10 +12,10 @@ from sqlalchemy import Engine, event
 from tests.api.test_environments import problem
 from tests.support.lives import claim, create, delete, walk
 from tests.support.serving import serving
-from tests.support.waiting import until
+from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_provisioning.api.app import create_app
-from beta9_provisioning.api.streams import StreamTimes
+from beta9_provisioning.api.streams import READERS, StreamTimes
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import OperationStatus
 from beta9_provisioning.operations.records import store
@@ -38,6 +40,13 @@ def stream(
     with connect_sse(client, "GET", url(environment), headers=headers, params=params) as source:
         source.response.raise_for_status()
         yield (message for message in source.iter_sse() if message.data)
+
+
+@contextmanager
+def raw(client: httpx.Client, environment: Environment) -> Iterator[Iterator[str]]:
+    """Give the lines of a stream, pings included."""
+    with client.stream("GET", url(environment), headers={"Accept": "text/event-stream"}) as response:
+        yield response.iter_lines()
 
 
 def finish(sessions: Sessions, environment: Environment) -> None:
@@ -246,8 +255,42 @@ class TestEnds:
         with serving(app) as server, server.client() as client, ExitStack() as streams:
             for _ in range(10):
                 streams.enter_context(stream(client, environment, last="2"))
-            until(lambda: len(said) >= 11, "each has asked whose environment it is, and one has looked")
+            until(lambda: len(said) - looks() >= 10 and looks(), "each has asked whose environment it is")
             assert looks() == 1
+
+    def test_clients_that_leave_do_not_start_more_readers_than_there_are(
+        self, sessions: Sessions, settings: Settings
+    ) -> None:
+        """A read that was given up went on in its thread, and its place was given to another one."""
+        settings = settings.model_copy(update={"max_environments_per_user": 100})
+        app = create_app(settings, stream_times=StreamTimes(poll=0.01, ping=0.01, life=600))
+        reading, most, lock, go = [0], [0], threading.Lock(), threading.Event()
+
+        def hold(*given: Any) -> None:
+            if "last_event" in given[2]:
+                with lock:
+                    reading[0] += 1
+                    most[0] = max(most[0], reading[0])
+                go.wait(GUARD_SECONDS)
+                with lock:
+                    reading[0] -= 1
+
+        event.listen(app.state.services.engine, "before_cursor_execute", hold)
+        made = [create(sessions, settings, name=f"n{number}") for number in range(READERS + 4)]
+        try:
+            with serving(app) as server, server.client() as client:
+                for environment in made:
+                    with stream(client, environment):
+                        pass
+                with ExitStack() as streams:
+                    pings = [streams.enter_context(raw(client, environment)) for environment in made]
+                    for lines in pings:  # each is pinged while its look has not ended
+                        while not next(lines).startswith(":"):
+                            pass
+                    assert most[0] <= READERS
+                    go.set()
+        finally:
+            go.set()
 
     def test_an_address_may_have_so_many_streams(self, sessions: Sessions, settings: Settings) -> None:
         app = create_app(settings.model_copy(update={"max_streams_per_address": 2}))

@@ -1,6 +1,6 @@
 """`env wait`, and what is said when no worker is there."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,8 +13,9 @@ from typer.testing import CliRunner, Result
 from beta9_provisioning.cli.main import app
 from beta9_provisioning.cli.output import Failure
 from beta9_provisioning.cli.views import lacks_worker
-from beta9_provisioning.cli.waiting import seconds, wait_for
-from beta9_provisioning.client import Client
+from beta9_provisioning.cli.waiting import patiently, seconds, wait_for
+from beta9_provisioning.client import Client, Unreachable
+from beta9_provisioning.client.errors import CertificateUntrusted
 from beta9_provisioning.lifecycle import EnvironmentStatus
 from beta9_provisioning.schemas.environment import Environment
 
@@ -71,6 +72,35 @@ def test_what_is_no_duration_is_wrong_usage(text: str) -> None:
 def test_scripts_had_to_poll_by_themselves(fake: FakeApi) -> None:
     fake.on("GET", ONE, answer_json(fake_api.environment()), answer_json(READY))
     assert call(fake, "wait", ENVIRONMENT_ID, "--for", "ready", "-q").stdout == f"{ENVIRONMENT_ID}\n"
+
+
+def test_a_service_that_is_away_at_first_does_not_end_a_wait(fake: FakeApi) -> None:
+    fake.on("GET", ONE, problem(503, "Service Unavailable", "Later."), answer_json(READY))
+    assert call(fake, "wait", ENVIRONMENT_ID, "--for", "ready", "-q").stdout == f"{ENVIRONMENT_ID}\n"
+
+
+def test_what_a_service_refuses_is_not_asked_again() -> None:
+    clock, asked = Clock(), list[int]()
+
+    def ask() -> None:
+        asked.append(1)
+        raise Unreachable("http://localhost", "nobody listens")
+
+    with pytest.raises(Unreachable):
+        patiently(ask, 3.0, clock=clock, sleep=clock.sleep)
+    assert len(asked) == 5
+    asked.clear()
+    with pytest.raises(CertificateUntrusted):
+        patiently(untrusted(asked), 3.0, clock=clock, sleep=clock.sleep)
+    assert len(asked) == 1
+
+
+def untrusted(asked: list[int]) -> Callable[[], None]:
+    def ask() -> None:
+        asked.append(1)
+        raise CertificateUntrusted("https://localhost", "self-signed")
+
+    return ask
 
 
 def test_a_restart_of_the_service_does_not_end_a_wait(fake: FakeApi) -> None:

@@ -104,6 +104,22 @@ def test_a_service_that_asks_for_patience_gets_it(fake: FakeApi, client: Client,
     assert [item.id for item in client.watch(ENVIRONMENT_ID)] == [1]
 
 
+def test_an_address_with_too_many_streams_is_told_so_and_not_that_there_is_no_service(
+    fake: FakeApi, client: Client
+) -> None:
+    refusal = {
+        "type": "urn:beta9-provisioning:problem:too-many-streams",
+        "title": "Too Many Requests",
+        "status": 429,
+        "detail": "Your address has as many event streams as one may have here.",
+        "errors": [],
+    }
+    fake.on("GET", EVENTS, answer_json(refusal, 429))
+    with pytest.raises(ApiProblem, match="as many event streams"):
+        list(client.watch(ENVIRONMENT_ID))
+    assert len(fake.received) == 1
+
+
 def test_an_unknown_environment_is_no_reason_to_wait(fake: FakeApi, client: Client) -> None:
     fake.on("GET", EVENTS, problem(404, "Not Found", "There is no such environment."))
     with pytest.raises(ApiProblem, match="no such environment"):

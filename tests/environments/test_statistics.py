@@ -2,9 +2,11 @@ from datetime import timedelta
 
 import pytest
 from alembic import command
+from sqlalchemy import text
+from tests.support.configs import config
 from tests.support.lives import create, delete, walk
 
-from beta9_provisioning.environments import statistics
+from beta9_provisioning.environments import commands, statistics
 from beta9_provisioning.environments.statistics import BUCKETS, Statistics
 from beta9_provisioning.kit.database import Sessions, connect, transaction
 from beta9_provisioning.kit.database import sessions as session_factory
@@ -108,3 +110,17 @@ def test_a_history_from_before_the_counts_is_counted(empty_database_url: str, se
         assert statistics.read(session) == counted
     assert counted.entered["ready"] == 3
     engine.dispose()
+
+
+def test_a_transaction_that_stands_still_holds_up_no_other(sessions: Sessions, settings: Settings) -> None:
+    """A frozen worker made creates of everybody fail, because they counted in the same row."""
+    create(sessions, settings, name="first")
+    with sessions() as frozen:
+        frozen.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        frozen.execute(text("SELECT 1 FROM statistics FOR UPDATE"))
+        with transaction(sessions) as session:
+            session.execute(text("SET LOCAL lock_timeout = '1ms'"))
+            made = commands.create(session, config(name="second"), owner="default", settings=settings)
+        assert isinstance(made, commands.Outcome)
+        create(sessions, settings, name="third")
+    assert read(sessions).entered["queued"] == 3

@@ -56,3 +56,21 @@ def test_a_read_is_in_no_transaction_and_leaves_the_connection_to_those_that_are
     assert read(factory, second), "each statement is its own transaction"
     with factory() as session:
         assert not second(session)
+
+
+def test_a_silent_server_is_not_asked_twice(
+    proxy: Proxy, distant: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_TRUSTED_SECONDS", GUARD_SECONDS)
+    factory = sessions(distant)
+    read(factory, lambda session: session.scalar(text("SELECT 1")))
+    database.hasten(distant)
+    asked: list[str] = []
+    event.listen(distant, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    proxy.freeze()
+    try:
+        with pytest.raises(SQLAlchemyError, match="said nothing"):
+            read(factory, lambda session: session.scalar(text("SELECT 2")))
+    finally:
+        proxy.heal()
+    assert asked == ["SELECT 2"]

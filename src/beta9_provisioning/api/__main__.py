@@ -45,6 +45,8 @@ def make_server(app: FastAPI, host: str, port: int) -> Server:
         app,
         host=host,
         port=port,
+        # httptools bounds neither header nor URL, and loses the body of a request that offers an upgrade.
+        http="h11",
         log_config=None,
         access_log=False,  # telemetry.py logs requests
         server_header=False,

@@ -64,7 +64,9 @@ def is_loopback(host: str) -> bool:
 def own_address(request: Request) -> tuple[str | None, int | None]:
     """Return name and port of `Host`; no name when there is not exactly one that can be read."""
     given = request.headers.getlist("host")
-    return _parse(f"//{given[0]}") if len(given) == 1 else (None, None)
+    if len(given) != 1 or any(letter in given[0] for letter in "@/?#\\"):
+        return None, None
+    return _parse(f"//{given[0]}")
 
 
 def is_own_origin(request: Request, origin: str) -> bool:

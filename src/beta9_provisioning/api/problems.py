@@ -217,6 +217,12 @@ def internal(request: Request) -> JSONResponse:
     )
 
 
+def stopping(request: Request) -> JSONResponse:
+    """Return the answer to a request that a stop of the service has overtaken."""
+    detail = "The service is being stopped, and could not answer before. Ask again: another one may."
+    return problem(request, 503, "stopping", detail, headers={"Retry-After": "1"})
+
+
 def responses(*statuses: int, success: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI description of a route's problem answers, and of its 200 if that needs words."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}

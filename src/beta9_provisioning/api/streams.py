@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, move_on_after, to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.environments import queries
@@ -61,7 +61,7 @@ class Streams:
         """End every stream at its next step; called in the event loop."""
         self._closing.set()
         for watch in self._watches.values():
-            watch.task.cancel()
+            watch.left.set()
 
     def check_room(self, address: str) -> None:
         """See that an address may have one stream more.
@@ -91,13 +91,9 @@ class Streams:
     async def _frames(self, environment_id: str, after: int) -> AsyncIterator[bytes]:
         yield _RETRY
         began = spoke = monotonic()
-        while True:
+        while not self._closing.is_set():
             until = min(spoke + self._times.ping, began + self._times.life)
-            try:
-                look = await self._next(environment_id, after, until - monotonic())
-            except SQLAlchemyError as error:
-                failed("streams", error, environment_id=environment_id)
-                return
+            look = await self._next(environment_id, after, until - monotonic())
             if self._closing.is_set():
                 return
             if look is None:
@@ -111,35 +107,40 @@ class Streams:
                 return
 
     async def _next(self, environment_id: str, after: int, seconds: float) -> _Look | None:
-        """Wait for news at most so long; None when there are none.
-
-        Raises:
-            SQLAlchemyError: the database is away.
-        """
+        """Wait for news at most so long; None when there are none."""
         key = environment_id, after
         watch = self._watches.get(key)
-        if watch is None or watch.task.done():
-            watch = self._watches[key] = _Watch(asyncio.create_task(self._look_until_news(*key)))
+        if watch is None or watch.left.is_set() or watch.task.done():
+            left = asyncio.Event()
+            task = asyncio.create_task(self._look_until_news(environment_id, after, left))
+            watch = self._watches[key] = _Watch(task, left)
         watch.followers += 1
         try:
             await asyncio.wait({watch.task}, timeout=max(0.0, seconds))
-            return watch.task.result() if watch.task.done() and not watch.task.cancelled() else None
+            return watch.task.result() if watch.task.done() else None
         finally:
             watch.followers -= 1
             if not watch.followers:
-                watch.task.cancel()
+                # Never cancelled: a thread that reads would go on, and its place be given to another one.
+                watch.left.set()
                 if self._watches.get(key) is watch:
                     del self._watches[key]
 
-    async def _look_until_news(self, environment_id: str, after: int) -> _Look:
-        while True:
-            news = await to_thread.run_sync(self._read, environment_id, after, limiter=self._readers)
+    async def _look_until_news(self, environment_id: str, after: int, left: asyncio.Event) -> _Look | None:
+        while not left.is_set():
+            try:
+                news = await to_thread.run_sync(self._read, environment_id, after, limiter=self._readers)
+            except SQLAlchemyError as error:
+                failed("streams", error, environment_id=environment_id)
+                return _Look([], after, is_over=True)
             if after > news.last:
                 return _Look([_frame(_restarted(after, news.last))], 0, is_over=False)
             if news.events or news.is_over:
                 last = news.events[-1].id if news.events else after
                 return _Look([_frame(event) for event in news.events], last, news.is_over)
-            await asyncio.sleep(self._times.poll)
+            with move_on_after(self._times.poll):
+                await left.wait()
+        return None
 
     def _read(self, environment_id: str, after: int) -> News:
         return read(
@@ -160,7 +161,9 @@ class _Look:
 class _Watch:
     """A look that is repeated until there are news, and how many streams wait for it."""
 
-    task: asyncio.Task[_Look]
+    task: asyncio.Task[_Look | None]
+    left: asyncio.Event
+    """Set when nobody waits any more."""
     followers: int = 0
 
 

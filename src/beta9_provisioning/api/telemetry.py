@@ -1,9 +1,11 @@
 """Around every request: an id, one line of log, two metrics, and an answer to errors nobody expected."""
 
+import asyncio
 import secrets
 from time import perf_counter
 
 import structlog
+from anyio import CancelScope
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
@@ -71,6 +73,11 @@ class Telemetry:
             if not status:
                 status = _CLIENT_GONE
                 self._count(scope, status, perf_counter() - began)
+        except asyncio.CancelledError:
+            # The service stops, and has waited long enough. Nobody waits for this task: it may end in order.
+            if not status:
+                with CancelScope(shield=True):
+                    await problems.stopping(Request(scope))(scope, receive, watch)
         except Exception:
             log.exception("request_failed", method=scope["method"], path=scope["path"])
             if status:  # an answer that has begun can only be broken off

@@ -39,6 +39,8 @@ app = typer.Typer(
     help="Create, look at and delete environments.",
     epilog="Example: beta9-provisioning env list --status ready",
 )
+# What a client waits for one answer.
+_ANSWER_SECONDS = 15.0
 _EXAMPLE = "Example: beta9-provisioning env "
 
 
@@ -154,12 +156,14 @@ def wait(
     Exits with 1 when time is up, and as soon as nothing is going on that could lead there.
     """
     from beta9_provisioning.cli.views import EnvironmentView  # noqa: PLC0415
-    from beta9_provisioning.cli.waiting import seconds, wait_for  # noqa: PLC0415
+    from beta9_provisioning.cli.waiting import PATIENCE_SECONDS, patiently, seconds, wait_for  # noqa: PLC0415
     from beta9_provisioning.cli.watch import looking_for_workers, tell_of_workers  # noqa: PLC0415
 
     longest = seconds(timeout)
-    with _service(server, ca_file) as client:
-        found = client.get(environment_id(client, environment))
+    with _service(server, ca_file, timeout=min(longest, _ANSWER_SECONDS), attempts=1) as client:
+        found = patiently(
+            lambda: client.get(environment_id(client, environment)), min(longest, PATIENCE_SECONDS)
+        )
         with looking_for_workers(client, found, lambda lacking: tell_of_workers(stderr(), lacking)):
             reached = wait_for(client, found.environment_id, goal, longest)
     show_named(EnvironmentView(reached), NamedOutput.NAME if quiet else output)
@@ -333,9 +337,11 @@ def _read(file: str) -> bytes:
 
 
 @contextmanager
-def _service(server: str, ca_file: Path | None) -> Iterator[Client]:
+def _service(
+    server: str, ca_file: Path | None, *, timeout: float = _ANSWER_SECONDS, attempts: int = 3
+) -> Iterator[Client]:
     from beta9_provisioning.client import Client  # noqa: PLC0415
 
     trust(ca_file)
-    with Client(server) as client:
+    with Client(server, timeout=timeout, attempts=attempts) as client:
         yield client

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 from beta9_provisioning.cli.output import Failure
 from beta9_provisioning.client import ApiProblem, Client, Unreachable
-from beta9_provisioning.client.errors import TEMPORARY
+from beta9_provisioning.client.errors import TEMPORARY, CertificateUntrusted
 from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 _DURATION = re.compile(r"(?:(?P<h>\d+)h)?(?:(?P<m>\d+)m)?(?:(?P<s>\d+)s?)?", re.ASCII)
 _LONGEST = 365 * 86400
 _EVERY_SECONDS = 1.0
-_PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 60.0
+"""How long a service may be away."""
+T = TypeVar("T")
 
 
 def seconds(text: str) -> float:
@@ -36,6 +38,31 @@ def seconds(text: str) -> float:
     if not parts or total > _LONGEST:
         raise typer.BadParameter(f"{text!r} is no duration; write 30m, 90s or 1h30m.")
     return float(total)
+
+
+def patiently(
+    ask: Callable[[], T],
+    patience: float,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> T:
+    """Ask a service that may be away, again and again for so many seconds, and return its answer.
+
+    Raises:
+        ClientError: it refuses, or has been away for too long.
+    """
+    began = clock()
+    while True:
+        try:
+            return ask()
+        except (ApiProblem, Unreachable) as error:
+            lasting = isinstance(error, CertificateUntrusted) or (
+                isinstance(error, ApiProblem) and error.status not in TEMPORARY
+            )
+            if lasting or clock() - began > patience:
+                raise
+            sleep(_EVERY_SECONDS)
 
 
 def wait_for(
@@ -63,7 +90,7 @@ def wait_for(
             answered = clock()
         except (ApiProblem, Unreachable) as error:
             lasting = isinstance(error, ApiProblem) and error.status not in TEMPORARY
-            if known is None or lasting or clock() - answered > _PATIENCE_SECONDS:
+            if known is None or lasting or clock() - answered > PATIENCE_SECONDS:
                 raise
         if known.status is goal:
             return known

@@ -19,6 +19,8 @@ from beta9_provisioning.schemas.environment import RESTARTED, Event
 
 # The service sends a comment every 15 s; three missed ones mean a dead connection.
 _SILENCE_SECONDS = 45.0
+# This address has as many streams as it may have: one more try would be one too many again.
+_TOO_MANY = ":too-many-streams"
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 3.0
 
@@ -73,9 +75,10 @@ class Stream:
         with self._http.stream("GET", self._path, headers=headers, timeout=timeout) as response:
             if not response.is_success:
                 response.read()
-                if response.status_code in TEMPORARY:
+                refusal = problem_of(response)
+                if response.status_code in TEMPORARY and not refusal.type.endswith(_TOO_MANY):
                     raise _TemporarilyRefused(f"it answered {response.status_code}")
-                raise ApiProblem(problem_of(response))
+                raise ApiProblem(refusal)
             yield from self._events(response)
 
     def _events(self, response: httpx.Response) -> Iterator[Event]:

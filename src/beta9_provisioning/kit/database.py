@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from beta9_provisioning.kit import database_url
 from beta9_provisioning.kit.database_errors import READ_ONLY, Trouble, describe, sqlstate, trouble
-from beta9_provisioning.kit.silence import AttentiveConnection, Patience
+from beta9_provisioning.kit.silence import AttentiveConnection, Patience, ServerSilent
 
 Sessions = sessionmaker[Session]
 T = TypeVar("T")
@@ -174,8 +174,9 @@ def read(factory: Sessions, ask: Callable[[Session], T]) -> T:
     """
     try:
         return _read(factory, ask)
-    except SQLAlchemyError as error:
-        if trouble(error) is not Trouble.LOST:
+    except DBAPIError as error:
+        # Not when there was no connection to lose, nor when the server is silent: that has taken its time.
+        if not error.connection_invalidated or isinstance(error.orig, ServerSilent):
             raise
     return _read(factory, ask)
 

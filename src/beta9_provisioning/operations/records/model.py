@@ -184,8 +184,8 @@ class EventRow(Base):
 class StatisticRow(Base):
     """A count that triggers keep with the change (migration 0005, ADR 10); nobody else writes it.
 
-    One count has several rows, its shards: transactions that count at the same time mostly take different
-    ones, and do not wait for each other.
+    One count has several rows, its shards, as many as transactions have counted at the same time: each takes
+    one that is free, or adds one, and none waits for another.
     """
 
     __tablename__ = "statistics"
@@ -193,7 +193,7 @@ class StatisticRow(Base):
     figure: Mapped[str] = mapped_column(primary_key=True)
     label: Mapped[str] = mapped_column(primary_key=True)
     bound: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    shard: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    shard: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     count: Mapped[int] = mapped_column(BigInteger)
     total: Mapped[float] = mapped_column(Double)
 

@@ -23,11 +23,19 @@ $$
 """
 _COUNT = """
 CREATE FUNCTION count_statistic(figure text, label text, bound integer, seconds double precision)
-RETURNS void LANGUAGE sql AS $$
-    INSERT INTO statistics AS known (figure, label, bound, shard, count, total)
-    VALUES (figure, label, bound, pg_backend_pid() % 16, 1, seconds)
-    ON CONFLICT ON CONSTRAINT pk_statistics
-    DO UPDATE SET count = known.count + 1, total = known.total + EXCLUDED.total
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    -- A row that somebody else counts in is left alone, however long that takes.
+    UPDATE statistics AS known SET count = known.count + 1, total = known.total + $4
+    WHERE known.ctid = (
+        SELECT free.ctid FROM statistics AS free
+        WHERE free.figure = $1 AND free.label = $2 AND free.bound = $3
+        LIMIT 1 FOR UPDATE SKIP LOCKED
+    );
+    IF NOT FOUND THEN
+        INSERT INTO statistics VALUES ($1, $2, $3, nextval('statistics_shards'), 1, $4);
+    END IF;
+END
 $$
 """
 _ENTERED = """
@@ -78,17 +86,18 @@ FROM (
 
 
 def upgrade() -> None:
+    op.execute("CREATE SEQUENCE statistics_shards")
     op.create_table(
         "statistics",
         sa.Column("figure", sa.Text(), nullable=False),
         sa.Column("label", sa.Text(), nullable=False),
         sa.Column("bound", sa.Integer(), nullable=False),
-        sa.Column("shard", sa.Integer(), nullable=False),
+        sa.Column("shard", sa.BigInteger(), nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
         sa.Column("total", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("figure", "label", "bound", "shard", name="pk_statistics"),
     )
-    # In the order in which transactions take them: an operation moves before its event is written.
+    # A writer that takes them the other way round ends one of both as a deadlock; `init_db` tries again.
     op.execute("LOCK TABLE operations, events IN SHARE ROW EXCLUSIVE MODE")
     for statement in (_BOUND, *_HISTORY, _COUNT, _ENTERED, _FINISHED, *_TRIGGERS):
         op.execute(statement)
@@ -105,3 +114,4 @@ def downgrade() -> None:
     ):
         op.execute(f"DROP FUNCTION {function}")
     op.drop_table("statistics")
+    op.execute("DROP SEQUENCE statistics_shards")
