@@ -42,13 +42,14 @@ class Services:
         self.engine.dispose()
 
 
-def _services(request: Request) -> Services:
+# Both are asynchronous so that FastAPI calls them where they are, and not on a thread.
+async def _services(request: Request) -> Services:
     found = request.app.state.services
     assert isinstance(found, Services)
     return found
 
 
-def current_principal() -> str:
+async def current_principal() -> str:
     """Return who is asking: everybody is the same user until there is authentication."""
     return "default"
 

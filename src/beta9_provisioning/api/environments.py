@@ -114,33 +114,42 @@ def create(
     return outcome.environment
 
 
-@router.get("", responses=problems.responses(400, 422), summary="List environments")
+@router.get(
+    "",
+    response_model=EnvironmentPage,
+    responses=problems.responses(400, 422),
+    summary="List environments",
+)
 def list_environments(
     services: ServicesDep, principal: PrincipalDep, parameters: Annotated[ListParameters, Query()]
-) -> EnvironmentPage:
+) -> Response:
     """List environments, newest first, destroyed ones included."""
-    return read(
-        services.sessions,
-        lambda session: queries.page(
-            session,
-            owner=principal,
-            limit=parameters.limit,
-            cursor=parameters.cursor,
-            statuses=parameters.status,
-            name=parameters.name,
-        ),
+    return _written(
+        read(
+            services.sessions,
+            lambda session: queries.page(
+                session,
+                owner=principal,
+                limit=parameters.limit,
+                cursor=parameters.cursor,
+                statuses=parameters.status,
+                name=parameters.name,
+            ),
+        )
     )
 
 
 @router.get(
     "/{environment_id}",
     dependencies=_PLAIN,
+    response_model=Environment,
     responses=problems.responses(404, 422),
     summary="Get an environment",
 )
-def get(services: ServicesDep, principal: PrincipalDep, environment_id: EnvironmentId) -> Environment:
+def get(services: ServicesDep, principal: PrincipalDep, environment_id: EnvironmentId) -> Response:
     """Return an environment, its outputs, its latest operation and why that failed if it did."""
-    return read(services.sessions, lambda session: queries.get(session, environment_id, owner=principal))
+    found = read(services.sessions, lambda session: queries.get(session, environment_id, owner=principal))
+    return _written(found)
 
 
 @router.patch(
@@ -207,15 +216,16 @@ def events(
     environment_id: EnvironmentId,
     parameters: Annotated[EventParameters, Query()],
     last_event_id: LastEventId = None,
-) -> EventPage | StreamingResponse:
+) -> Response:
     """Return a page of the history; or stream it from where it is known, and go on live."""
     if streams.MEDIA_TYPE not in request.headers.get("accept", ""):
-        return read(
+        page = read(
             services.sessions,
             lambda session: queries.events(
                 session, environment_id, owner=principal, after=parameters.after, limit=parameters.limit
             ),
         )
+        return _written(page)
     after = _event_number(last_event_id) if last_event_id else parameters.after
     read(services.sessions, lambda session: queries.check_owner(session, environment_id, owner=principal))
     address = request.client.host if request.client else ""
@@ -242,6 +252,11 @@ def kubeconfig(services: ServicesDep, principal: PrincipalDep, environment_id: E
         services.sessions, lambda session: queries.kubeconfig(session, environment_id, owner=principal)
     )
     return Response(text, media_type="text/yaml")
+
+
+def _written(document: BaseModel) -> Response:
+    """Return a document as pydantic writes it: FastAPI would check it, copy it and write the copy."""
+    return Response(document.model_dump_json(), media_type="application/json")
 
 
 def _first(services: Services, owner: str, key: str, body: bytes) -> commands.Replay | None:
