@@ -31,8 +31,14 @@ class Running(State):
         return []
 
 
-wait_for_end(Stack(Path(sys.argv[1]), lambda _: None), Running())
-print("ended", flush=True)
+class Ending(Stack):
+    def down(self):
+        was_ours = super().down()
+        print("ended", flush=True)  # later, a signal may end the process before it says anything
+        return was_ours
+
+
+wait_for_end(Ending(Path(sys.argv[1]), lambda _: None), Running())
 """
 ORDERLY = {"worker": "worker_stopped", "stack": "ended", "simulator": ""}
 """What each has written when it has ended in order; the simulator writes nothing then."""
