@@ -2,7 +2,8 @@
 
 It makes everything ready, waits for one request (a line of JSON) on standard input, prints one answer (a line
 of JSON) and ends: `{"directory": ...}`, or `{"error": ...}`. Without a request, it ends with its input.
-SIGINT ends it at any time. Its temporary files, and those of its Node.js, are gone when it has ended.
+SIGINT ends it at any time. Its argument names the directory that it makes for its temporary files, and those
+of its Node.js. It removes it at its end, and so does the `Synthesizer`, when Node.js has ended as well.
 """
 
 import json
@@ -49,19 +50,23 @@ def main(synthesize: Callable[[Request], Path], rehearse: Callable[[Path], None]
         synthesize: does what the request asks for, and returns the directory.
         rehearse: makes everything ready by a synthesis into a directory, which is thrown away.
     """
-    with tempfile.TemporaryDirectory(prefix="beta9-synthesis-", ignore_cleanup_errors=True) as scratch:
+    scratch = sys.argv[1]
 
-        def interrupted(*_: object) -> NoReturn:
-            shutil.rmtree(scratch, ignore_errors=True)
-            os._exit(_INTERRUPTED)
+    def interrupted(*_: object) -> NoReturn:
+        shutil.rmtree(scratch, ignore_errors=True)
+        os._exit(_INTERRUPTED)
 
-        signal.signal(signal.SIGINT, interrupted)
+    signal.signal(signal.SIGINT, interrupted)
+    Path(scratch).mkdir(mode=0o700)  # nobody else's: its name is drawn at random, and must be new
+    try:
         # CDK Terrain looks for a project in the working directory; jsii unpacks itself into TMPDIR.
         os.chdir(scratch)
         os.environ["TMPDIR"] = tempfile.tempdir = scratch
         answer = _answer(synthesize, rehearse, Path(scratch))
         sys.stdout.write(answer)
         sys.stdout.flush()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
     # Not sys.exit: jsii would wait for the end of Node.js. The launcher ends what is left of the group.
     os._exit(0)
 

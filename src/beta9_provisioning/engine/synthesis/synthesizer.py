@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,6 +26,7 @@ from beta9_provisioning.engine.processes import launcher
 from beta9_provisioning.engine.processes.child_variables import SYNTHESIS, chosen
 from beta9_provisioning.engine.synthesis.child import Request
 from beta9_provisioning.engine.synthesis.synthesize import Backend
+from beta9_provisioning.kit.temporary import temporary_directory
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 
 # The next spare starts so long after one was taken, unless it is needed before: its start takes about a
@@ -129,6 +132,7 @@ class _Child:
         self._stopped = False
         self._process: subprocess.Popen[bytes] | None = None
         self._last_words = ""
+        self._scratch = temporary_directory() / f"beta9-synthesis-{secrets.token_hex(8)}"
         self._thread = threading.Thread(target=self._keep, args=(theirs,), name="synthesis", daemon=True)
         self._thread.start()
 
@@ -207,18 +211,20 @@ class _Child:
         with os.fdopen(os.memfd_create("synthesis"), "w+b") as errors:
             with theirs, self._lock:
                 if not self._stopped:
-                    self._process = _start(self._module, theirs, errors)
+                    self._process = _start(self._module, self._scratch, theirs, errors)
             if self._process is not None:
                 self._process.wait()
+                # Node.js may have written while the child removed it; only now has all of its group ended.
+                shutil.rmtree(self._scratch, ignore_errors=True)
             # What it said is told when it ended without an answer.
             errors.seek(max(0, errors.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
             self._last_words = errors.read().decode(errors="replace")
 
 
-def _start(module: str, channel: socket.socket, errors: BinaryIO) -> subprocess.Popen[bytes]:
+def _start(module: str, scratch: Path, channel: socket.socket, errors: BinaryIO) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-I", "-S", launcher.__file__]
     command += [str(os.getpid()), str(int(signal.SIGINT)), str(GRACE_SECONDS)]
-    command += [sys.executable, "-P", "-m", module]
+    command += [sys.executable, "-P", "-m", module, str(scratch.absolute())]
     # Not the whole environment: CDK Terrain takes settings from variables of its own.
     env = chosen(os.environ, SYNTHESIS)
     return subprocess.Popen(
