@@ -6,6 +6,7 @@ from contextlib import ExitStack
 import pytest
 from sqlalchemy import Connection, Engine, func, select
 from tests.operations.rows import make_environment, take
+from tests.support.waiting import until
 
 from beta9_provisioning.environments import queries, statistics
 from beta9_provisioning.kit.database import Sessions, own_connection, transaction
@@ -13,17 +14,22 @@ from beta9_provisioning.operations.records.leases import hold_liveness
 
 
 @pytest.fixture
-def connections(engine: Engine) -> Iterator[list[Connection]]:
-    """The liveness connections of three workers."""
+def connections(engine: Engine, sessions: Sessions) -> Iterator[list[Connection]]:
+    """The liveness connections of three workers; those of tests before are gone."""
+    until(lambda: living(sessions) == 0, "the server has noticed who left")
     with ExitStack() as stack:
         yield [stack.enter_context(own_connection(engine)) for _ in range(3)]
+
+
+def living(sessions: Sessions) -> int:
+    with transaction(sessions) as session:
+        return statistics.read(session).live_workers
 
 
 def counted(sessions: Sessions, environment_id: str) -> int | None:
     with sessions() as session:
         found = queries.get(session, environment_id, owner="default").live_workers
-    with transaction(sessions) as session:
-        assert statistics.read(session).live_workers == found
+    assert living(sessions) == found
     return found
 
 
@@ -38,6 +44,7 @@ def test_nobody_could_see_that_no_worker_was_running(
         assert counted(sessions, made.environment_id) == number
     connections[0].invalidate()  # as when its process dies
     connections[0].close()
+    until(lambda: living(sessions) == 2, "the server has noticed")
     assert counted(sessions, made.environment_id) == 2
 
 
