@@ -109,6 +109,22 @@ def test_a_restart_of_the_service_does_not_end_a_wait(fake: FakeApi) -> None:
     assert wait(fake) == "ready"
 
 
+def test_a_certificate_that_is_no_longer_accepted_ends_a_wait_at_once(fake: FakeApi) -> None:
+    asked = list[int]()
+
+    class Distrusting(Client):
+        def get(self, environment_id: str) -> Environment:
+            if fake.received:
+                untrusted(asked)()
+            return super().get(environment_id)
+
+    fake.on("GET", ONE, answer_json(fake_api.environment()))
+    clock = Clock()
+    with Distrusting(fake.url) as client, pytest.raises(CertificateUntrusted):
+        wait_for(client, ENVIRONMENT_ID, EnvironmentStatus.READY, 1800.0, clock=clock, sleep=clock.sleep)
+    assert len(asked) == 1
+
+
 def test_a_wait_ends_when_time_is_up(fake: FakeApi) -> None:
     fake.on("GET", ONE, answer_json(fake_api.environment()))
     with pytest.raises(Failure, match="is queued, and not ready after 90 s"):

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.api.app import create_app
 from beta9_provisioning.kit import logs
-from beta9_provisioning.kit.database import DatabaseUnavailable, check_session
+from beta9_provisioning.kit.database import DatabaseUnavailable
 from beta9_provisioning.kit.database_errors import describe
 from beta9_provisioning.kit.listening import cannot_listen, listen
 from beta9_provisioning.kit.orphans import start_reaping
@@ -89,9 +89,7 @@ def serve(server: Server, listener: socket.socket) -> int:
 def _unfit(engine: Engine) -> tuple[str, str] | None:
     """Return why the database does not suit, a code and words for the operator; None when it does."""
     try:
-        check_session(engine)
-        with engine.connect() as connection:
-            misfit = schema.misfit(connection)
+        misfit = schema.inspect(engine)
     except DatabaseUnavailable as error:
         return "database_unfit", str(error)
     except SQLAlchemyError as error:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 import typer
 
 from beta9_provisioning.cli.output import Failure
-from beta9_provisioning.client import ApiProblem, Client, Unreachable
-from beta9_provisioning.client.errors import TEMPORARY, CertificateUntrusted
+from beta9_provisioning.client import Client
+from beta9_provisioning.client.errors import ClientError, is_lasting
 from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus
 
 if TYPE_CHECKING:
@@ -56,11 +56,8 @@ def patiently(
     while True:
         try:
             return ask()
-        except (ApiProblem, Unreachable) as error:
-            lasting = isinstance(error, CertificateUntrusted) or (
-                isinstance(error, ApiProblem) and error.status not in TEMPORARY
-            )
-            if lasting or clock() - began > patience:
+        except ClientError as error:
+            if is_lasting(error) or clock() - began > patience:
                 raise
             sleep(_EVERY_SECONDS)
 
@@ -88,9 +85,8 @@ def wait_for(
         try:
             known = client.get(environment_id)
             answered = clock()
-        except (ApiProblem, Unreachable) as error:
-            lasting = isinstance(error, ApiProblem) and error.status not in TEMPORARY
-            if known is None or lasting or clock() - answered > PATIENCE_SECONDS:
+        except ClientError as error:
+            if known is None or is_lasting(error) or clock() - answered > PATIENCE_SECONDS:
                 raise
         if known.status is goal:
             return known

@@ -46,7 +46,7 @@ class CertificatesMissing(ClientError):
     """The file that names whom to trust cannot be used; the message says who named it."""
 
 
-def unreachable(base_url: str, error: httpx.HTTPError) -> Unreachable:
+def unreachable(base_url: str, error: Exception) -> Unreachable:
     """Return what to raise when a request had no answer."""
     kind = CertificateUntrusted if certificates.is_untrusted(error) else Unreachable
     return kind(base_url, str(error) or type(error).__name__)
@@ -67,6 +67,13 @@ class ApiProblem(ClientError):
     def status(self) -> int:
         """HTTP status code."""
         return self.problem.status
+
+
+def is_lasting(error: ClientError) -> bool:
+    """Tell whether the same will happen again, however often one asks."""
+    if isinstance(error, ApiProblem):
+        return error.status not in TEMPORARY
+    return not isinstance(error, Unreachable) or isinstance(error, CertificateUntrusted)
 
 
 def problem_of(response: httpx.Response) -> Problem:

@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from beta9_provisioning.client.errors import (
     TEMPORARY,
     ApiProblem,
-    CertificateUntrusted,
     Unreachable,
+    is_lasting,
     problem_of,
+    unreachable,
 )
-from beta9_provisioning.kit.certificates import is_untrusted
 from beta9_provisioning.schemas.environment import RESTARTED, Event
 
 # The service sends a comment every 15 s; three missed ones mean a dead connection.
@@ -56,12 +56,10 @@ class Stream:
                     self._pause = _FIRST_PAUSE
                     yield event
             except (httpx.TransportError, _TemporarilyRefused) as error:
-                base_url = str(self._http.base_url).rstrip("/")
-                if is_untrusted(error):
-                    raise CertificateUntrusted(base_url, str(error)) from error
+                lost = unreachable(str(self._http.base_url).rstrip("/"), error)
                 away_since = away_since or time.monotonic()
-                if time.monotonic() - away_since > self._patience:
-                    raise Unreachable(base_url, str(error)) from error
+                if is_lasting(lost) or time.monotonic() - away_since > self._patience:
+                    raise lost from error
                 self._wait()
             else:
                 self._wait()  # a stream that ends at once must not be asked for in a busy loop

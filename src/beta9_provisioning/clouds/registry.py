@@ -47,6 +47,11 @@ class ProviderRules:
         return cloud.other_faults(config) if cloud is not None else {}
 
 
+def child_variables() -> list[str]:
+    """Return the names of the environment variables that Terraform gets for any cloud."""
+    return [name for cloud in CLOUDS.values() for name in cloud.child_variables]
+
+
 def preload() -> None:
     """Load now what the first operations of this process would load otherwise."""
     for cloud in CLOUDS.values():

@@ -29,7 +29,6 @@ from beta9_provisioning.settings import Settings
 
 # First half of the advisory lock's key; the second is the owner's hash.
 _OWNER_LOCK = 0x62397573  # "b9us"
-"""How long an idempotency key is remembered: longer than any client repeats a request."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from beta9_provisioning.kit.texts import clean_text
+
 MASK = "(hidden)"
 MOST_CHARACTERS = 64 * 1024
 """What is masked of one text; the rest is cut off before."""
@@ -117,6 +119,14 @@ def mask_text(text: str, most: int = MOST_CHARACTERS) -> str:
             position = start.end()
     pieces.append(text[done:])
     return "".join(pieces)
+
+
+def quoted(text: str) -> str:
+    """Return somebody else's words for a sentence of ours: masked, then fit to be stored, and not too long.
+
+    In this order: a secret that is cut is not recognized any more.
+    """
+    return clean_text(mask_text(text))
 
 
 class LineMasker:

@@ -8,15 +8,14 @@ from datetime import timedelta
 import dramatiq
 import structlog
 from prometheus_client import start_http_server
-from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from beta9_provisioning.clouds.registry import CLOUDS, preload
+from beta9_provisioning.clouds.registry import child_variables, preload
 from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.processes.child_variables import ignored
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.kit import logs
-from beta9_provisioning.kit.database import DatabaseUnavailable, check, check_session, hasten
+from beta9_provisioning.kit.database import DatabaseUnavailable, hasten
 from beta9_provisioning.kit.database_errors import describe
 from beta9_provisioning.kit.listening import cannot_listen
 from beta9_provisioning.kit.orphans import start_reaping
@@ -50,7 +49,7 @@ def main(settings: Settings) -> int:
         start_reaping()
         try:
             _check(settings)
-            _check_database(get_engine())
+            _check_database()
             with new_synthesizer() as synthesizer:
                 _serve(settings, synthesizer, told)
         except (_NotReady, DatabaseUnavailable) as error:
@@ -63,7 +62,7 @@ def main(settings: Settings) -> int:
 
 
 class _NotReady(Exception):
-    """This machine is not fit for a worker; the message says why, one sentence a line."""
+    """This machine or database is not fit for a worker; the message says why, one sentence a line."""
 
 
 def _check(settings: Settings) -> None:
@@ -72,8 +71,9 @@ def _check(settings: Settings) -> None:
     Raises:
         _NotReady: no operation could succeed here.
     """
-    passed = [name for cloud in CLOUDS.values() for name in cloud.child_variables]
-    if names := [name for name in ignored(os.environ, passed) if name.lower() not in Settings.model_fields]:
+    if names := [
+        name for name in ignored(os.environ, child_variables()) if name.lower() not in Settings.model_fields
+    ]:
         log.warning("variables_ignored", names=names, detail="Terraform and Helm do not get them.")
     found = problems(settings)
     for problem in found:
@@ -84,19 +84,16 @@ def _check(settings: Settings) -> None:
         raise _NotReady("\n".join(fatal))
 
 
-def _check_database(engine: Engine) -> None:
-    """See that the database works, fits this program and keeps sessions.
+def _check_database() -> None:
+    """See that the database works, keeps sessions and fits this program.
 
     Raises:
         _NotReady: the schema is of another release.
         DatabaseUnavailable: it does not work, or not for leases.
     """
-    check(engine)
-    with engine.connect() as connection:
-        misfit = schema.misfit(connection)
+    misfit = schema.inspect(get_engine())
     if misfit is not None:
         raise _NotReady(misfit.message)
-    check_session(engine)
 
 
 def _serve_metrics(settings: Settings, metrics: Metrics) -> None:

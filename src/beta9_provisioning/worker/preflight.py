@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from beta9_provisioning.clouds.cloud import Cloud, WorkerProblem
-from beta9_provisioning.clouds.registry import CLOUDS
+from beta9_provisioning.clouds.registry import CLOUDS, child_variables
 from beta9_provisioning.engine.processes.child_variables import HELM, SET_FOR_TERRAFORM, chosen
 from beta9_provisioning.kit import certificates
 from beta9_provisioning.kit.temporary import temporary_directory
@@ -100,8 +100,7 @@ def _mib(size: int) -> str:
 
 def _tools(settings: Settings) -> Iterator[str]:
     yield from _provider_mirror(settings.terraform_cli_config)
-    variables = [name for cloud in CLOUDS.values() for name in cloud.child_variables]
-    environment = child_environment(os.environ, settings, variables) | SET_FOR_TERRAFORM
+    environment = child_environment(os.environ, settings, child_variables()) | SET_FOR_TERRAFORM
     answer = _ask(settings.terraform_binary, ["version"], environment)
     if (found := _TERRAFORM.search(answer)) is None:
         yield _no_tool("TERRAFORM_BINARY", settings.terraform_binary, answer)

@@ -50,8 +50,7 @@ from beta9_provisioning.clouds.aws.refusals import (
 from beta9_provisioning.clouds.aws.service_models import LOADER
 from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.kit.certificates import FOR_AWS, is_untrusted, named
-from beta9_provisioning.kit.masking import mask_text
-from beta9_provisioning.kit.texts import clean_text
+from beta9_provisioning.kit.masking import quoted
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 30
@@ -125,7 +124,7 @@ class AwsSession:
         except BotoCoreError as error:
             raise self._from_botocore(error, doing) from error
         except ResponseParserError as error:
-            raise WORKER.unreachable(self.region, doing, clean_text(mask_text(str(error)))) from error
+            raise WORKER.unreachable(self.region, doing, quoted(str(error))) from error
 
     def _open(self) -> botocore.session.Session:
         if self._session is None:
@@ -173,7 +172,7 @@ class AwsSession:
     def _from_answer(self, error: ClientError, doing: str) -> AwsError:
         """Explain an error that AWS answered."""
         code = error_code(error)
-        detail = clean_text(mask_text(str(error)))
+        detail = quoted(str(error))
         skew = clock_skew(error)
         if skew is not None:
             return WORKER.clock_skewed(skew, doing, detail)
@@ -192,7 +191,7 @@ class AwsSession:
 
     def _from_botocore(self, error: BotoCoreError, doing: str) -> AwsError:
         """Explain an error that happened before AWS answered."""
-        detail = clean_text(mask_text(str(error)))
+        detail = quoted(str(error))
         if isinstance(error, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError):
             return WORKER.no_credentials(detail)
         if is_untrusted(error):

@@ -21,7 +21,7 @@ from beta9_provisioning.engine.kubernetes.access import ClusterAccess
 from beta9_provisioning.engine.kubernetes.patience import Patience
 from beta9_provisioning.kit import certificates
 from beta9_provisioning.kit.certificates import is_untrusted
-from beta9_provisioning.kit.masking import mask_text
+from beta9_provisioning.kit.masking import quoted
 from beta9_provisioning.kit.texts import ANSWER_BYTES, TEXT_BYTES, clean_text
 
 # Bounds of one call, in seconds. A stop request is noticed between two of them.
@@ -155,7 +155,7 @@ class KubernetesApi:
             finally:
                 response.close()
         except httpx.RequestError as error:
-            words = clean_text(mask_text(str(error)))
+            words = quoted(str(error))
             words = words or f"It did not answer in time ({type(error).__name__})."
             untrusted = is_untrusted(error)
             return Answer(0, words=words, passing=not untrusted, untrusted=untrusted)
@@ -186,7 +186,7 @@ def _read(response: httpx.Response, chunks: Iterator[bytes]) -> Answer:
     except (ValueError, RecursionError):
         document = None
     if isinstance(document, dict):
-        words = f"HTTP {status}: {clean_text(mask_text(str(document.get('message', ''))))}"
+        words = f"HTTP {status}: {quoted(str(document.get('message', '')))}"
     else:
         # Somebody else answers here: a proxy, a load balancer, a login page.
         words = f"HTTP {status}, without a JSON document."

@@ -114,7 +114,7 @@ def run(
     with ExitStack() as resources:
         log_fd = os.open(log, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         resources.callback(os.close, log_fd)
-        _claim(log_fd, log)
+        claim(log_fd, log)
         output_fd = resources.enter_context(memory_file("output")) if secret_output else log_fd
         tail = _Tail(output_fd)
         command = [sys.executable, "-I", "-S", launcher.__file__]
@@ -167,8 +167,8 @@ def _find(program: str, cwd: Path, env: Mapping[str, str]) -> str:
     return str(Path(found).absolute())
 
 
-def _claim(log_fd: int, log: Path) -> None:
-    """Lock the log file. The command inherits the lock and keeps it when this process dies.
+def claim(log_fd: int, log: Path) -> None:
+    """Lock the log file, which is open. A command inherits the lock and keeps it when this process dies.
 
     Raises:
         AlreadyRunning: another command holds it.

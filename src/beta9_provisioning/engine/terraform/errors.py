@@ -10,8 +10,8 @@ from pathlib import Path
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.terraform.events import TerraformEvent
 from beta9_provisioning.kit import certificates
-from beta9_provisioning.kit.masking import mask_text
-from beta9_provisioning.kit.texts import TEXT_BYTES, clean_text
+from beta9_provisioning.kit.masking import quoted
+from beta9_provisioning.kit.texts import TEXT_BYTES
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def diagnostic_in_text(text: str) -> Diagnostic | None:
         return None
     detail = "\n".join(lines[start + 1 :]).strip()
     summary = lines[start].removeprefix("Error: ")
-    return Diagnostic(clean_text(mask_text(summary)), clean_text(mask_text(detail)))
+    return Diagnostic(quoted(summary), quoted(detail))
 
 
 def failure(
@@ -200,7 +200,7 @@ def failure(
         return TerraformFailed(
             f"terraform {command} ended with exit code {returncode} and gave no reason.",
             code="terraform_failed",
-            detail=clean_text(mask_text(_end(text))),
+            detail=quoted(_end(text)),
             remedy="Read the end of Terraform's output.",
         )
     found_rule, cause = _classify(errors, cloud_rules)

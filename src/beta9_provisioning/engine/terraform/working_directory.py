@@ -5,7 +5,6 @@ another state, a file of an earlier release add to the configuration. One thing 
 could not be saved.
 """
 
-import fcntl
 import os
 import shutil
 import threading
@@ -13,7 +12,7 @@ import time
 from pathlib import Path
 
 from beta9_provisioning.engine.errors import Stopped
-from beta9_provisioning.engine.processes.process import AlreadyRunning
+from beta9_provisioning.engine.processes.process import AlreadyRunning, claim
 from beta9_provisioning.engine.terraform.terraform import LOG
 from beta9_provisioning.engine.terraform.unsaved_state import ERRORED_STATE, SUPERSEDED_STATES
 
@@ -50,14 +49,10 @@ def clear(directory: Path, stop: threading.Event, *, patience: float = 60.0) -> 
 def _lock(descriptor: int, log: Path, stop: threading.Event, deadline: float) -> None:
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            claim(descriptor, log)
+        except AlreadyRunning:
             if time.monotonic() >= deadline:
-                raise AlreadyRunning(
-                    f"Another command is still running in {log.parent}.",
-                    detail=f"It holds the lock on {log}. A command whose worker died stops within its grace.",
-                    remedy="Wait until it has ended, then try again.",
-                ) from None
+                raise
             if stop.wait(_POLL_SECONDS):
                 raise Stopped("The wait for another command was stopped.") from None
         else:

@@ -15,9 +15,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, select, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.kit.database import DatabaseUnavailable, check_session, connect
+from beta9_provisioning.kit.database_errors import sqlstate
 from beta9_provisioning.operations.records import schema
 from beta9_provisioning.settings import Settings, run_or_explain
 
@@ -145,7 +146,7 @@ def _upgrade(connection: Connection, patience: Patience, versions: Iterable[Path
         except SQLAlchemyError as error:
             if connection.invalidated:
                 raise MigrationFailed(_CUT_OFF) from error
-            if not isinstance(error, DBAPIError) or getattr(error.orig, "sqlstate", None) not in _HELD_UP:
+            if sqlstate(error) not in _HELD_UP:
                 raise
             connection.rollback()
             if pause is None:

@@ -6,13 +6,12 @@ built (`DECIDING`), and of every environment the course of its life (`SUMMARIES`
 
 import argparse
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import delete, func, or_, select, tuple_
+from sqlalchemy import Select, delete, func, or_, select, tuple_
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from beta9_provisioning.kit.database import (
     DatabaseUnavailable,
@@ -24,7 +23,13 @@ from beta9_provisioning.kit.database import (
 )
 from beta9_provisioning.kit.database_errors import describe
 from beta9_provisioning.lifecycle import EnvironmentStatus
-from beta9_provisioning.operations.records.model import KEY_LIFE, EnvironmentRow, EventRow, IdempotencyRow
+from beta9_provisioning.operations.records.model import (
+    KEY_LIFE,
+    Base,
+    EnvironmentRow,
+    EventRow,
+    IdempotencyRow,
+)
 from beta9_provisioning.settings import Settings, run_or_explain
 
 SUMMARIES = (
@@ -58,23 +63,13 @@ def prune(factory: Sessions, older_than: timedelta, *, batch: int = _BATCH) -> P
         SQLAlchemyError: when the database is away or busy; what was deleted until then is.
     """
     return Pruned(
-        _in_batches(factory, lambda session: _events(session, older_than, batch), batch),
-        _in_batches(factory, lambda session: _keys(session, batch), batch),
+        _delete_in_batches(factory, EventRow, _details(older_than), batch),
+        _delete_in_batches(factory, IdempotencyRow, _spent_keys(), batch),
     )
 
 
-def _in_batches(factory: Sessions, some: Callable[[Session], int], batch: int) -> int:
-    total = 0
-    while True:
-        with transaction(factory) as session:
-            deleted = some(session)
-        total += deleted
-        if deleted < batch:
-            return total
-
-
-def _events(session: Session, older_than: timedelta, batch: int) -> int:
-    doomed = (
+def _details(older_than: timedelta) -> Select[Any, Any]:
+    return (
         select(EventRow.environment_id, EventRow.id)
         .join(EnvironmentRow, EnvironmentRow.id == EventRow.environment_id)
         .where(
@@ -82,28 +77,28 @@ def _events(session: Session, older_than: timedelta, batch: int) -> int:
             EventRow.type.not_in(SUMMARIES),
             or_(EnvironmentRow.status == EnvironmentStatus.DESTROYED, EventRow.type.not_in(DECIDING)),
         )
-        .limit(batch)
-        .with_for_update(of=EventRow, skip_locked=True)
     )
-    found = [tuple(row) for row in session.execute(doomed)]
-    if found:
-        session.execute(delete(EventRow).where(tuple_(EventRow.environment_id, EventRow.id).in_(found)))
-    return len(found)
 
 
-def _keys(session: Session, batch: int) -> int:
-    doomed = (
-        select(IdempotencyRow.owner, IdempotencyRow.key)
-        .where(IdempotencyRow.created_at < func.clock_timestamp() - KEY_LIFE)
-        .limit(batch)
-        .with_for_update(skip_locked=True)
+def _spent_keys() -> Select[Any, Any]:
+    return select(IdempotencyRow.owner, IdempotencyRow.key).where(
+        IdempotencyRow.created_at < func.clock_timestamp() - KEY_LIFE
     )
-    found = [tuple(row) for row in session.execute(doomed)]
-    if found:
-        session.execute(
-            delete(IdempotencyRow).where(tuple_(IdempotencyRow.owner, IdempotencyRow.key).in_(found))
-        )
-    return len(found)
+
+
+def _delete_in_batches(factory: Sessions, table: type[Base], doomed: Select[Any, Any], batch: int) -> int:
+    """Delete the rows whose keys `doomed` selects, and return how many there were."""
+    key = tuple_(*doomed.selected_columns)
+    some = doomed.limit(batch).with_for_update(of=table, skip_locked=True)
+    total = 0
+    while True:
+        with transaction(factory) as session:
+            found = [tuple(row) for row in session.execute(some)]
+            if found:
+                session.execute(delete(table).where(key.in_(found)))
+        total += len(found)
+        if len(found) < batch:
+            return total
 
 
 def main(settings: Settings) -> int:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Column, Connection, MetaData, Table, Text, func, select
+from sqlalchemy import Column, Connection, Engine, MetaData, Table, Text, func, select
 from sqlalchemy.orm import Session
 
+from beta9_provisioning.kit.database import check_session
 from beta9_provisioning.operations.records.model import Base
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -96,6 +97,18 @@ def misfit(connection: Connection | Session) -> Misfit | None:
         f"The database's schema is at revision {found}, which programs older than revision {oldest} cannot "
         f"use, and this one knows {newest} as the newest: replace it by a newer release.",
     )
+
+
+def inspect(engine: Engine) -> Misfit | None:
+    """See at the start that the database works and keeps sessions; then the same.
+
+    Raises:
+        DatabaseUnavailable: it does not.
+        SQLAlchemyError: it has a fault.
+    """
+    check_session(engine)
+    with engine.connect() as connection:
+        return misfit(connection)
 
 
 def _oldest_program(connection: Connection | Session) -> str | None:

@@ -183,10 +183,9 @@ _STOPPED = {
         "Delete the environment to remove what was created, then create it again.",
     ),
 }
-
-
 # What says by itself why an operation failed, in whichever step it comes up.
 _REASONS = {"timeout": Reason.TIMEOUT, "leftovers": Reason.LEFTOVERS}
+_OPERATORS_AFFAIR = (DiskFull, ChartsNotConfigured)
 
 
 def _run_unless_stopped(step: Step, context: Context) -> None:
@@ -213,7 +212,7 @@ def _crashed(doing: str, error: BaseException) -> Failure:
 def _reason(step: Step, error: EngineError) -> Reason:
     if isinstance(error, NotSupported | ConfigurationUnreadable):
         return Reason.CONFIGURATION
-    if isinstance(error, DiskFull | ChartsNotConfigured):
+    if isinstance(error, _OPERATORS_AFFAIR):
         return Reason.INTERNAL
     return _REASONS.get(error.code, step.reason)
 
@@ -226,7 +225,7 @@ def _failure(step: Step, error: BaseException, stop: Stop) -> Failure:
             raise LeaseLost("the lease was lost") from error
         if stop.reason is not None:
             return replace(_STOPPED[stop.reason], detail=error.detail)
-        if isinstance(error, DiskFull | ChartsNotConfigured):  # the operator's affair
+        if isinstance(error, _OPERATORS_AFFAIR):
             log.error(error.code, step=step.name, detail=error.detail)
         return _told(_reason(step, error), error)
     log.error("step_crashed", step=step.name, exc_info=error)
