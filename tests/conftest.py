@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 from tests.support import sealing
+from tests.support.proxy import Proxy, proxy_to
 from tests.support.sealing import hear_interrupts, seal
 from tests.support.servers import Addresses, Servers, create_database, drop_database, with_path
 from tests.support.threads import all_end, note_starters
@@ -118,6 +119,21 @@ def empty_database_url(servers: Addresses, worker_id: str) -> Iterator[str]:
 def engine(database_url: str) -> Iterator[Engine]:
     """An engine on this worker's database; take `sessions` or `session` to find it without rows."""
     engine = connect(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def proxy(database_url: str) -> Iterator[Proxy]:
+    """A way to this worker's database that can be cut."""
+    with proxy_to(database_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def distant(proxy: Proxy) -> Iterator[Engine]:
+    """An engine on the database behind it."""
+    engine = connect(proxy.url)
     yield engine
     engine.dispose()
 

@@ -105,14 +105,10 @@ class Product:
         return items
 
 
-@pytest.fixture
-def product(
-    tmp_path: Path, database_url: str, clean_database: None, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Product]:
-    """A stack of its own on the session's PostgreSQL and Valkey; nothing may be left in its cloud."""
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("REDIS_URL", redis_url)
-    stack = Stack(tmp_path / "stack", lambda _: None, tied=True)
+@contextmanager
+def running(base: Path) -> Iterator[Product]:
+    """Run a product meanwhile, with the servers that the variables name; nothing may be left in its cloud."""
+    stack = Stack(base, lambda _: None, tied=True)
     stack.up(api_port=0, time_scale=0)
     try:
         product = Product(stack)
@@ -120,6 +116,17 @@ def product(
         assert product.world.leftovers() == []
     finally:
         stack.down()
+
+
+@pytest.fixture
+def product(
+    tmp_path: Path, database_url: str, clean_database: None, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Product]:
+    """A stack of its own on the session's PostgreSQL and Valkey; nothing may be left in its cloud."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    with running(tmp_path / "stack") as product:
+        yield product
 
 
 def test_from_curl_to_ready_to_destroyed(product: Product, tmp_path: Path) -> None:

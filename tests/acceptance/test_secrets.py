@@ -15,12 +15,11 @@ import httpx
 import pytest
 import redis
 from sqlalchemy import Engine, text
-from tests.acceptance.test_product import Product
+from tests.acceptance.test_product import Product, running
 from tests.support.secrets import Secrets
 from tests.support.waiting import until
 
 from beta9_provisioning.local.processes import ProcessRef
-from beta9_provisioning.local.stack import Stack
 from beta9_provisioning.operations.records.model import Base
 
 
@@ -34,14 +33,8 @@ def product(
     monkeypatch.setenv("REDIS_URL", redis_url)
     monkeypatch.setenv("LOG_LEVEL", "DEBUG")
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
-    stack = Stack(tmp_path / "stack", lambda _: None, tied=True)
-    stack.up(api_port=0, time_scale=0)
-    try:
-        product = Product(stack)
+    with running(tmp_path / "stack") as product:
         yield product
-        assert product.world.leftovers() == []
-    finally:
-        stack.down()
 
 
 def add_of_cluster(secrets: Secrets, product: Product, environment_id: str, directory: Path) -> None:

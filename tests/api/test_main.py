@@ -13,8 +13,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from tests.support.lives import create
+from tests.support.proxy import proxy_to
 from tests.support.waiting import GUARD_SECONDS, until
-from tests.worker.proxy import proxy_to
 
 from beta9_provisioning.api.__main__ import make_server, serve
 from beta9_provisioning.kit.database import Sessions

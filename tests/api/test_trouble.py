@@ -12,9 +12,9 @@ from sqlalchemy import text
 from tests.support.configs import document
 from tests.support.lives import create
 from tests.support.postgres import Servers, both, execute, own_servers
+from tests.support.proxy import proxy_to
 from tests.support.serving import serving
 from tests.support.waiting import until
-from tests.worker.proxy import proxy_to
 
 from beta9_provisioning.api import readiness
 from beta9_provisioning.api.app import create_app

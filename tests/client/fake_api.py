@@ -2,13 +2,14 @@
 
 import json
 import ssl
-import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.support.http_servers import QuietHandler, answering_with
 
 ENVIRONMENT_ID = "env_0123456789abcdef"
 OPERATION_ID = "op_0123456789abcdef"
@@ -71,34 +72,15 @@ def serving(port: int = 0, context: ssl.SSLContext | None = None) -> Iterator[Fa
 def listening(fake: FakeApi, port: int = 0, context: ssl.SSLContext | None = None) -> Iterator[None]:
     """Let an existing fake listen until the block ends."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def _any(self) -> None:
             self.close_connection = True
             fake.handle(self)
 
         do_GET = do_POST = do_PATCH = do_DELETE = _any
 
-        def log_message(self, *_: object) -> None:
-            """Stay silent."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request: object, client_address: object) -> None:
-            """Stay silent: clients leave in the middle here, and refuse certificates."""
-
-    server = Server(("127.0.0.1", port), Handler)
-    if context is not None:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    fake.url = f"{'http' if context is None else 'https'}://127.0.0.1:{server.server_address[1]}"
-    try:
+    with answering_with(Handler, port, context) as fake.url:
         yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def body(status: int, content: bytes | str, content_type: str = "application/json") -> Answer:

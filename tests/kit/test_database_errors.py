@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
-from tests.worker.proxy import proxy_to
+from tests.support.proxy import proxy_to
 
 from beta9_provisioning.kit.database import connect
 from beta9_provisioning.kit.database_errors import Backoff, Trouble, describe, trouble

@@ -1,29 +1,14 @@
 """Reads: no transaction, no question before them, and a second try when the connection was lost."""
 
-from collections.abc import Iterator
-
 import pytest
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
+from tests.support.proxy import Proxy
 from tests.support.waiting import GUARD_SECONDS
-from tests.worker.proxy import Proxy, proxy_to
 
 from beta9_provisioning.kit import database
-from beta9_provisioning.kit.database import connect, read, sessions
-
-
-@pytest.fixture
-def proxy(database_url: str) -> Iterator[Proxy]:
-    with proxy_to(database_url) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def distant(proxy: Proxy) -> Iterator[Engine]:
-    engine = connect(proxy.url)
-    yield engine
-    engine.dispose()
+from beta9_provisioning.kit.database import read, sessions
 
 
 def test_a_read_just_after_a_restart_of_the_database_is_asked_again(

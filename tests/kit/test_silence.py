@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
-from tests.worker.proxy import Proxy, proxy_to
+from tests.support.proxy import Proxy
 
 from beta9_provisioning.kit.database import connect, hasten
 from beta9_provisioning.kit.database_errors import Trouble, trouble
@@ -22,12 +22,6 @@ def engine_through(proxy: Proxy, seconds: int, parameters: str = "") -> Iterator
     finally:
         proxy.heal()
         engine.dispose()
-
-
-@pytest.fixture
-def proxy(database_url: str) -> Iterator[Proxy]:
-    with proxy_to(database_url) as proxy:
-        yield proxy
 
 
 def test_a_statement_ends_though_the_server_is_silent(proxy: Proxy) -> None:

@@ -5,24 +5,19 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import pytest
 from sqlalchemy import func, select, update
+from tests.operations.bench import CONFIG, Bench
 from tests.operations.rows import Made, add_destroy, operation, status, take
-from tests.operations.test_workflows import CONFIG, Bench
 from tests.support.process_tree import descendants
-from tests.support.simulated import World, simulated_world
-from tests.support.threads import shared
+from tests.support.simulated import World
 
 from beta9_provisioning.clouds.cloud import Account, StateLock
 from beta9_provisioning.clouds.registry import cloud_of
-from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.errors import EngineError
-from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
-from beta9_provisioning.kit.database import Sessions, transaction
+from beta9_provisioning.kit.database import transaction
 from beta9_provisioning.lifecycle import OperationStatus, Reason
 from beta9_provisioning.operations.records.model import AttemptRow, EnvironmentRow, EventRow
 from beta9_provisioning.operations.records.store import Failure, fail_attempt
@@ -35,32 +30,6 @@ S = OperationStatus
 # So long a destroy waits for a lock: see `steps.state_keeping.lock_state`.
 SHORT_LEASE = 2.0
 LONGER_LEASE = 5.0
-
-
-@pytest.fixture(scope="module")
-def synthesizer() -> Iterator[Synthesizer]:
-    with shared("synthesis"), new_synthesizer() as synthesizer:
-        yield synthesizer
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with simulated_world(tmp_path_factory.mktemp("world")) as world:
-        yield world
-
-
-@pytest.fixture
-def bench(
-    sessions: Sessions,
-    world: World,
-    synthesizer: Synthesizer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Bench]:
-    world.be_slow(0)
-    settings = world.settings(tmp_path, monkeypatch, leftover_grace_seconds=0)
-    yield Bench(sessions, world, settings, synthesizer)
-    assert world.leftovers() == [], "a test must leave the cloud empty"
 
 
 def account(bench: Bench, made: Made) -> Account:

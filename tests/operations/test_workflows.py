@@ -7,96 +7,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
-from tests.operations.rows import Made, add_destroy, events, make_environment, operation, status, take
+from tests.operations.bench import CONFIG, Bench
+from tests.operations.rows import add_destroy, events, operation, status
 from tests.support.process_tree import descendants
-from tests.support.simulated import ROOT, World, simulated_world
-from tests.support.threads import shared
 from tests.support.waiting import GUARD_SECONDS
 
-from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.synthesis.synthesize import Backend
-from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
-from beta9_provisioning.kit.database import Sessions
 from beta9_provisioning.lifecycle import OperationStatus, Reason
 from beta9_provisioning.operations.run.context import Context
-from beta9_provisioning.operations.run.runner import Runner, Step, Workflows
+from beta9_provisioning.operations.run.runner import Step
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
 from beta9_provisioning.operations.steps.state_keeping import prepare_state
-from beta9_provisioning.operations.workflows import DESTROY, PROVISION, workflow_of
-from beta9_provisioning.settings import Settings
+from beta9_provisioning.operations.workflows import DESTROY, PROVISION
 from beta9_simulator.cloud.store import NewObject
 
 S = OperationStatus
 NEVER = 3600.0
 """Seconds that no test waits for."""
-CONFIG: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "example-config.yaml").read_text())
-
-
-@pytest.fixture(scope="module")
-def synthesizer() -> Iterator[Synthesizer]:
-    with shared("synthesis"), new_synthesizer() as synthesizer:
-        yield synthesizer
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with simulated_world(tmp_path_factory.mktemp("world")) as world:
-        yield world
-
-
-class Bench:
-    """Runs operations of one environment in this process."""
-
-    def __init__(
-        self, sessions: Sessions, world: World, settings: Settings, synthesizer: Synthesizer
-    ) -> None:
-        self.sessions = sessions
-        self.world = world
-        self.settings = settings
-        self.synthesizer = synthesizer
-
-    def make(self, **changes: Any) -> Made:
-        return make_environment(self.sessions, CONFIG | changes)
-
-    def run(
-        self, operation_id: str, workflows: Workflows = workflow_of, stop: Stop | None = None
-    ) -> OperationStatus | None:
-        claim = take(self.sessions, operation_id)
-        runner = Runner(self.sessions, self.settings, self.synthesizer, workflows)
-        return runner.run(claim, stop or Stop())
-
-    def must_destroy(self, made: Made) -> None:
-        destroy = add_destroy(self.sessions, made.environment_id)
-        ended = self.run(destroy)
-        assert ended is S.SUCCEEDED, self.error(destroy)
-
-    def error(self, operation_id: str) -> dict[str, Any]:
-        found = operation(self.sessions, operation_id).error
-        assert found is not None
-        return found
-
-    def history(self, made: Made, type_: str) -> list[dict[str, Any]]:
-        return [data for _, kind, data in events(self.sessions, made.environment_id) if kind == type_]
-
-
-@pytest.fixture
-def bench(
-    sessions: Sessions,
-    world: World,
-    synthesizer: Synthesizer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Bench]:
-    world.be_slow(0)
-    world.delay("aws_db_instance", None)
-    settings = world.settings(tmp_path, monkeypatch, leftover_grace_seconds=0)
-    yield Bench(sessions, world, settings, synthesizer)
-    assert world.leftovers() == [], "a test must leave the cloud empty"
 
 
 def test_every_step_can_be_run_twice_and_a_destroy_leaves_nothing(bench: Bench) -> None:

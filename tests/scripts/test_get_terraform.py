@@ -2,16 +2,16 @@
 
 import hashlib
 import io
-import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 from scripts.get_terraform import CHECKSUMS, FetchError, fetch, this_platform
+from tests.support.http_servers import QuietHandler, answering_with
 
 from beta9_provisioning.local.ports import free_port
 
@@ -19,22 +19,14 @@ PLATFORM = "linux_amd64"
 PROGRAM = b"#!/bin/sh\necho terraform\n"
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Stay silent."""
+class _Quiet(QuietHandler, SimpleHTTPRequestHandler):
+    """Serves the files of a directory."""
 
 
 @contextmanager
 def _site(directory: Path) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(directory)))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with answering_with(partial(_Quiet, directory=str(directory))) as url:
+        yield url
 
 
 def _release(site: Path, *, member: str = "terraform") -> str:

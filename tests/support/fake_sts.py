@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ssl
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qsl
+
+from tests.support.http_servers import QuietHandler, answering_with
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -57,34 +58,14 @@ def fake_sts(context: ssl.SSLContext | None = None) -> Iterator[FakeSts]:
     """Run one until the block ends; with a context it speaks TLS."""
     fake = FakeSts()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def _any(self) -> None:
             fake.handle(self)
 
         do_GET = do_POST = do_PUT = do_HEAD = do_CONNECT = _any
 
-        def log_message(self, *_: object) -> None:
-            """Stay silent."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request: object, client_address: object) -> None:
-            """Stay silent: clients leave in the middle here, and refuse certificates."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    if context is not None:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    scheme = "https" if context is not None else "http"
-    fake.url = f"{scheme}://127.0.0.1:{server.server_address[1]}"
-    try:
+    with answering_with(Handler, context=context) as fake.url:
         yield fake
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def says(status: int, content: str | bytes, **headers: str) -> Answer:

@@ -11,13 +11,13 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
 import boto3
 from moto.server import ThreadedMotoServer
+from tests.support.http_servers import QuietHandler, answering_with
 
 from beta9_provisioning.clouds.aws.terraform_rules import RULES
 from beta9_provisioning.engine.terraform.events import TerraformEvent
@@ -161,7 +161,7 @@ class Stack:
         self.take(event)
 
 
-class _UnknownCaller(BaseHTTPRequestHandler):
+class _UnknownCaller(QuietHandler):
     """Answers as AWS's STS does to an access key that does not exist; moto's answer has another shape."""
 
     def do_POST(self) -> None:
@@ -178,21 +178,12 @@ class _UnknownCaller(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Keep the test's output quiet."""
-
 
 @contextmanager
 def sts_that_knows_nobody() -> Iterator[str]:
     """Run an STS meanwhile that refuses every access key, and give its URL."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _UnknownCaller) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with answering_with(_UnknownCaller) as url:
+        yield url
 
 
 def cloud_client(aws: str, service: Any) -> Any:

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 from tests.operations.rows import events, make_environment, take
+from tests.support.proxy import proxy_to
 from tests.support.refusals import refusing
 from tests.support.waiting import until
-from tests.worker.proxy import proxy_to
 from tests.worker.rig import Work, attempt, consuming, experienced, hints, make_worker, nothing, wait_long_ago
 from tests.worker.test_main import Process
 

@@ -11,12 +11,12 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from tests.operations.rows import make_environment, operation, take
+from tests.support.proxy import Proxy
 from tests.support.waiting import GUARD_SECONDS, until
-from tests.worker.proxy import Proxy, proxy_to
 from tests.worker.rig import attempt, lock_holder, nothing
 
 from beta9_provisioning.kit.background import failures
-from beta9_provisioning.kit.database import Sessions, connect, transaction
+from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.database import sessions as session_factory
 from beta9_provisioning.operations.records.leases import hold_liveness
 from beta9_provisioning.operations.records.model import AttemptRow
@@ -57,20 +57,6 @@ def start(clock: Clock) -> Iterator[Start]:
             return heartbeat
 
         yield begin
-
-
-@pytest.fixture
-def proxy(database_url: str) -> Iterator[Proxy]:
-    """A way to the database that can be cut; healed before the heartbeats stop."""
-    with proxy_to(database_url) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def through(proxy: Proxy) -> Iterator[Engine]:
-    engine = connect(proxy.url)
-    yield engine
-    engine.dispose()
 
 
 def engine_with_one_connection(url: str) -> Engine:
@@ -160,10 +146,10 @@ def test_stop_all_stops_every_operation(engine: Engine, sessions: Sessions) -> N
 
 
 def test_a_database_that_is_down_stops_operations_after_half_a_lease(
-    sessions: Sessions, through: Engine, proxy: Proxy, start: Start, clock: Clock
+    sessions: Sessions, distant: Engine, proxy: Proxy, start: Start, clock: Clock
 ) -> None:
     claim, stop = claimed(sessions), Stop()
-    heartbeat = start(through, session_factory(through))
+    heartbeat = start(distant, session_factory(distant))
     heartbeat.hold(claim.lease_token, stop)
     wait_for_renewal(sessions, claim)
     proxy.cut()
@@ -182,10 +168,10 @@ def test_a_database_that_is_down_stops_operations_after_half_a_lease(
 
 
 def test_a_short_absence_of_the_database_stops_nothing(
-    sessions: Sessions, through: Engine, proxy: Proxy, start: Start, clock: Clock
+    sessions: Sessions, distant: Engine, proxy: Proxy, start: Start, clock: Clock
 ) -> None:
     claim, stop = claimed(sessions), Stop()
-    heartbeat = start(through, session_factory(through))
+    heartbeat = start(distant, session_factory(distant))
     heartbeat.hold(claim.lease_token, stop)
     wait_for_renewal(sessions, claim)
     for beats in (1, 2):
@@ -199,10 +185,10 @@ def test_a_short_absence_of_the_database_stops_nothing(
 
 
 def test_a_database_that_does_not_answer_stops_operations_after_half_a_lease(
-    sessions: Sessions, through: Engine, proxy: Proxy, start: Start, clock: Clock
+    sessions: Sessions, distant: Engine, proxy: Proxy, start: Start, clock: Clock
 ) -> None:
     claim, stop = claimed(sessions), Stop()
-    heartbeat = start(through, session_factory(through))
+    heartbeat = start(distant, session_factory(distant))
     heartbeat.hold(claim.lease_token, stop)
     wait_for_renewal(sessions, claim)
     proxy.freeze()
@@ -257,10 +243,10 @@ def test_the_liveness_lock_lives_from_start_to_stop(engine: Engine, sessions: Se
     until(lambda: lock_holder(sessions, heartbeat.liveness_key) is None, "the lock is given back")
 
 
-def test_start_says_that_the_database_is_away(proxy: Proxy, through: Engine) -> None:
+def test_start_says_that_the_database_is_away(proxy: Proxy, distant: Engine) -> None:
     proxy.cut()
     with pytest.raises(DBAPIError):
-        Heartbeat(through, session_factory(through), LEASE, nothing).start()
+        Heartbeat(distant, session_factory(distant), LEASE, nothing).start()
 
 
 def test_the_liveness_lock_is_taken_again_when_its_connection_breaks(
@@ -277,10 +263,10 @@ def test_the_liveness_lock_is_taken_again_when_its_connection_breaks(
 
 
 def test_a_renewal_that_fails_costs_no_liveness_lock(
-    engine: Engine, sessions: Sessions, through: Engine, proxy: Proxy, start: Start
+    engine: Engine, sessions: Sessions, distant: Engine, proxy: Proxy, start: Start
 ) -> None:
     claim = claimed(sessions)
-    heartbeat = start(engine, session_factory(through))
+    heartbeat = start(engine, session_factory(distant))
     heartbeat.hold(claim.lease_token, Stop())
     wait_for_renewal(sessions, claim)
     holder = lock_holder(sessions, heartbeat.liveness_key)

@@ -177,13 +177,17 @@ def test_a_taken_metrics_port_is_told_by_its_settings(environment: dict[str, str
     assert f"WORKER_METRICS_HOST and WORKER_METRICS_PORT name 127.0.0.1, port {port}" in error
 
 
+def with_mount(script: str) -> list[str]:
+    """A worker after a script that mounts a genuine file system, in a namespace of their own."""
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    return [*command, f'{script} && exec "$@"', "sh", *worker()]
+
+
 def test_a_file_system_without_room_is_told(environment: dict[str, str], tmp_path: Path) -> None:
-    """A genuine small file system, mounted in a namespace of the worker's own."""
     small = tmp_path / "small"
     small.mkdir()
-    script = f'mount -t tmpfs -o size={ROOM_BYTES // 2} none {small} && exec "$@"'
-    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", *worker()]
-    ended = run(command, environment | {"WORKDIR_BASE": str(small)}, tmp_path)
+    script = f"mount -t tmpfs -o size={ROOM_BYTES // 2} none {small}"
+    ended = run(with_mount(script), environment | {"WORKDIR_BASE": str(small)}, tmp_path)
     assert ended.returncode == 1
     assert f"WORKDIR_BASE is {small}, where 128 MiB are free; a worker needs 256 MiB." in ended.stderr
 
@@ -193,9 +197,8 @@ def test_a_full_directory_for_temporary_files_is_told_though_others_have_room(
 ) -> None:
     full = tmp_path / "full"
     full.mkdir()
-    script = f'mount -t tmpfs -o size=4k none {full} && head -c 4096 /dev/zero > {full}/file && exec "$@"'
-    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", *worker()]
-    ended = run(command, environment | {"TMPDIR": str(full)}, tmp_path)
+    script = f"mount -t tmpfs -o size=4k none {full} && head -c 4096 /dev/zero > {full}/file"
+    ended = run(with_mount(script), environment | {"TMPDIR": str(full)}, tmp_path)
     assert ended.returncode == 1
     assert f"TMPDIR is {full}, which cannot be written to: No space left on device." in ended.stderr
 

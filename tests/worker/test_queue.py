@@ -8,8 +8,8 @@ import pytest
 import redis
 from sqlalchemy import Engine
 from tests.operations.rows import make_environment
+from tests.support.proxy import proxy_to
 from tests.support.waiting import until
-from tests.worker.proxy import proxy_to
 from tests.worker.rig import Work, consuming, hints, make_worker
 
 from beta9_provisioning.kit.database import Sessions

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from tests.operations.rows import add_destroy, events, make_environment, operation, status, take
+from tests.support.proxy import Proxy, proxy_to
 from tests.support.waiting import until
-from tests.worker.proxy import Proxy, proxy_to
 from tests.worker.rig import attempt, experienced, hints, lose_redis, lose_worker, wait_long_ago
 
 from beta9_provisioning.kit.database import Sessions, connect

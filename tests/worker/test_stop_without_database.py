@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from tests.operations.rows import make_environment, operation
+from tests.support.proxy import proxy_to
 from tests.support.waiting import GUARD_SECONDS, until
-from tests.worker.proxy import proxy_to
 from tests.worker.rig import Work, nothing
 from tests.worker.test_main import Process
 

@@ -8,8 +8,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 from tests.operations.rows import add_destroy, events, make_environment, operation, status
+from tests.support.proxy import proxy_to
 from tests.support.waiting import until
-from tests.worker.proxy import proxy_to
 from tests.worker.rig import Work, consuming, hints, make_worker, nothing, row_waiters
 
 from beta9_provisioning.engine.errors import EngineError

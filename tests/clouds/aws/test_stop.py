@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.http_servers import QuietHandler, answering_with
 
 from beta9_provisioning.clouds.aws.account import AwsAccount
 from beta9_provisioning.engine.errors import Stopped
@@ -22,7 +22,7 @@ def stopping_at(request: int, stop: threading.Event) -> Iterator[tuple[str, list
     """Run a server that answers 503, and sets `stop` at the given request; give its URL and what came."""
     came: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             came.append(self.path)
@@ -32,18 +32,8 @@ def stopping_at(request: int, stop: threading.Event) -> Iterator[tuple[str, list
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", came
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with answering_with(Handler) as url:
+        yield url, came
 
 
 def test_a_call_that_aws_has_not_answered_is_not_made_again(

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.http_servers import QuietHandler, answering_with
+from tests.support.proxy import proxy_to
 from tests.support.waiting import GUARD_SECONDS
-from tests.worker.proxy import proxy_to
 
 from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.kubernetes import api as kubernetes_api
@@ -72,25 +73,14 @@ class WaitedFor(threading.Event):
 def answering(respond: Callable[[BaseHTTPRequestHandler, bytes], None]) -> Iterator[str]:
     """Run a plain HTTP server that answers as told, and give its URL."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def _answer(self) -> None:
             respond(self, self.rfile.read(int(self.headers.get("Content-Length", 0))))
 
         do_GET = do_POST = do_PATCH = do_DELETE = _answer
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with answering_with(Handler) as url:
+        yield url
 
 
 def saying(status: int, body: bytes, kind: str = "application/json") -> Callable[..., None]:

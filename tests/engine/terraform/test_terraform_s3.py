@@ -6,12 +6,12 @@ import json
 import os
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from moto.server import ThreadedMotoServer
+from tests.support.http_servers import QuietHandler, answering_with
 
 from beta9_provisioning.clouds.aws.terraform_rules import RULES
 from beta9_provisioning.engine.terraform.errors import TerraformFailed
@@ -32,7 +32,7 @@ def aws() -> Iterator[str]:
     server.stop()
 
 
-class RefusingSts(BaseHTTPRequestHandler):
+class RefusingSts(QuietHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         message = f"User: arn:aws:iam::1:user/x is not authorized to perform: sts:AssumeRole on {ROLE}"
@@ -43,18 +43,11 @@ class RefusingSts(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Keep the test's output quiet."""
-
 
 @pytest.fixture
 def refusing_sts() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), RefusingSts) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with answering_with(RefusingSts) as url:
+        yield url
 
 
 def terraform(

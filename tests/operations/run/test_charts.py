@@ -1,12 +1,11 @@
 """Without CHART_SOURCE: the simulator's stand-ins in the simulator, a refusal everywhere else."""
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from tests.operations.run.provisions import Provision
+from tests.support.http_servers import QuietHandler, answering_with
 
 from beta9_provisioning.clouds.registry import CLOUDS
 from beta9_provisioning.kit.database import Sessions
@@ -33,14 +32,9 @@ def simulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsAp
 @pytest.fixture
 def something_else(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A loopback endpoint that is not the simulator, such as a tunnel to AWS."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_address[1]}")
-    yield
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with answering_with(QuietHandler) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        yield
 
 
 def source(setting: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import text
 from tests.operations.rows import make_environment, operation, take
-from tests.worker.proxy import proxy_to
+from tests.support.proxy import proxy_to
 
 from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.kit.database import Sessions, connect

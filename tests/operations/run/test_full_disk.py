@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.operations.bench import CONFIG
 from tests.operations.rows import add_destroy, make_environment, operation
-from tests.operations.test_workflows import CONFIG
 from tests.support.simulated import World, simulated_world
 from tests.support.waiting import GUARD_SECONDS, until
 

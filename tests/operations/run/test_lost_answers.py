@@ -1,17 +1,17 @@
 """The database commits, and the answer is lost: what was done is recognized, and nothing is done twice."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import Engine
 from tests.operations.rows import Made, events, make_environment, operation, status, take
-from tests.worker.proxy import Proxy, proxy_to
+from tests.support.proxy import Proxy
 from tests.worker.rig import Work, make_worker
 
 from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.errors import EngineError
-from beta9_provisioning.kit.database import Sessions, connect
+from beta9_provisioning.kit.database import Sessions
 from beta9_provisioning.kit.database import sessions as session_factory
 from beta9_provisioning.kit.queue import Queue
 from beta9_provisioning.lifecycle import OperationStatus, Reason
@@ -21,19 +21,6 @@ from beta9_provisioning.operations.run.stopping import Stop
 from beta9_provisioning.settings import Settings
 
 S = OperationStatus
-
-
-@pytest.fixture
-def proxy(database_url: str) -> Iterator[Proxy]:
-    with proxy_to(database_url) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def distant(proxy: Proxy) -> Iterator[Engine]:
-    engine = connect(proxy.url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

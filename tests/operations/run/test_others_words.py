@@ -3,17 +3,16 @@
 import base64
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.operations.rows import events
 from tests.operations.run.provisions import Provision
+from tests.support.http_servers import QuietHandler, answering_with
 from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.clouds.aws.session import AwsSession
@@ -47,7 +46,7 @@ def provision(sessions: Sessions, tmp_path: Path) -> Provision:
 def refusing(document: dict[str, Any]) -> Iterator[str]:
     """Run a server that refuses every request with a JSON document, and lets everybody be every role."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def _answer(self) -> None:
             asked = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             is_role = b"AssumeRole" in asked
@@ -58,18 +57,8 @@ def refusing(document: dict[str, Any]) -> Iterator[str]:
 
         do_GET = do_POST = _answer
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with answering_with(Handler) as url:
+        yield url
 
 
 def terraform(context: Context) -> None:

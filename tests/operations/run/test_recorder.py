@@ -1,15 +1,14 @@
 """The recorder on genuine PostgreSQL: batches, order, a database that goes away, a lease that is lost."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import Engine, update
 from tests.operations.rows import events, make_environment, operation, take
+from tests.support.proxy import Proxy
 from tests.support.waiting import GUARD_SECONDS, until
-from tests.worker.proxy import Proxy, proxy_to
 
-from beta9_provisioning.kit.database import Sessions, connect, transaction
+from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.database import sessions as session_factory
 from beta9_provisioning.operations.records.model import AttemptRow
 from beta9_provisioning.operations.records.store import Claim
@@ -20,19 +19,6 @@ from beta9_provisioning.operations.run.stopping import Stop, StopReason
 @pytest.fixture
 def claim(sessions: Sessions) -> Claim:
     return take(sessions, make_environment(sessions).operation_id)
-
-
-@pytest.fixture
-def proxy(database_url: str) -> Iterator[Proxy]:
-    with proxy_to(database_url) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def distant(proxy: Proxy) -> Iterator[Engine]:
-    engine = connect(proxy.url)
-    yield engine
-    engine.dispose()
 
 
 def told(sessions: Sessions, claim: Claim) -> list[int]:

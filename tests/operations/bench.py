@@ -1,0 +1,52 @@
+"""A bench for whole operations: genuine Terraform and Helm, in this process, on the simulated cloud."""
+
+from typing import Any
+
+from ruamel.yaml import YAML
+from tests.operations.rows import Made, add_destroy, events, make_environment, operation, take
+from tests.support.simulated import ROOT, World
+
+from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
+from beta9_provisioning.kit.database import Sessions
+from beta9_provisioning.lifecycle import OperationStatus
+from beta9_provisioning.operations.run.runner import Runner, Workflows
+from beta9_provisioning.operations.run.stopping import Stop
+from beta9_provisioning.operations.workflows import workflow_of
+from beta9_provisioning.settings import Settings
+
+CONFIG: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "example-config.yaml").read_text())
+
+
+class Bench:
+    """Runs operations of one environment in this process."""
+
+    def __init__(
+        self, sessions: Sessions, world: World, settings: Settings, synthesizer: Synthesizer
+    ) -> None:
+        self.sessions = sessions
+        self.world = world
+        self.settings = settings
+        self.synthesizer = synthesizer
+
+    def make(self, **changes: Any) -> Made:
+        return make_environment(self.sessions, CONFIG | changes)
+
+    def run(
+        self, operation_id: str, workflows: Workflows = workflow_of, stop: Stop | None = None
+    ) -> OperationStatus | None:
+        claim = take(self.sessions, operation_id)
+        runner = Runner(self.sessions, self.settings, self.synthesizer, workflows)
+        return runner.run(claim, stop or Stop())
+
+    def must_destroy(self, made: Made) -> None:
+        destroy = add_destroy(self.sessions, made.environment_id)
+        ended = self.run(destroy)
+        assert ended is OperationStatus.SUCCEEDED, self.error(destroy)
+
+    def error(self, operation_id: str) -> dict[str, Any]:
+        found = operation(self.sessions, operation_id).error
+        assert found is not None
+        return found
+
+    def history(self, made: Made, type_: str) -> list[dict[str, Any]]:
+        return [data for _, kind, data in events(self.sessions, made.environment_id) if kind == type_]
