@@ -57,7 +57,8 @@ QUEUES = {
 RUN = """
 import json, os, sys, tempfile
 from beta9_provisioning.settings import Settings, get_settings, run_or_explain
-import beta9_provisioning.api.__main__ as api, beta9_provisioning.worker.__main__ as worker
+import beta9_provisioning.worker.__main__ as worker
+from beta9_provisioning.api.app import create_app
 import beta9_provisioning.operations.records.migrate as migrate
 import httpx
 from beta9_provisioning.kit import logs
@@ -66,7 +67,7 @@ from models.database import get_db, init_db
 def serve(settings):
     from fastapi.testclient import TestClient
     logs.configure(settings.log_level, settings.log_format)
-    with TestClient(api.create_app(settings), raise_server_exceptions=False) as client:
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         for path in ("/health/ready", "/metrics", "/api/v1/environments"):
             print(path, client.get(path).text)
     return 0

@@ -1,12 +1,9 @@
 """The real process: it starts without a database, serves, and stops in order."""
 
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -14,42 +11,14 @@ import pytest
 from fastapi import FastAPI
 from tests.support.lives import create
 from tests.support.proxy import proxy_to
+from tests.support.serving import answers, api_process
 from tests.support.waiting import GUARD_SECONDS, until
 
-from beta9_provisioning.api.__main__ import make_server, serve
+from beta9_provisioning.api.server import make_server, serve
 from beta9_provisioning.kit.database import Sessions
 from beta9_provisioning.kit.listening import listen
 from beta9_provisioning.local.ports import free_port
 from beta9_provisioning.settings import Settings
-
-
-@contextmanager
-def process(
-    settings: Settings, port: int, tmp_path: Path, prefix: tuple[str, ...] = ()
-) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {
-        **os.environ,
-        "DATABASE_URL": settings.database_url,
-        "REDIS_URL": settings.redis_url,
-        "API_PORT": str(port),
-        "LOG_FORMAT": "json",
-    }
-    command = [*prefix, sys.executable, "-m", "beta9_provisioning.api"]
-    with (tmp_path / "log").open("wb") as log:
-        child = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
-    try:
-        yield child
-    finally:
-        if child.poll() is None:
-            child.kill()
-            child.wait()
-
-
-def answers(port: int) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/health", timeout=GUARD_SECONDS).is_success
-    except httpx.TransportError:
-        return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -59,7 +28,7 @@ def test_stops_in_order_with_a_stream_open(
     environment = create(sessions, settings)
     port = free_port()
     url = f"http://127.0.0.1:{port}/api/v1/environments/{environment.environment_id}/events"
-    with process(settings, port, tmp_path) as child:
+    with api_process(settings, port, tmp_path) as child:
         until(lambda: answers(port), "the service answers")
         headers = {"Accept": "text/event-stream"}
         with httpx.stream("GET", url, headers=headers, timeout=GUARD_SECONDS) as response:
@@ -75,7 +44,7 @@ def test_stops_in_order_with_a_stream_open(
 
 def test_ctrl_c_ends_what_a_shell_has_started_in_the_background(settings: Settings, tmp_path: Path) -> None:
     port = free_port()
-    with process(settings, port, tmp_path, ("sh", "-c", 'trap "" INT; exec "$@"', "sh")) as child:
+    with api_process(settings, port, tmp_path, ("sh", "-c", 'trap "" INT; exec "$@"', "sh")) as child:
         until(lambda: answers(port), "the service answers")
         child.send_signal(signal.SIGINT)
         assert child.wait(GUARD_SECONDS) == 0
@@ -83,7 +52,7 @@ def test_ctrl_c_ends_what_a_shell_has_started_in_the_background(settings: Settin
 
 def test_below_nohup_it_survives_its_terminal(settings: Settings, tmp_path: Path) -> None:
     port = free_port()
-    with process(settings, port, tmp_path, ("sh", "-c", 'trap "" HUP; exec "$@"', "sh")) as child:
+    with api_process(settings, port, tmp_path, ("sh", "-c", 'trap "" HUP; exec "$@"', "sh")) as child:
         until(lambda: answers(port), "the service answers")
         child.send_signal(signal.SIGHUP)
         assert answers(port)
@@ -96,7 +65,7 @@ def test_stops_while_the_database_is_silent(settings: Settings, tmp_path: Path) 
     url = f"http://127.0.0.1:{port}/api/v1/environments"
     with proxy_to(settings.database_url) as proxy, ThreadPoolExecutor(20) as pool:
         silent = settings.model_copy(update={"database_url": proxy.url})
-        with process(silent, port, tmp_path) as child:
+        with api_process(silent, port, tmp_path) as child:
             until(lambda: answers(port), "the service answers")
             assert httpx.get(url, timeout=GUARD_SECONDS, trust_env=False).is_success
             proxy.freeze()
@@ -110,11 +79,11 @@ def test_stops_while_the_database_is_silent(settings: Settings, tmp_path: Path) 
 
 def test_a_taken_port_ends_it_with_a_message(settings: Settings, tmp_path: Path) -> None:
     port = free_port()
-    with process(settings, port, tmp_path):
+    with api_process(settings, port, tmp_path):
         until(lambda: answers(port), "the service answers")
         other = tmp_path / "other"
         other.mkdir()
-        with process(settings, port, other) as second:
+        with api_process(settings, port, other) as second:
             assert second.wait(GUARD_SECONDS) == 1
         told = f"error: API_HOST and API_PORT name 127.0.0.1, port {port}, where nothing can listen: "
         assert (other / "log").read_text().startswith(f"{told}Address already in use.")
@@ -128,7 +97,8 @@ def test_a_service_that_cannot_start_is_not_called_not_found() -> None:
         raise RuntimeError("broken")
         yield
 
-    with listen("127.0.0.1", 0) as listener:
+    (listener,) = listen("127.0.0.1", 0)
+    with listener:
         assert serve(make_server(FastAPI(lifespan=broken), "127.0.0.1", 0), listener) == 1
 
 
@@ -136,6 +106,6 @@ def test_a_schema_that_does_not_fit_is_told_at_the_start(
     settings: Settings, empty_database_url: str, tmp_path: Path
 ) -> None:
     port = free_port()
-    with process(settings.model_copy(update={"database_url": empty_database_url}), port, tmp_path):
+    with api_process(settings.model_copy(update={"database_url": empty_database_url}), port, tmp_path):
         until(lambda: answers(port), "the service answers")
     assert '"event": "schema_missing"' in (tmp_path / "log").read_text()

@@ -6,6 +6,7 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
+from tests.support.background import failures
 from tests.support.configs import document
 from tests.support.lives import create, delete, walk
 from tests.support.refusals import without_column
@@ -13,7 +14,6 @@ from tests.support.serving import serving
 from tests.support.waiting import until
 
 from beta9_provisioning.api.app import create_app
-from beta9_provisioning.kit.background import failures
 from beta9_provisioning.kit.database import Sessions, connect
 from beta9_provisioning.kit.queue import BACKLOG_KEY
 from beta9_provisioning.lifecycle import EnvironmentStatus, OperationStatus

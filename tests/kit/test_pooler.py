@@ -12,8 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from sqlalchemy import text
-from tests.api.test_main import process as api_process
 from tests.operations.rows import make_environment, status
+from tests.support.serving import api_process
 from tests.support.waiting import GUARD_SECONDS, until
 from tests.worker.rig import Work, make_worker
 from tests.worker.test_main import Process

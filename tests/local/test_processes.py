@@ -65,7 +65,7 @@ def test_there_is_no_reference_to_nothing() -> None:
 def test_a_tied_process_ends_with_its_parent() -> None:
     code = (
         "import subprocess, sys, time\n"
-        "from beta9_provisioning.local.processes import dies_with_parent\n"
+        "from beta9_provisioning.kit.orphans import dies_with_parent\n"
         "import signal\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'],\n"
         "    preexec_fn=dies_with_parent(signal.SIGTERM))\n"

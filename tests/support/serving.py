@@ -1,14 +1,19 @@
-"""The API behind a real HTTP server on a free port, in a thread of the test process."""
+"""The API behind a real HTTP server on a free port, in a thread of the test process or alone."""
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 from fastapi import FastAPI
 from tests.support.waiting import GUARD_SECONDS
 
-from beta9_provisioning.api.__main__ import Server, make_server
+from beta9_provisioning.api.server import Server, make_server
+from beta9_provisioning.settings import Settings
 
 
 class Serving:
@@ -53,3 +58,33 @@ def serving(app: FastAPI) -> Iterator[Serving]:
         yield server
     finally:
         server.stop()
+
+
+@contextmanager
+def api_process(
+    settings: Settings, port: int, tmp_path: Path, prefix: tuple[str, ...] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {
+        **os.environ,
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "API_PORT": str(port),
+        "API_PROCESSES": str(settings.api_processes),
+        "LOG_FORMAT": "json",
+    }
+    command = [*prefix, sys.executable, "-m", "beta9_provisioning.api"]
+    with (tmp_path / "log").open("wb") as log:
+        child = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
+    try:
+        yield child
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+
+
+def answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health", timeout=GUARD_SECONDS).is_success
+    except httpx.TransportError:
+        return False

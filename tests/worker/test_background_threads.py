@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 from tests.operations.rows import events, make_environment, take
+from tests.support.background import failures
 from tests.support.proxy import proxy_to
 from tests.support.refusals import refusing
 from tests.support.waiting import until
@@ -16,7 +17,6 @@ from tests.worker.rig import Work, attempt, consuming, experienced, hints, make_
 from tests.worker.test_main import Process
 
 from beta9_provisioning.api.hints import Hints
-from beta9_provisioning.kit.background import failures
 from beta9_provisioning.kit.database import Sessions
 from beta9_provisioning.kit.queue import ACTOR, Queue
 from beta9_provisioning.operations.run.recorder import Recorder

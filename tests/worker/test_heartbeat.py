@@ -11,11 +11,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from tests.operations.rows import make_environment, operation, take
+from tests.support.background import failures
 from tests.support.proxy import Proxy
 from tests.support.waiting import GUARD_SECONDS, until
 from tests.worker.rig import attempt, lock_holder, nothing
 
-from beta9_provisioning.kit.background import failures
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.database import sessions as session_factory
 from beta9_provisioning.operations.records.leases import hold_liveness

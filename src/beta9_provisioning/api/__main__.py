@@ -1,100 +1,28 @@
 """`python -m beta9_provisioning.api`: serve the API until SIGTERM, SIGINT or SIGHUP."""
 
-import socket
 import sys
 
-import structlog
-import uvicorn
-from fastapi import FastAPI
-from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
-
-from beta9_provisioning.api.app import create_app
-from beta9_provisioning.kit import logs
-from beta9_provisioning.kit.database import DatabaseUnavailable
-from beta9_provisioning.kit.database_errors import describe
+from beta9_provisioning.api import processes
 from beta9_provisioning.kit.listening import cannot_listen, listen
 from beta9_provisioning.kit.orphans import start_reaping
-from beta9_provisioning.kit.signals import handling
-from beta9_provisioning.operations.records import schema
 from beta9_provisioning.settings import Settings, run_or_explain
-
-log = structlog.get_logger(__name__)
-
-# Together with the longest request that begins just before its end (10 s, see kit.database.hasten), 25 s.
-_GRACE_SECONDS = 15
-
-
-class Server(uvicorn.Server):
-    """Hurries open answers when it stops: uvicorn waits for them, and streams would not end.
-
-    Nor would Python end before the threads of requests that wait for a database which is silent.
-    """
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop serving."""
-        app = self.config.app
-        assert isinstance(app, FastAPI)
-        app.state.services.hasten()
-        await super().shutdown(sockets)
-
-
-def make_server(app: FastAPI, host: str, port: int) -> Server:
-    """Return a server for the application; `run` serves."""
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        # httptools bounds neither header nor URL, and loses the body of a request that offers an upgrade.
-        http="h11",
-        log_config=None,
-        access_log=False,  # telemetry.py logs requests
-        server_header=False,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-        lifespan="on",
-    )
-    return Server(config)
 
 
 def main(settings: Settings) -> int:
     """Serve with the settings of the environment."""
-    logs.configure(settings.log_level, settings.log_format)
     start_reaping()
-    app = create_app(settings)
-    server = make_server(app, settings.api_host, settings.api_port)
     try:
-        listener = listen(settings.api_host, settings.api_port)
+        listeners = listen(settings.api_host, settings.api_port, settings.api_processes)
     except OSError as error:
         problem = cannot_listen("API", settings.api_host, settings.api_port, error)
         print(f"error: {problem}", file=sys.stderr)  # noqa: T201
         return 1
-    # It serves nevertheless: readiness says so until the database is there, or `db init` has run.
-    if (unfit := _unfit(app.state.services.engine)) is not None:
-        log.error(unfit[0], detail=unfit[1])
-    return serve(server, listener)
+    if len(listeners) > 1:
+        return processes.run(settings, listeners)
+    # Not above: what watches over several processes needs nothing of it.
+    from beta9_provisioning.api import server  # noqa: PLC0415
 
-
-def serve(server: Server, listener: socket.socket) -> int:
-    """Serve until a signal comes; return the exit code."""
-    # uvicorn takes two of them itself while it serves, and raises them again when it has stopped; an orderly
-    # stop exits with 0.
-    try:
-        with handling(server.handle_exit):
-            server.run(sockets=[listener])
-    except SystemExit:  # it could not start; uvicorn's 3 would mean "not found" to the command line
-        return 1
-    return 0
-
-
-def _unfit(engine: Engine) -> tuple[str, str] | None:
-    """Return why the database does not suit, a code and words for the operator; None when it does."""
-    try:
-        misfit = schema.inspect(engine)
-    except DatabaseUnavailable as error:
-        return "database_unfit", str(error)
-    except SQLAlchemyError as error:
-        return "database_unfit", describe(error)
-    return None if misfit is None else (misfit.code, misfit.message)
+    return server.run(settings, listeners[0])
 
 
 if __name__ == "__main__":

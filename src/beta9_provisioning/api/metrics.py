@@ -1,17 +1,19 @@
-"""What `/metrics` serves: counts of this process, and figures read from database and queue when asked."""
+"""What `/metrics` serves: counts of the service, and figures read from database and queue when asked."""
 
+import os
 from collections.abc import Iterator
 
 import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.api.telemetry import RequestMetrics
 from beta9_provisioning.environments import statistics
-from beta9_provisioning.kit.background import Failures, failed
+from beta9_provisioning.kit.background import FAILURES, failed
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.database_errors import Trouble, trouble
 from beta9_provisioning.kit.queue import BACKLOG_KEY, Queue, QueueUnavailable
@@ -24,8 +26,13 @@ class Metrics:
 
     def __init__(self, sessions: Sessions, queue: Queue) -> None:
         self.registry = CollectorRegistry()
-        self.requests = RequestMetrics(self.registry)
-        self.registry.register(Failures())
+        counts = self.registry
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            # One of several processes: the counts of all are read from their files (processes.py).
+            MultiProcessCollector(self.registry)  # type: ignore[no-untyped-call]
+            counts = CollectorRegistry()
+        self.requests = RequestMetrics(counts)
+        counts.register(FAILURES)
         self.registry.register(_Database(sessions))
         self.registry.register(_Queue(queue))
 

@@ -1,13 +1,10 @@
 """Work beside requests and operations: a thread survives whatever it raises, and counts it."""
 
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import structlog
-from prometheus_client.core import CounterMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
+from prometheus_client import Counter
 from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.kit.database_errors import Backoff, Trouble, describe, trouble
@@ -15,14 +12,16 @@ from beta9_provisioning.kit.database_errors import Backoff, Trouble, describe, t
 log = structlog.get_logger(__name__)
 
 _LONGEST_PAUSE = 10.0
-_lock = threading.Lock()
-_failures: Counter[str] = Counter()
+
+FAILURES = Counter(
+    "provisioning_background_failures_total", "Background work that failed.", ["work"], registry=None
+)
+"""Of this process since its start; whoever serves metrics registers it."""
 
 
 def failed(work: str, error: Exception, **context: object) -> None:
     """Log and count what a piece of background work raised; it will be tried again or is given up."""
-    with _lock:
-        _failures[work] += 1
+    FAILURES.labels(work).inc()
     if isinstance(error, SQLAlchemyError):
         kind = trouble(error)
         if kind is Trouble.FAULT:
@@ -32,12 +31,6 @@ def failed(work: str, error: Exception, **context: object) -> None:
             log.warning(event, work=work, error=describe(error), **context)
     else:
         log.error("background_work_failed", work=work, exc_info=error, **context)
-
-
-def failures(work: str) -> int:
-    """Return how often a piece of background work of this process has failed."""
-    with _lock:
-        return _failures[work]
 
 
 def repeat(
@@ -60,17 +53,3 @@ def repeat(
         else:
             backoff.reset()
             pause = every
-
-
-class Failures(Collector):
-    """The counts for Prometheus."""
-
-    def collect(self) -> Iterator[Metric]:
-        """Return the counts of this process since its start."""
-        family = CounterMetricFamily(
-            "provisioning_background_failures", "Background work that failed.", labels=["work"]
-        )
-        with _lock:
-            for work, count in _failures.items():
-                family.add_metric([work], count)
-        yield family

@@ -3,16 +3,26 @@
 import errno
 import os
 import socket
+from functools import partial
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; 0 takes any free port.
+def listen(host: str, port: int, count: int = 1) -> list[socket.socket]:
+    """Return sockets that share a port, 0 any free one; the system spreads connections among them.
 
     Raises:
         OSError: the address is taken, not this machine's, or cannot be resolved.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=2048)
+    create = partial(
+        socket.create_server, family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
+    )
+    alone = create((host, port))
+    if count == 1:
+        return [alone]
+    # Sockets that share a port also share it with those of another program of the same user: the port was
+    # taken by itself first to see that there is none.
+    port = alone.getsockname()[1]
+    alone.close()
+    return [create((host, port), reuse_port=True) for _ in range(count)]
 
 
 def cannot_listen(setting: str, host: str, port: int, error: OSError) -> str:

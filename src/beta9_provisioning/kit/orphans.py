@@ -1,17 +1,35 @@
-"""Reaping what others have started: the duty of process 1 of a container.
+"""Processes whose parent has ended: children that are to end with it, and the reaping of those that did not.
 
 When a process ends, what it has started becomes the child of process 1 (or of the nearest subreaper, see
-prctl(2)), and stays in the process table as a zombie until that one waits for it.
+prctl(2)), and stays in the process table as a zombie until that one waits for it. In a container that is
+whatever was started first.
 """
 
 import ctypes
 import os
+import signal
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+_PR_SET_PDEATHSIG = 1
 _PR_GET_CHILD_SUBREAPER = 37
 _SECONDS = 1.0
+# Loaded here, not in the forked child, where importing is unsafe.
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def dies_with_parent(number: signal.Signals) -> Callable[[], None]:
+    """Return a `preexec_fn` for Popen: the child gets this signal when the thread that started it ends."""
+    parent = os.getpid()
+
+    def set_in_child() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, number)
+        if os.getppid() != parent:  # the parent ended before the call above
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return set_in_child
 
 
 def start_reaping() -> None:
@@ -51,5 +69,4 @@ def _is_adopted_zombie(stat: Path, own: int) -> bool:
 
 def _is_subreaper() -> bool:
     flag = ctypes.c_int(0)
-    libc = ctypes.CDLL(None, use_errno=True)
-    return libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(flag), 0, 0, 0) == 0 and bool(flag.value)
+    return _LIBC.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(flag), 0, 0, 0) == 0 and bool(flag.value)

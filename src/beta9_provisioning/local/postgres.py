@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
+from beta9_provisioning.kit.orphans import dies_with_parent
 from beta9_provisioning.local.ports import HOST
-from beta9_provisioning.local.processes import ProcessRef, dies_with_parent, tail
+from beta9_provisioning.local.processes import ProcessRef, tail
 from beta9_provisioning.local.servers import ServiceError, end, package_directory, start_on_port
 
 _UNPRIVILEGED = "nobody"

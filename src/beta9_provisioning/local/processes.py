@@ -3,7 +3,6 @@
 A pid alone is not enough, because the kernel reuses it; a pid with its start time is (Linux only, proc(5)).
 """
 
-import ctypes
 import os
 import signal
 import time
@@ -11,10 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.02
-# Loaded here, not in the forked child, where importing is unsafe.
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
@@ -66,18 +62,6 @@ def wait_until(condition: Callable[[], bool], seconds: float, poll_seconds: floa
             return False
         time.sleep(poll_seconds)
     return True
-
-
-def dies_with_parent(number: signal.Signals) -> Callable[[], None]:
-    """Return a `preexec_fn` for Popen: the child gets this signal when the thread that started it ends."""
-    parent = os.getpid()
-
-    def set_in_child() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, number)
-        if os.getppid() != parent:  # the parent ended before the call above
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return set_in_child
 
 
 def tail(path: Path, lines: int = 15) -> str:

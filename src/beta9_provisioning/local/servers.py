@@ -9,8 +9,9 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from beta9_provisioning.kit.orphans import dies_with_parent
 from beta9_provisioning.local.ports import free_port, is_free
-from beta9_provisioning.local.processes import dies_with_parent, tail, wait_until
+from beta9_provisioning.local.processes import tail, wait_until
 
 _ATTEMPTS = 5
 _READY_SECONDS = 60.0

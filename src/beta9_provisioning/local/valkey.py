@@ -6,8 +6,9 @@ import subprocess
 from pathlib import Path
 from urllib.parse import quote
 
+from beta9_provisioning.kit.orphans import dies_with_parent
 from beta9_provisioning.local.ports import HOST
-from beta9_provisioning.local.processes import ProcessRef, dies_with_parent
+from beta9_provisioning.local.processes import ProcessRef
 from beta9_provisioning.local.servers import end, package_directory, start_on_port
 
 

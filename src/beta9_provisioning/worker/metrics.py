@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 
-from beta9_provisioning.kit.background import Failures
+from beta9_provisioning.kit.background import FAILURES
 
 _MINUTES = tuple(60.0 * m for m in (0.05, 0.25, 0.5, 1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120))
 
@@ -12,7 +12,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(Failures())
+        self.registry.register(FAILURES)
         self.running = Gauge(
             "provisioning_worker_operations_running",
             "Operations that this worker runs now.",
