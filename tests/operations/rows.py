@@ -42,6 +42,7 @@ def make_environment(sessions: Sessions, config: dict[str, Any] | None = None) -
             region="us-east-1",
             account_id="123456789012",
             config=CONFIG if config is None else config,
+            config_version=1,
             deletion_protection=False,
             status="queued",
             created_at=now,

@@ -1,6 +1,7 @@
 """Routes of `/api/v1/environments`. Each commits before it answers, and hints at the queue after that."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
@@ -83,12 +84,11 @@ LastEventId = Annotated[
 )
 def create(
     *,
-    response: Response,
     services: ServicesDep,
     principal: PrincipalDep,
     body: Annotated[bytes, Depends(bodies.read)],
     idempotency_key: IdempotencyKey = None,
-) -> Environment | Response:
+) -> Response:
     """Queue a new environment. The body is a configuration in JSON or YAML, whatever its Content-Type."""
     try:
         config = bodies.configuration(body)
@@ -110,8 +110,7 @@ def create(
         return _replayed(outcome)
     if outcome.operation_id is not None:
         services.hints.send(outcome.operation_id)
-    response.headers["Location"] = _location(outcome.environment.environment_id)
-    return outcome.environment
+    return _written(outcome.environment, 202, {"Location": _location(outcome.environment.environment_id)})
 
 
 @router.get(
@@ -254,9 +253,9 @@ def kubeconfig(services: ServicesDep, principal: PrincipalDep, environment_id: E
     return Response(text, media_type="text/yaml")
 
 
-def _written(document: BaseModel) -> Response:
+def _written(document: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return a document as pydantic writes it: FastAPI would check it, copy it and write the copy."""
-    return Response(document.model_dump_json(), media_type="application/json")
+    return Response(document.model_dump_json(), status, headers, "application/json")
 
 
 def _first(services: Services, owner: str, key: str, body: bytes) -> commands.Replay | None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, and_, false, func, select, text
+from sqlalchemy import ColumnElement, Select, and_, false, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -87,11 +87,14 @@ def create(
         NameTaken: a live environment of the owner has this name.
         QuotaExceeded: the owner has as many live environments as are allowed.
     """
+    # Made before others of this owner begin to wait.
+    document = config.model_dump(mode="json")
+    question = _first_look(owner, config.name, idempotency_key)
     # One create of an owner at a time: counting and inserting is then one step, and so is a key's first use.
     session.execute(
         text("SELECT pg_advisory_xact_lock(:space, hashtext(:owner))"), {"space": _OWNER_LOCK, "owner": owner}
     )
-    now, live, same_name, known = _look(session, owner, config.name, idempotency_key)
+    now, live, same_name, known = session.execute(question).one()
     if known is not None:
         if not (_has_body(known, body) or _has_configuration(known, config)):
             raise KeyReused
@@ -101,7 +104,6 @@ def create(
         raise NameTaken(config.name)
     if live >= settings.max_environments_per_user:
         raise QuotaExceeded(settings.max_environments_per_user)
-    document = config.model_dump(mode="json")
     row = _new_row(config, document, owner, now)
     operation = begin(session, row, owner)
     answer = wire.environment(row, operation)
@@ -212,24 +214,18 @@ def _has_configuration(known: IdempotencyRow, config: EnvironmentConfig) -> bool
         return False
 
 
-def _look(
-    session: Session, owner: str, name: str, key: str | None
-) -> tuple[datetime, int, int, IdempotencyRow | None]:
-    """Return the time, the numbers of live environments and of those of the name, and the key's first use.
-
-    One statement; the caller holds the owner's lock.
-    """
+def _first_look(owner: str, name: str, key: str | None) -> Select[datetime, int, int, IdempotencyRow | None]:
+    """Ask for the time, the numbers of live environments and of those named so, and the key's first use."""
     live = (
         select(func.count().label("all"), func.count().filter(EnvironmentRow.name == name).label("same"))
         .where(EnvironmentRow.owner == owner, EnvironmentRow.status != EnvironmentStatus.DESTROYED)
         .subquery()
     )
-    found = session.execute(
+    return (
         select(func.clock_timestamp(), live.c.all, live.c.same, IdempotencyRow)
         .select_from(live)
         .outerjoin(IdempotencyRow, _is_first_use(owner, key))
-    ).one()
-    return found[0], found[1], found[2], found[3]
+    )
 
 
 def _new_row(

@@ -47,13 +47,14 @@ def append(session: Session, environment_id: str, events: Sequence[NewEvent]) ->
     session.execute(
         insert(EventRow),
         [
-            _values(environment_id, number, event, now - timedelta(seconds=max(0.0, read - event.happened)))
+            values(environment_id, number, event, now - timedelta(seconds=max(0.0, read - event.happened)))
             for number, event in enumerate(events, start=last - len(events) + 1)
         ],
     )
 
 
-def _values(environment_id: str, number: int, event: NewEvent, at: datetime) -> dict[str, Any]:
+def values(environment_id: str, number: int, event: NewEvent, at: datetime) -> dict[str, Any]:
+    """Return a row of the journal, its texts cleaned and bounded."""
     return {
         "environment_id": environment_id,
         "id": number,
@@ -63,18 +64,6 @@ def _values(environment_id: str, number: int, event: NewEvent, at: datetime) -> 
         "message": clean_text(event.message),
         "data": clean_document(event.data),
     }
-
-
-def begin(session: Session, environment_id: str, events: Sequence[NewEvent], at: datetime) -> None:
-    """Write the first events of an environment that nobody else knows yet, all at one time.
-
-    The environment's counter is the caller's to set, to the number of events.
-    """
-    session.execute(
-        insert(EventRow).values(
-            [_values(environment_id, number, event, at) for number, event in enumerate(events, start=1)]
-        )
-    )
 
 
 def read(session: Session, environment_id: str, *, after: int, limit: int) -> Sequence[EventRow]:

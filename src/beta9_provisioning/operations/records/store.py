@@ -29,7 +29,7 @@ from beta9_provisioning.lifecycle import (
     environment_status,
     moves,
 )
-from beta9_provisioning.operations.records import journal
+from beta9_provisioning.operations.records import beginning
 from beta9_provisioning.operations.records.journal import NewEvent, append
 from beta9_provisioning.operations.records.model import AttemptRow, EnvironmentRow, EventRow, OperationRow
 from beta9_provisioning.operations.records.versions import OURS, Versions, check, within
@@ -100,15 +100,16 @@ def lock_environment(session: Session, environment_id: str) -> EnvironmentRow | 
 
 
 def begin(session: Session, environment: EnvironmentRow, requested_by: str) -> OperationRow:
-    """Add a new environment with its provision; their time is the environment's `created_at`."""
+    """Add a new environment with its provision; their time is the environment's `created_at`.
+
+    Neither belongs to the session afterwards.
+    """
     operation = _operation(environment, Kind.PROVISION, 1, requested_by)
     operation.created_at = environment.created_at
     environment.status = status = environment_status(Kind.PROVISION, OperationStatus.QUEUED)
     events = [_queued(operation), _became(status, None, operation.id)]
     environment.last_event = len(events)
-    session.add_all([environment, operation])
-    session.flush()
-    journal.begin(session, environment.id, events, environment.created_at)
+    beginning.write(session, environment, operation, events, environment.created_at)
     return operation
 
 
