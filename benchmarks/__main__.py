@@ -122,7 +122,8 @@ def _aim(row: Row) -> str:
     if row.aim is None:
         return ""
     unit = f" {row.ours.unit}" if row.ratio is None else "x"
-    return f"≤ {number(row.aim)}{unit}: {'met' if row.met else 'missed'}"
+    sign = "≥" if row.is_floor else "≤"
+    return f"{sign} {number(row.aim)}{unit}: {'met' if row.met else 'missed'}"
 
 
 if __name__ == "__main__":

@@ -1,81 +1,210 @@
-"""The API: requests per second and p99 of create, get and list on one process, with 1,000 environments.
+"""The API beside the first release: rates, p99, processor time and statements of create, get and list.
 
-The load comes from another process (`loader.py`) on the same machine: API, PostgreSQL and load share its
-processors. There is no worker, and PostgreSQL runs with its own, durable defaults. `GET /health`, which needs
-neither database nor queue, is the baseline of the same round: what a request costs that does nothing.
+Each side has its own database on one PostgreSQL, with its own, durable defaults, and 1,000 environments. The
+load comes from another process (`loader.py`) on the same machine: API, PostgreSQL and load share its
+processors. In each round every side is measured once, one after the other.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
+import httpx
+import psycopg
+
+from benchmarks.api_servers import Api, Program, serving
 from benchmarks.figures import Figure, Row, percentile
 from benchmarks.processes import BenchmarkFailed, run
-from benchmarks.stacks import ROOT, scratch
-from beta9_provisioning.local.ports import HOST
+from benchmarks.released import first_release
+from benchmarks.stacks import ROOT, example, scratch
 from beta9_provisioning.local.postgres import DURABLE
-from beta9_provisioning.local.servers import answers, end, spawn, start_on_port
 from beta9_provisioning.local.services import embedded_postgres, embedded_valkey
 
 _ENVIRONMENTS = 1000
+_MANY = 100_000
 _CLIENTS = (1, 8, 32)
-_READS = ("get", "list")
+_BUSY = 32
+# Creating comes last, so that the others see just as many environments in every round.
+_WHATS = ("get", "list", "create")
+_LOGGED = {"log_statement": "all", "log_line_prefix": "%d "}
+_REQUESTS = 50
 
-Cell = tuple[str, int]
-"""What is requested, and by how many clients at once."""
+_OURS, _TWO, _MANY_ROWS, _RELEASED = "ours", "two processes", "many", "released"
+Cell = tuple[str, str, int]
+"""A side, what is requested, and by how many clients at once."""
+
+
+class _Samples:
+    """What was measured, by cell; sample n of each cell comes from round n."""
+
+    def __init__(self) -> None:
+        self._rates: defaultdict[Cell, list[float]] = defaultdict(list)
+        self._slowest: defaultdict[Cell, list[float]] = defaultdict(list)
+        self._processor: defaultdict[Cell, list[float]] = defaultdict(list)
+
+    def take(self, cell: Cell, api: Api, seconds: float, prefix: str) -> None:
+        """Load a side once."""
+        _, what, clients = cell
+        before = api.cpu_seconds()
+        found = _load(api.url, what, clients, seconds, prefix)
+        self._processor[cell].append((api.cpu_seconds() - before) * 1000 / found["requests"])
+        self._rates[cell].append(found["requests"] / found["seconds"])
+        self._slowest[cell].append(percentile(found["latencies_ms"], 99))
+
+    def rate(self, *cell: Any) -> Figure | None:
+        """Return requests per second; None when the side was not there."""
+        return _figure(self._rates.get(cell), "1/s")
+
+    def p99(self, *cell: Any) -> Figure | None:
+        """Return the latency that 99 % of the requests kept within."""
+        return _figure(self._slowest.get(cell), "ms")
+
+    def processor(self, *cell: Any) -> Figure | None:
+        """Return the processor time of the API's processes for each request."""
+        return _figure(self._processor.get(cell), "ms")
 
 
 def measure(report: Callable[[str], None], *, quick: bool) -> list[Row]:
-    """Return requests per second and p99 in milliseconds of each endpoint and number of clients.
+    """Return the rows of the table; those of one and two processes at 32 clients have aims.
 
     Raises:
         BenchmarkFailed: an answer was not as it should be.
     """
-    rounds, seconds = (1, 1.0) if quick else (3, 4.0)
-    rates: defaultdict[Cell, list[float]] = defaultdict(list)
-    slowest: defaultdict[Cell, list[float]] = defaultdict(list)
-
-    def take(what: str, clients: int, prefix: str) -> None:
-        found = _load(url, what, clients, seconds, prefix)
-        rates[what, clients].append(found["requests"] / found["seconds"])
-        slowest[what, clients].append(percentile(found["latencies_ms"], 99))
-
-    with _api() as url:
-        report(f"making {_ENVIRONMENTS} environments")
-        _fill(url)
-        # Creating comes last, so that the others see just as many environments in every round.
-        for whats in (("health", *_READS), ("create",)):
+    rounds, seconds = (1, 1.0) if quick else (3, 3.0)
+    directory = first_release(report)
+    released = {} if directory is None else {_RELEASED: Program.released(directory)}
+    sides = {**released, _OURS: Program("ours"), _TWO: Program("two", processes=2)}
+    statements = _statements(report, {name: sides[name] for name in (*released, _OURS)})
+    samples = _Samples()
+    with ExitStack() as stack:
+        apis = _start(stack, {**sides, _MANY_ROWS: Program("many")}, DURABLE)
+        report(f"making {_ENVIRONMENTS} environments each, and {_MANY} of which one side lists")
+        for api in apis.values():
+            _fill(api)
+        _multiply(apis[_MANY_ROWS], 1000 if quick else _MANY)
+        for what in _WHATS:
             for number in range(rounds):
-                report(f"{', '.join(whats)}: round {number + 1} of {rounds}")
+                report(f"{what}: round {number + 1} of {rounds}")
                 for clients in _CLIENTS:
-                    for what in whats:
-                        take(what, clients, f"{what}-{number}-{clients}")
-    return [row for cell in rates if cell[0] != "health" for row in _rows(cell, rates, slowest)]
+                    for side in apis if (what, clients) == ("list", _BUSY) else sides:
+                        prefix = f"{what}-{number}-{clients}"
+                        samples.take((side, what, clients), apis[side], seconds, prefix)
+    return [row for what in _WHATS for row in _rows(what, samples, statements)]
 
 
-def _rows(cell: Cell, rates: dict[Cell, list[float]], slowest: dict[Cell, list[float]]) -> list[Row]:
-    what, clients = cell
-    title = f"{what}, {clients} client{'s' if clients > 1 else ''}"
-    health = "health", clients
-    return [
-        Row(title, Figure.median(rates[cell], "1/s"), Figure.median(rates[health], "1/s")),
-        Row("  p99", Figure.median(slowest[cell], "ms"), Figure.median(slowest[health], "ms")),
-    ]
+def _rows(what: str, samples: _Samples, statements: Mapping[str, Mapping[str, Figure]]) -> list[Row]:
+    rows = []
+    for clients in _CLIENTS:
+        busy = clients == _BUSY
+        theirs, ours = (_RELEASED, what, clients), (_OURS, what, clients)
+        title = f"{what}, {clients} client{'s' if clients > 1 else ''}"
+        rows += [
+            _row(title, samples.rate(*ours), samples.rate(*theirs), 1.5 if busy else None),
+            _row("  p99", samples.p99(*ours), samples.p99(*theirs)),
+        ]
+        if busy:
+            two = _TWO, what, clients
+            rows += [
+                _row("  two processes", samples.rate(*two), samples.rate(*theirs), 2.0),
+                _row("    p99", samples.p99(*two), samples.p99(*theirs)),
+                _row("  processor time of the API", samples.processor(*ours), samples.processor(*theirs)),
+            ]
+    rows.append(_row("  statements", statements[_OURS][what], statements.get(_RELEASED, {}).get(what)))
+    if what == "list":
+        many, few = (samples.rate(side, what, _BUSY) for side in (_MANY_ROWS, _OURS))
+        rows.append(_row(f"  {_MANY} environments beside {_ENVIRONMENTS}", many, few, 1.0))
+    return rows
 
 
-def _fill(url: str) -> None:
+def _row(measure: str, ours: Figure | None, baseline: Figure | None, at_least: float | None = None) -> Row:
+    assert ours is not None
+    return Row(measure, ours, baseline, at_least if baseline else None, is_floor=True)
+
+
+def _figure(samples: list[float] | None, unit: str) -> Figure | None:
+    return Figure.median(samples, unit) if samples else None
+
+
+def _start(stack: ExitStack, programs: Mapping[str, Program], settings: Mapping[str, str]) -> dict[str, Api]:
+    """Run PostgreSQL with these settings, Valkey and all programs until the stack ends."""
+    directory = stack.enter_context(scratch())
+    server = stack.enter_context(embedded_postgres(settings, log=directory / "postgres.log"))
+    redis = stack.enter_context(embedded_valkey())
+    return {
+        name: stack.enter_context(serving(program, server, redis, directory))
+        for name, program in programs.items()
+    }
+
+
+def _statements(
+    report: Callable[[str], None], programs: Mapping[str, Program]
+) -> dict[str, dict[str, Figure]]:
+    """Return how many statements a request costs, as PostgreSQL's own log has them, by side."""
+    report("counting statements")
+    with ExitStack() as stack:
+        apis = _start(stack, programs, _LOGGED)
+        return {
+            name: {what: _count(api, programs[name].name, what) for what in _WHATS}
+            for name, api in apis.items()
+        }
+
+
+def _count(api: Api, database: str, what: str) -> Figure:
+    log = api.directory / "postgres.log"
+    path = "/api/v1/environments"
+    with httpx.Client(base_url=api.url, trust_env=False, timeout=60) as client:
+
+        def ask(number: int) -> None:
+            config = example() | {"name": f"{what}-{number}"}
+            answer = client.post(path, json=config) if what == "create" else client.get(target)
+            answer.raise_for_status()
+
+        made = client.post(path, json=example() | {"name": f"for-{what}"}).raise_for_status().json()
+        target = f"{path}/{made['environment_id']}" if what == "get" else path
+        ask(0)
+        began = log.stat().st_size
+        for number in range(1, _REQUESTS + 1):
+            ask(number)
+    with log.open("rb") as file:
+        file.seek(began)
+        lines = file.read().decode(errors="replace").splitlines()
+    logged = tuple(f"{database} LOG:  {how}" for how in ("statement:", "execute"))
+    said = [line for line in lines if line.startswith(logged)]
+    return Figure(len(said) / _REQUESTS, "", (len(said) / _REQUESTS,))
+
+
+def _fill(api: Api) -> None:
     """Create environments until there are as many as are wanted."""
     made = 0
     while made < _ENVIRONMENTS:
-        made += _load(url, "create", 1, 1.0, f"filling-{made}")["requests"]
+        made += _load(api.url, "create", 8, 1.0, f"filling-{made}")["requests"]
+
+
+def _multiply(api: Api, wanted: int) -> None:
+    """Copy what there is, with other ids, names and times, until there are as many as are wanted."""
+    copy = """
+        INSERT INTO {table} SELECT copy.* FROM {table} row, generate_series(1, %(times)s) turn,
+        LATERAL jsonb_populate_record(row, {changes}) copy
+    """
+    environment = "{0} || '-' || turn"
+    changes = {
+        "environments": {"id": "row.id", "name": "row.name"},
+        "operations": {"id": "row.id", "environment_id": "row.environment_id"},
+    }
+    with psycopg.connect(api.database, autocommit=True) as connection:
+        there = connection.execute("SELECT count(*) FROM environments").fetchone()
+        assert there is not None
+        for table, columns in changes.items():
+            pairs = ", ".join(f"'{name}', {environment.format(value)}" for name, value in columns.items())
+            statement = copy.format(table=table, changes=f"jsonb_build_object({pairs})")
+            connection.execute(statement, {"times": wanted // there[0]})
+        connection.execute("VACUUM ANALYZE")
 
 
 def _load(url: str, what: str, clients: int, seconds: float, prefix: str) -> dict[str, Any]:
@@ -90,29 +219,3 @@ def _load(url: str, what: str, clients: int, seconds: float, prefix: str) -> dic
     if not document["requests"]:
         raise BenchmarkFailed(f"no request to {what} was answered within {seconds:g} s")
     return document
-
-
-@contextmanager
-def _api() -> Iterator[str]:
-    """Run PostgreSQL, Valkey and one API process; give its URL."""
-    with scratch() as directory, embedded_postgres(DURABLE) as database_url, embedded_valkey() as redis_url:
-        settings = {**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url, "API_HOST": HOST}
-        migrate = [sys.executable, "-m", "beta9_provisioning.operations.records.migrate"]
-        run(migrate, cwd=directory, env=settings)
-        log = Path(directory, "api.log")
-        child, port = start_on_port(
-            "api",
-            lambda port: spawn(
-                [sys.executable, "-m", "beta9_provisioning.api"],
-                {**settings, "API_PORT": str(port)},
-                cwd=directory,
-                log=log,
-                tied=True,
-            ),
-            lambda _pid, port: answers(f"http://{HOST}:{port}/health/ready"),
-            log,
-        )
-        try:
-            yield f"http://{HOST}:{port}"
-        finally:
-            end(child, signal.SIGTERM)

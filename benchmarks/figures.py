@@ -15,7 +15,7 @@ class Figure:
 
     Attributes:
         value: the median of the samples, or the percentile that was asked for.
-        unit: `s`, `ms`, `MiB` or `1/s`.
+        unit: `s`, `ms`, `MiB` or `1/s`; empty for numbers.
         samples: in the order in which they were measured.
     """
 
@@ -36,7 +36,7 @@ class Figure:
     def __str__(self) -> str:
         """Return the value, with the extremes when there is more than one sample."""
         if len(self.samples) == 1:
-            return f"{number(self.value)} {self.unit}"
+            return f"{number(self.value)} {self.unit}".rstrip()
         low, high = number(min(self.samples)), number(max(self.samples))
         return f"{number(self.value)} {self.unit} ({low}–{high}, n={len(self.samples)})"
 
@@ -58,12 +58,14 @@ class Row:
         ours: the product's figure.
         baseline: what it is compared with; sample n of both was measured in the same round.
         aim: the greatest ratio, or without a baseline the greatest figure, that the project aims for.
+        is_floor: the aim is the least instead.
     """
 
     measure: str
     ours: Figure
     baseline: Figure | None = None
     aim: float | None = None
+    is_floor: bool = False
 
     @property
     def ratio(self) -> float | None:
@@ -82,7 +84,8 @@ class Row:
         """Whether the aim was met; None when there is none."""
         if self.aim is None:
             return None
-        return (self.ours.value if self.ratio is None else self.ratio) <= self.aim
+        reached = self.ours.value if self.ratio is None else self.ratio
+        return reached >= self.aim if self.is_floor else reached <= self.aim
 
     def document(self) -> dict[str, Any]:
         """Return the row as it is written to JSON."""
@@ -93,6 +96,7 @@ class Row:
             "ratio": None if self.ratio is None else round(self.ratio, 4),
             "ratio_of_each_round": [round(pair, 4) for pair in self.pairs],
             "aim": self.aim,
+            "aim_is": "floor" if self.is_floor else "ceiling",
             "met": self.met,
         }
 

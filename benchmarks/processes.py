@@ -134,10 +134,26 @@ def pss_kib(pid: int) -> int:
     return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")), 0)
 
 
+def cpu_seconds(root: int) -> float:
+    """Return the processor time of a process and its living descendants since their start."""
+    return sum(_ticks(Path(f"/proc/{pid}")) for pid in [root, *descendants(root)]) / os.sysconf("SC_CLK_TCK")
+
+
+def _ticks(process: Path) -> int:
+    fields = _stat(process)
+    return int(fields[11]) + int(fields[12]) if fields else 0
+
+
 def _parent(process: Path) -> int | None:
+    fields = _stat(process)
+    return int(fields[1]) if fields else None
+
+
+def _stat(process: Path) -> list[str]:
+    """Return the fields from the third on, the state (proc(5)); none when the process has ended."""
     try:
         text = (process / "stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return None
+        return []
     # The command's name is in parentheses and may hold anything.
-    return int(text.rpartition(")")[2].split()[1])
+    return text.rpartition(")")[2].split()

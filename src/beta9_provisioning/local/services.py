@@ -14,14 +14,14 @@ __all__ = ["EmbeddedPostgres", "EmbeddedValkey", "ServiceError", "embedded_postg
 
 
 @contextmanager
-def embedded_postgres(settings: Mapping[str, str] = THROW_AWAY) -> Iterator[str]:
-    """Give the URL of a throw-away PostgreSQL; the server and its data are gone afterwards.
+def embedded_postgres(settings: Mapping[str, str] = THROW_AWAY, log: Path | None = None) -> Iterator[str]:
+    """Give the URL of a throw-away PostgreSQL; the server and its data are gone afterwards, not a `log`.
 
     Raises:
         ServiceError: it did not start.
     """
     home = Path(tempfile.mkdtemp(prefix="beta9-postgres-"))
-    server = EmbeddedPostgres(home, settings=settings, tied=True)
+    server = EmbeddedPostgres(home, settings=settings, log=log, tied=True)
     try:
         yield server.start().url
     finally:

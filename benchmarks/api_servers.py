@@ -1,0 +1,100 @@
+"""The API's processes: started from a checkout or from the first release, on a database of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from benchmarks.processes import cpu_seconds, run
+from benchmarks.stacks import ROOT
+from beta9_provisioning.local.ports import HOST
+from beta9_provisioning.local.servers import answers, end, spawn, start_on_port
+
+
+@dataclass(frozen=True)
+class Program:
+    """What is started.
+
+    Attributes:
+        name: of its database and its log.
+        python: the interpreter, with its dependencies.
+        source: directory of its package.
+        migrate: module that makes its tables.
+        processes: how many processes serve.
+    """
+
+    name: str
+    python: Path = Path(sys.executable)
+    source: Path = ROOT / "src"
+    migrate: str = "beta9_provisioning.operations.records.migrate"
+    processes: int = 1
+
+    @classmethod
+    def released(cls, directory: Path) -> Program:
+        """Return the first release, as `released.py` prepares it."""
+        migrate = "beta9_provisioning.operations.migrate"
+        return cls("released", directory / "venv" / "bin" / "python", directory / "src", migrate)
+
+
+@dataclass(frozen=True)
+class Api:
+    """An API that serves.
+
+    Attributes:
+        url: its address.
+        pid: its process, or the parent of its processes.
+        database: address of its database.
+        directory: where the logs are.
+    """
+
+    url: str
+    pid: int
+    database: str
+    directory: Path
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that its processes have taken since their start."""
+        return cpu_seconds(self.pid)
+
+
+@contextmanager
+def serving(program: Program, server: str, redis: str, directory: Path) -> Iterator[Api]:
+    """Run a program on a new database of a server, whose URL names another one."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(program.name)))
+    database = server.rsplit("/", 1)[0] + f"/{program.name}"
+    settings = {
+        **os.environ,
+        "PYTHONPATH": str(program.source),
+        "DATABASE_URL": database,
+        "REDIS_URL": redis,
+        "API_HOST": HOST,
+        "API_PROCESSES": str(program.processes),
+    }
+    python = str(program.python)
+    run([python, "-m", program.migrate], cwd=directory, env=settings)
+    log = directory / f"{program.name}.log"
+    child, port = start_on_port(
+        "api",
+        lambda port: spawn(
+            [python, "-m", "beta9_provisioning.api"],
+            {**settings, "API_PORT": str(port)},
+            cwd=directory,
+            log=log,
+            tied=True,
+        ),
+        lambda _pid, port: answers(f"http://{HOST}:{port}/health/ready"),
+        log,
+    )
+    try:
+        yield Api(f"http://{HOST}:{port}", child.pid, database, directory)
+    finally:
+        end(child, signal.SIGTERM)
