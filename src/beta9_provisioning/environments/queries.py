@@ -46,7 +46,7 @@ def page(
     """
     place = EnvironmentRow.created_at, EnvironmentRow.id
     query = (
-        select(EnvironmentRow)
+        select(*wire.SUMMARY)
         .where(EnvironmentRow.owner == owner)
         .order_by(*(column.desc() for column in place))
         .limit(limit + 1)
@@ -57,7 +57,7 @@ def page(
         query = query.where(EnvironmentRow.name == name)
     if cursor is not None:
         query = query.where(tuple_(*place) < tuple_(*cursors.decode(cursor)))
-    rows = session.scalars(query).all()
+    rows = session.execute(query).all()
     shown = rows[:limit]
     more = len(rows) > limit
     return EnvironmentPage(

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from sqlalchemy import Row
+
 from beta9_provisioning.kit.texts import clean_document
 from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus, Kind, OperationStatus
 from beta9_provisioning.operations.records.model import EnvironmentRow, EventRow, OperationRow
@@ -14,8 +16,20 @@ from beta9_provisioning.schemas.environment import (
     Progress,
 )
 
+SUMMARY = (
+    EnvironmentRow.id,
+    EnvironmentRow.name,
+    EnvironmentRow.status,
+    EnvironmentRow.provider,
+    EnvironmentRow.region,
+    EnvironmentRow.account_id,
+    EnvironmentRow.created_at,
+    EnvironmentRow.updated_at,
+)
+"""All that a summary shows: a list need not read configurations and outputs."""
 
-def summary(row: EnvironmentRow) -> EnvironmentSummary:
+
+def summary(row: EnvironmentRow | Row[*tuple[Any, ...]]) -> EnvironmentSummary:
     """Return an environment as a list shows it."""
     return EnvironmentSummary(
         environment_id=row.id,
