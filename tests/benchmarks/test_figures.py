@@ -38,5 +38,16 @@ def test_a_row_without_a_baseline_is_judged_by_its_figure() -> None:
     assert row.met is False
 
 
+def test_an_aim_may_be_the_least() -> None:
+    ours, base = Figure.median([300.0], "1/s"), Figure.median([200.0], "1/s")
+    assert Row("rate", ours, base, aim=1.5, is_floor=True).met is True
+    assert Row("rate", ours, base, aim=1.6, is_floor=True).met is False
+    assert Row("rate", ours, base, aim=1.6, is_floor=True).document()["aim_is"] == "floor"
+
+
+def test_a_number_has_no_unit() -> None:
+    assert str(Figure(5.0, "", (5.0,))) == "5"
+
+
 def test_a_row_without_an_aim_is_not_judged() -> None:
     assert Row("wall time", Figure.median([1.0], "s")).met is None

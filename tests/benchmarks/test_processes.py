@@ -1,13 +1,15 @@
 """The benchmark's child processes: their time, their failures, the memory of their tree."""
 
 import os
+import signal
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from benchmarks.processes import BenchmarkFailed, PeakMemory, descendants, pss_kib, run
+from benchmarks.processes import BenchmarkFailed, PeakMemory, cpu_seconds, descendants, pss_kib, run
 from tests.support.process_tree import command, wait_for_end
 from tests.support.waiting import GUARD_SECONDS, until
 
@@ -60,3 +62,16 @@ def test_peak_memory_is_of_the_whole_tree(tmp_path: Path) -> None:
 def test_a_process_that_has_ended_takes_no_memory() -> None:
     assert pss_kib(os.getpid()) > 1000
     assert pss_kib(2**22 + 1) == 0
+
+
+def test_processor_time_is_that_of_the_whole_tree() -> None:
+    """The parent only waits; what its child takes counts."""
+    work = "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+    shell = f"{sys.executable} -c '{work}\nprint(1, flush=True); time.sleep(600)' & echo; wait"
+    with subprocess.Popen(["sh", "-c", shell], stdout=subprocess.PIPE, start_new_session=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"\n"
+        assert child.stdout.readline() == b"1\n"
+        assert cpu_seconds(child.pid) >= 0.3
+        os.killpg(child.pid, signal.SIGKILL)
+    assert cpu_seconds(child.pid) == 0
