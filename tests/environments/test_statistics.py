@@ -59,6 +59,20 @@ def test_oldest_is_the_start_of_the_current_operation(sessions: Sessions, settin
     assert found["provisioning"] > young.operation.created_at
 
 
+def test_work_is_what_workers_could_take_and_what_they_are_at(sessions: Sessions, settings: Settings) -> None:
+    create(sessions, settings, name="waits")
+    runs = create(sessions, settings, name="runs")
+    done = create(sessions, settings, name="done")
+    walk(sessions, done.operation.id, S.PLANNING, S.APPLYING, S.BOOTSTRAPPING, S.SUCCEEDED)
+    walk(sessions, runs.operation.id, S.PLANNING)
+    found = read(sessions)
+    assert (found.waiting, found.running) == (1, 1)
+    # Its destroy waits for the operation that runs, and not for a worker.
+    delete(sessions, runs.environment_id)
+    found = read(sessions)
+    assert (found.waiting, found.running) == (1, 1)
+
+
 def test_durations_are_those_of_finished_work(sessions: Sessions, settings: Settings) -> None:
     environment = create(sessions, settings)
     walk(sessions, environment.operation.id, S.PLANNING, S.APPLYING, S.BOOTSTRAPPING, S.SUCCEEDED)

@@ -238,7 +238,8 @@ def test_the_claim_names_the_worker(sessions: Sessions, worker: Worker) -> None:
 def test_metrics_count_what_ran(
     engine: Engine, sessions: Sessions, queue: Queue, settings: Settings, work: Work
 ) -> None:
-    metrics = Metrics()
+    metrics = Metrics(slots=3)
+    assert sample(metrics.registry, "provisioning_worker_slots") == 3
     worker = make_worker(engine, sessions, queue, settings, work, metrics=metrics)
     worker.run(make_environment(sessions).operation_id)
     work.fail(Kind.PROVISION, EngineError("It broke."))

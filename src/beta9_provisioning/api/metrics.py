@@ -68,6 +68,12 @@ class _Database(Collector):
 
 def _families(found: statistics.Statistics) -> Iterator[Metric]:
     yield GaugeMetricFamily("provisioning_live_workers", "Workers that live now.", found.live_workers)
+    yield GaugeMetricFamily(
+        "provisioning_operations_waiting", "Queued operations that a worker could take now.", found.waiting
+    )
+    yield GaugeMetricFamily(
+        "provisioning_operations_running", "Operations that workers are at.", found.running
+    )
     entered = CounterMetricFamily(
         "provisioning_environments", "Environments that entered a status, ever.", labels=["status"]
     )

@@ -9,7 +9,7 @@ from itertools import accumulate
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session, aliased
 
-from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus
+from beta9_provisioning.lifecycle import FINAL, RUNNING, EnvironmentStatus, OperationStatus
 from beta9_provisioning.operations.records.leases import LIVE_WORKERS
 from beta9_provisioning.operations.records.model import EnvironmentRow, OperationRow, StatisticRow
 
@@ -42,13 +42,17 @@ class Statistics:
     durations: list[Durations]
     live_workers: int
     """How many workers live, busy or not."""
+    waiting: int
+    """How many operations a worker could take now."""
+    running: int
+    """How many operations workers are at."""
 
 
 def read(session: Session) -> Statistics:
     """Return all figures; their cost does not grow with history."""
     session.execute(text(f"SET LOCAL statement_timeout = {_STATEMENT_MS}"))
     workers = session.scalar(select(LIVE_WORKERS)) or 0
-    return Statistics(_entered(session), _oldest(session), _durations(session), workers)
+    return Statistics(_entered(session), _oldest(session), _durations(session), workers, *_work(session))
 
 
 def _entered(session: Session) -> dict[str, int]:
@@ -58,6 +62,26 @@ def _entered(session: Session) -> dict[str, int]:
         .group_by(StatisticRow.label)
     )
     return {**dict.fromkeys(EnvironmentStatus, 0), **{status: int(count) for status, count in rows}}
+
+
+def _work(session: Session) -> tuple[int, int]:
+    """Return how many operations wait for a worker, and how many run.
+
+    One that waits for another of its environment has no use for a worker yet.
+    """
+    other = aliased(OperationRow)
+    is_blocked = (
+        select(other.id)
+        .where(other.environment_id == OperationRow.environment_id, other.status.in_(RUNNING))
+        .exists()
+    )
+    waiting, running = session.execute(
+        select(
+            func.count().filter(OperationRow.status == OperationStatus.QUEUED, ~is_blocked),
+            func.count().filter(OperationRow.status.in_(RUNNING)),
+        ).where(OperationRow.status.not_in(FINAL))
+    ).one()
+    return waiting, running
 
 
 def _oldest(session: Session) -> dict[str, datetime]:

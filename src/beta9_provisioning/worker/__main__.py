@@ -111,7 +111,7 @@ def _serve_metrics(settings: Settings, metrics: Metrics) -> None:
 
 
 def _serve(settings: Settings, synthesizer: Synthesizer, told: StopSignal) -> None:
-    metrics = Metrics()
+    metrics = Metrics(settings.worker_threads)
     queue = Queue(settings.redis_url)
     factory = get_sessions()
     worker = Worker(

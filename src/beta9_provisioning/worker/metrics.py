@@ -10,9 +10,14 @@ _MINUTES = tuple(60.0 * m for m in (0.05, 0.25, 0.5, 1, 2, 5, 10, 15, 20, 30, 45
 class Metrics:
     """Counters of this process since its start."""
 
-    def __init__(self) -> None:
+    def __init__(self, slots: int = 1) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(FAILURES)
+        Gauge(
+            "provisioning_worker_slots",
+            "Operations that this worker can run at the same time.",
+            registry=self.registry,
+        ).set(slots)
         self.running = Gauge(
             "provisioning_worker_operations_running",
             "Operations that this worker runs now.",
