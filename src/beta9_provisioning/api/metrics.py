@@ -28,7 +28,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         counts = self.registry
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            # One of several processes: the counts of all are read from their files (processes.py).
+            # One of several processes: the counts of all are read from their files (supervisor.py).
             MultiProcessCollector(self.registry)  # type: ignore[no-untyped-call]
             counts = CollectorRegistry()
         self.requests = RequestMetrics(counts)
