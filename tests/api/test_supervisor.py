@@ -1,8 +1,11 @@
 """Several processes on one port: they count as one, one that is killed is replaced, and they end together."""
 
+import errno
 import os
+import resource
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,17 +37,23 @@ def port() -> int:
 def parent(
     several: Settings, port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """The process that watches over the others, which all serve."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    """The process that watches over the others, which all serve; its directory has a .env of its own."""
+    monkeypatch.chdir(tmp_path)
     with api_process(several, port, tmp_path) as child:
         until(lambda: answers(port), "one of them serves")
-        until(lambda: get(port, "/api/v1/schema") and len(serving(tmp_path)) == 3, "all of them serve")
+        until(lambda: (tmp_path / "log").read_text().count("startup complete") == 3, "all of them serve")
         yield child
 
 
-def serving(directory: Path) -> list[Path]:
-    """Return the files of those that have counted something."""
-    return list(directory.glob("beta9-api-*/counter_*.db"))
+def counts_of(parent: "subprocess.Popen[bytes]") -> Path:
+    """Return the directory of the counts, which the parent holds locked."""
+    opened = (Path(f"/proc/{parent.pid}/fd") / fd for fd in os.listdir(f"/proc/{parent.pid}/fd"))
+    (found,) = {path for path in map(Path.readlink, opened) if path.name.startswith("beta9-api-")}
+    return found
+
+
+def any_child(parent: "subprocess.Popen[bytes]") -> int:
+    return next(iter(descendants(parent.pid)))
 
 
 def get(port: int, path: str) -> httpx.Response:
@@ -77,7 +86,7 @@ def test_one_that_is_killed_is_replaced_and_its_counts_stay(
 ) -> None:
     for _ in range(ASKED):
         assert get(port, "/").is_success
-    killed = next(iter(descendants(parent.pid)))
+    killed = any_child(parent)
     os.kill(killed, signal.SIGKILL)
     # Nobody is refused, whichever socket he comes to.
     for _ in range(ASKED):
@@ -92,13 +101,14 @@ def test_one_that_is_killed_is_replaced_and_its_counts_stay(
 def test_a_signal_ends_all_in_order(
     parent: "subprocess.Popen[bytes]", port: int, tmp_path: Path, number: signal.Signals
 ) -> None:
-    children = descendants(parent.pid)
+    children, counts = descendants(parent.pid), counts_of(parent)
+    assert len(list(counts.iterdir())) == 6
     parent.send_signal(number)
     assert parent.wait(GUARD_SECONDS) == 0
     wait_for_end(*children)
     assert not answers(port)
     assert "Traceback" not in (tmp_path / "log").read_text()
-    assert not list(tmp_path.glob("beta9-api-*"))
+    assert not counts.exists()
 
 
 def test_none_outlives_the_one_that_watches_over_them(parent: "subprocess.Popen[bytes]") -> None:
@@ -108,13 +118,61 @@ def test_none_outlives_the_one_that_watches_over_them(parent: "subprocess.Popen[
 
 
 def test_one_that_cannot_start_ends_all(parent: "subprocess.Popen[bytes]", tmp_path: Path) -> None:
-    (counts,) = tmp_path.glob("beta9-api-*")
-    shutil.rmtree(counts)
+    shutil.rmtree(counts_of(parent))
     children = descendants(parent.pid)
-    os.kill(next(iter(children)), signal.SIGKILL)
+    os.kill(any_child(parent), signal.SIGKILL)
     assert parent.wait(GUARD_SECONDS) == 1
     wait_for_end(*children)
     assert '"event": "api_process_failed"' in (tmp_path / "log").read_text()
+
+
+def test_counts_whose_directory_is_gone_trouble_no_request(
+    parent: "subprocess.Popen[bytes]", port: int
+) -> None:
+    shutil.rmtree(counts_of(parent))
+    assert all(get(port, "/").is_success for _ in range(ASKED))
+    assert get(port, "/metrics").is_success
+
+
+def test_a_replacement_has_the_settings_of_the_first(
+    parent: "subprocess.Popen[bytes]", port: int, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("WORKER_THREADS=999\n")
+    killed = any_child(parent)
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: len(set(descendants(parent.pid)) - {killed}) == 3, "it is replaced")
+    assert all(get(port, "/").is_success for _ in range(ASKED))
+
+
+def test_a_replacement_that_cannot_be_made_is_tried_again(
+    parent: "subprocess.Popen[bytes]", port: int, tmp_path: Path
+) -> None:
+    """As when the kernel has just ended one for want of memory; here descriptors are wanting."""
+    before = resource.prlimit(
+        parent.pid, resource.RLIMIT_NOFILE, (3, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    )
+    os.kill(any_child(parent), signal.SIGKILL)
+    until(lambda: '"event": "api_process_not_replaced"' in (tmp_path / "log").read_text(), "it is told")
+    assert len(descendants(parent.pid)) == 2
+    resource.prlimit(parent.pid, resource.RLIMIT_NOFILE, before)
+    until(lambda: '"event": "api_process_replaced"' in (tmp_path / "log").read_text(), "it is replaced")
+    assert all(get(port, "/").is_success for _ in range(ASKED))
+
+
+def test_who_comes_during_a_stop_is_refused_and_does_not_wait(
+    parent: "subprocess.Popen[bytes]", port: int
+) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as slow:
+        slow.sendall(b"POST /api/v1/environments HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{")
+        parent.send_signal(signal.SIGTERM)
+
+        def is_refused() -> bool:
+            with socket.socket() as tried:
+                return tried.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
+
+        until(is_refused, "nobody is let in any more")
+        assert parent.poll() is None
+    assert parent.wait(GUARD_SECONDS) == 0
 
 
 @pytest.mark.usefixtures("parent")
@@ -128,12 +186,11 @@ def test_a_taken_port_is_refused_though_it_could_be_shared(
     assert "nothing can listen: Address already in use." in (other / "log").read_text()
 
 
-def test_counts_need_a_directory(
-    several: Settings, port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_one_process_counts_for_itself_whatever_its_environment_says(
+    settings: Settings, port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "absent"))
-    with api_process(several, port, tmp_path) as child:
-        assert child.wait(GUARD_SECONDS) == 1
-    (line,) = (tmp_path / "log").read_text().splitlines()
-    assert line.startswith("error: API_PROCESSES is more than 1")
-    assert line.endswith("Let TMPDIR name one that can be written to.")
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "absent"))
+    with api_process(settings, port, tmp_path):
+        until(lambda: answers(port), "it serves")
+        get(port, "/")
+        assert counted(port) == 1

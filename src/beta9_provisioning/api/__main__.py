@@ -2,7 +2,7 @@
 
 import sys
 
-from beta9_provisioning.api import supervisor
+from beta9_provisioning.api import counting, supervisor
 from beta9_provisioning.kit.listening import cannot_listen, listen
 from beta9_provisioning.kit.orphans import start_reaping
 from beta9_provisioning.settings import Settings, run_or_explain
@@ -19,6 +19,7 @@ def main(settings: Settings) -> int:
         return 1
     if len(listeners) > 1:
         return supervisor.run(settings, listeners)
+    counting.alone()
     # Not above: what watches over several processes needs nothing of it.
     from beta9_provisioning.api import server  # noqa: PLC0415
 

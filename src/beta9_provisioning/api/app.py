@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from anyio import to_thread
 from fastapi import FastAPI
@@ -30,12 +31,15 @@ _LOCK_SECONDS = 1
 _STATEMENT_SECONDS = 10
 
 
-def create_app(settings: Settings, *, stream_times: StreamTimes | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, *, stream_times: StreamTimes | None = None, counts: Path | None = None
+) -> FastAPI:
     """Return the application. Nothing is connected yet: it starts without database and queue, and says so.
 
     Args:
         settings: of this process.
         stream_times: pace of the event streams, for tests.
+        counts: directory of the counts of several processes, of which this is one (counting.py).
     """
     engine = connect(
         settings.database_url,
@@ -52,7 +56,7 @@ def create_app(settings: Settings, *, stream_times: StreamTimes | None = None) -
         queue=queue,
         hints=Hints(queue),
         streams=Streams(factory, stream_times or StreamTimes(), most=settings.max_streams_per_address),
-        metrics=Metrics(factory, queue),
+        metrics=Metrics(factory, queue, counts),
         readiness=Readiness(settings.database_url, settings.redis_url),
     )
 

@@ -1,7 +1,7 @@
 """What `/metrics` serves: counts of the service, and figures read from database and queue when asked."""
 
-import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -24,15 +24,18 @@ log = structlog.get_logger(__name__)
 class Metrics:
     """One registry for one application."""
 
-    def __init__(self, sessions: Sessions, queue: Queue) -> None:
+    def __init__(self, sessions: Sessions, queue: Queue, counts: Path | None) -> None:
         self.registry = CollectorRegistry()
-        counts = self.registry
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            # One of several processes: the counts of all are read from their files (supervisor.py).
-            MultiProcessCollector(self.registry)  # type: ignore[no-untyped-call]
-            counts = CollectorRegistry()
-        self.requests = RequestMetrics(counts)
-        counts.register(FAILURES)
+        own = self.registry
+        if counts is not None:
+            # One of several processes: the counts of all are read from their files (counting.py).
+            MultiProcessCollector(self.registry, counts)  # type: ignore[no-untyped-call]
+            own = CollectorRegistry()
+        self.requests = RequestMetrics(own)
+        own.register(FAILURES)
+        # One series of each kind opens the files: should they be gone later, nobody who counts fails by that.
+        FAILURES.labels("metrics")
+        self.requests.latency.labels("GET", "/health")
         self.registry.register(_Database(sessions))
         self.registry.register(_Queue(queue))
 

@@ -1,10 +1,13 @@
 """One process that serves the API until SIGTERM, SIGINT or SIGHUP.
 
-`python -m beta9_provisioning.api.server FD` serves on a socket that was inherited: one of several processes.
+`python -m beta9_provisioning.api.server FD PLACE DIRECTORY` is one of several: it serves on a socket that it
+inherits, counts in its place of a directory (counting.py), and reads its settings from standard input.
 """
 
+import json
 import socket
 import sys
+from pathlib import Path
 
 import structlog
 import uvicorn
@@ -12,13 +15,14 @@ from fastapi import FastAPI
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from beta9_provisioning.api import counting
 from beta9_provisioning.api.app import create_app
 from beta9_provisioning.kit import logs
 from beta9_provisioning.kit.database import DatabaseUnavailable
 from beta9_provisioning.kit.database_errors import describe
 from beta9_provisioning.kit.signals import handling
 from beta9_provisioning.operations.records import schema
-from beta9_provisioning.settings import Settings, get_settings
+from beta9_provisioning.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -57,10 +61,16 @@ def make_server(app: FastAPI, host: str, port: int) -> Server:
     return Server(config)
 
 
-def run(settings: Settings, listener: socket.socket) -> int:
-    """Serve with these settings on a socket that listens; return the exit code."""
+def run(settings: Settings, listener: socket.socket, counts: Path | None = None) -> int:
+    """Serve with these settings on a socket that listens; return the exit code.
+
+    Args:
+        settings: of the service.
+        listener: where to serve.
+        counts: directory of the counts of several processes; none when this one is alone.
+    """
     logs.configure(settings.log_level, settings.log_format)
-    app = create_app(settings)
+    app = create_app(settings, counts=counts)
     server = make_server(app, settings.api_host, settings.api_port)
     # It serves nevertheless: readiness says so until the database is there, or `db init` has run.
     if (unfit := _unfit(app.state.services.engine)) is not None:
@@ -91,5 +101,11 @@ def _unfit(engine: Engine) -> tuple[str, str] | None:
     return None if misfit is None else (misfit.code, misfit.message)
 
 
+def _one_of_several(listener: str, place: str, directory: str) -> int:
+    settings = Settings(**json.load(sys.stdin))
+    counting.join(Path(directory), int(place))
+    return run(settings, socket.socket(fileno=int(listener)), Path(directory))
+
+
 if __name__ == "__main__":
-    sys.exit(run(get_settings(), socket.socket(fileno=int(sys.argv[1]))))
+    sys.exit(_one_of_several(*sys.argv[1:]))

@@ -1,22 +1,20 @@
 """Several processes that serve the API on one port (ADR 11): start, replace, stop them."""
 
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import structlog
 
+from beta9_provisioning.api import counting
 from beta9_provisioning.kit import logs
 from beta9_provisioning.kit.orphans import dies_with_parent
 from beta9_provisioning.kit.signals import StopSignal, stop_signals
-from beta9_provisioning.kit.temporary import temporary_directory
 from beta9_provisioning.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -35,44 +33,63 @@ def run(settings: Settings, listeners: Sequence[socket.socket]) -> int:
     either. One that is killed is replaced; who connects to its socket meanwhile waits.
     """
     logs.configure(settings.log_level, settings.log_format)
-    try:
-        counts = TemporaryDirectory(prefix="beta9-api-", dir=temporary_directory())
-    except OSError as error:
-        print(  # noqa: T201
-            f"error: API_PROCESSES is more than 1, and the processes' counts need a directory: {error}. "
-            "Let TMPDIR name one that can be written to.",
-            file=sys.stderr,
-        )
-        return 1
-    with counts as directory, stop_signals() as stop:
-        children = [_Child(listener, Path(directory)) for listener in listeners]
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_signals())
         try:
-            return _watch(children, stop)
-        finally:
-            _stop(children)
+            directory = stack.enter_context(counting.shared(len(listeners)))
+            children: list[_Child] = []
+            stack.callback(_stop, children, listeners)
+            for place, listener in enumerate(listeners):
+                children.append(_Child(settings, listener, place, directory))
+        except OSError as error:
+            print(f"error: {_cannot_start(len(listeners), error)}", file=sys.stderr)  # noqa: T201
+            return 1
+        return _watch(children, stop)
+
+
+def _cannot_start(processes: int, error: OSError) -> str:
+    return (
+        f"API_PROCESSES is {processes}, and so many cannot be started: {error}. Each needs 1.5 MiB in "
+        "/dev/shm, or else where TMPDIR says, and room among this user's processes. Set a smaller number."
+    )
 
 
 class _Child:
-    def __init__(self, listener: socket.socket, counts: Path) -> None:
-        self._listener = listener
-        self._counts = counts
+    """The process of one place; it may be replaced by another."""
+
+    def __init__(self, settings: Settings, listener: socket.socket, place: int, counts: Path) -> None:
+        self._settings = settings.model_dump_json().encode()
+        self._listener = listener.fileno()
+        self._command = [sys.executable, "-m", "beta9_provisioning.api.server"]
+        self._command += [str(self._listener), str(place), str(counts)]
         self._not_before = 0.0
         self.process = self._start()
 
     def replace(self) -> None:
-        if time.monotonic() >= self._not_before:
+        """Start another one, if that may be now and can be; it gets the settings of the first."""
+        if time.monotonic() < self._not_before:
+            return
+        self._not_before = time.monotonic() + _APART_SECONDS
+        lost = self.process
+        try:
             self.process = self._start()
-            self._not_before = time.monotonic() + _APART_SECONDS
+        except OSError as error:
+            log.error("api_process_not_replaced", pid=lost.pid, error=str(error))  # noqa: TRY400  it says all
+        else:
+            log.error("api_process_replaced", pid=lost.pid, signal=-lost.returncode)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        number = self._listener.fileno()
-        return subprocess.Popen(
-            [sys.executable, "-m", "beta9_provisioning.api.server", str(number)],
-            # Where prometheus_client's processes share their counts.
-            env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(self._counts)},
-            pass_fds=[number],
+        process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            pass_fds=[self._listener],
             preexec_fn=dies_with_parent(signal.SIGTERM),
         )
+        assert process.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended, which is seen soon
+            process.stdin.write(self._settings)
+            process.stdin.close()
+        return process
 
 
 def _watch(children: Sequence[_Child], stop: StopSignal) -> int:
@@ -84,14 +101,14 @@ def _watch(children: Sequence[_Child], stop: StopSignal) -> int:
             if code > 0:
                 log.error("api_process_failed", pid=child.process.pid, exit_code=code)
                 return 1
-            lost = child.process.pid
             child.replace()
-            if child.process.pid != lost:
-                log.error("api_process_replaced", pid=lost, signal=-code)
     return 0
 
 
-def _stop(children: Sequence[_Child]) -> None:
+def _stop(children: Sequence[_Child], listeners: Sequence[socket.socket]) -> None:
+    """Stop all; who comes now is refused, and can ask another replica."""
+    for listener in listeners:
+        listener.close()
     for child in children:
         child.process.terminate()
     deadline = time.monotonic() + _STOP_SECONDS
