@@ -1,4 +1,4 @@
-"""Counts of several processes: their room is there from the start, and nothing stays of a service that is gone."""
+"""Counts of several processes: their room is there from the start, and none stays of a killed service."""
 
 import subprocess
 import sys

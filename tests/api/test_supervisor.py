@@ -47,8 +47,8 @@ def parent(
 
 def counts_of(parent: "subprocess.Popen[bytes]") -> Path:
     """Return the directory of the counts, which the parent holds locked."""
-    opened = (Path(f"/proc/{parent.pid}/fd") / fd for fd in os.listdir(f"/proc/{parent.pid}/fd"))
-    (found,) = {path for path in map(Path.readlink, opened) if path.name.startswith("beta9-api-")}
+    opened = map(Path.readlink, Path(f"/proc/{parent.pid}/fd").iterdir())
+    (found,) = {path for path in opened if path.name.startswith("beta9-api-")}
     return found
 
 

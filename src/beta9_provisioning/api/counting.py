@@ -1,6 +1,6 @@
 """Counts that several processes keep together, in files that outlive one that is killed.
 
-This is prometheus_client's multiprocess mode. Its files have the number of a place instead of a process id, so
+This is the multiprocess mode of prometheus_client. Its files have the number of a place and no process id, so
 the replacement of a process goes on with the counts of the one before, and files never become more.
 """
 

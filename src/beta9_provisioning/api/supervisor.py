@@ -49,8 +49,8 @@ def run(settings: Settings, listeners: Sequence[socket.socket]) -> int:
 
 def _cannot_start(processes: int, error: OSError) -> str:
     return (
-        f"API_PROCESSES is {processes}, and so many cannot be started: {error}. Each needs 1.5 MiB in "
-        "/dev/shm, or else where TMPDIR says, and room among this user's processes. Set a smaller number."
+        f"API_PROCESSES is {processes}, and so many cannot be started: {error}. Each needs 1.5 MiB "
+        "in /dev/shm, or else where TMPDIR says, and room among this user's processes. Set a smaller number."
     )
 
 
