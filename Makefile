@@ -75,6 +75,15 @@ dev-up: $(STAMP) ## Start PostgreSQL and Valkey alone, on ports 5432 and 6379 pl
 dev-down: $(STAMP) ## Stop them; the database stays for the next dev-up.
 	@$(CLI) local dev-down
 
+# Kubernetes.
+.PHONY: manifests check-manifests
+
+manifests: $(STAMP) ## Write manifests/*.yaml; with VERSION and DOCKER_REGISTRY only the second track, with that image.
+	@$(BIN)/python scripts/render_manifests.py --version "$(VERSION)" --registry "$(DOCKER_REGISTRY)"
+
+check-manifests: $(STAMP) ## Look for risky settings in the manifests with checkov, in a virtual environment of its own.
+	@scripts/check_manifests.sh
+
 lock: $(STAMP) ## Compile the requirements*.txt files anew.
 	$(COMPILE) requirements-uv.in -o requirements-uv.txt
 	$(COMPILE) $(API_IN) $(WORKER_IN) -o requirements.txt
