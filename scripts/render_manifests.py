@@ -72,9 +72,7 @@ def of_version(text: str, version: str, registry: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the files; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description="Write the plain files in manifests/.")
     parser.add_argument("--version", default="")
     parser.add_argument("--registry", default="")
     chosen = parser.parse_args(arguments)
