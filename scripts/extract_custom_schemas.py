@@ -102,9 +102,9 @@ def extract(archive: Path, target: Path) -> None:
             paths = [n.removeprefix("package/") for n in names if n.endswith(".d.ts")]
             declarations = Declarations({Path(p).name.removesuffix(".d.ts"): read(p) for p in paths})
             declarations.add(kind)
+            source = f"npm {about['name']}@{about['version']}, licence {about['license']}"
             schema = {
-                "$comment": f"Extracted from npm {about['name']}@{about['version']} (licence {about['license']}) "
-                "by scripts/extract_custom_schemas.py.",
+                "$comment": f"Extracted from {source}, by scripts/extract_custom_schemas.py.",
                 "$ref": f"#/$defs/{kind}",
                 "$defs": dict(sorted(declarations.found.items())),
             }

@@ -1,4 +1,4 @@
-"""`make manifests`: the committed files are what the sources say, and a version is written into one of them."""
+"""`make manifests`: the committed files are what the sources say; a version is written into one of them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from scripts import render_manifests
 from tests.support.clusters import ROOT
 from tests.support.manifests import EXAMPLES, MANIFESTS, OVERLAYS, PLAIN, container, find, parse
 
 from beta9_provisioning.local.tools import ensure_tools
+from scripts import render_manifests
 
 
 @pytest.fixture
@@ -77,7 +77,9 @@ def test_a_version_or_registry_that_cannot_be_one_is_refused(
     assert contents(copied) == before
 
 
-def test_a_broken_source_is_told_and_nothing_is_written(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_source_is_told_and_nothing_is_written(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = contents(copied)
     (copied / "base/worker/deployment.yaml").write_text("kind: [")
     assert render_manifests.main([]) == 1
