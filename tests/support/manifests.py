@@ -56,9 +56,10 @@ def find(bodies: list[Manifest], kind: str, name: str) -> Manifest:
 
 
 def container(deployment: Manifest) -> dict[str, Any]:
-    """The only container of a Deployment's pods."""
-    (found,) = deployment["spec"]["template"]["spec"]["containers"]
-    return dict(found)
+    """The only container of a Deployment's pods, to look at or to change."""
+    found: list[dict[str, Any]] = deployment["spec"]["template"]["spec"]["containers"]
+    assert len(found) == 1
+    return found[0]
 
 
 def faults(body: Manifest, version: str) -> list[str]:

@@ -12,6 +12,7 @@ from tests.support.waiting import until
 
 from beta9_simulator.cluster.behaviour import Target
 from beta9_simulator.cluster.errors import ApiError
+from beta9_simulator.cluster.resources import BUILTIN
 
 
 def workload(labels: dict[str, str], replicas: int = 1, image: str = "i:1") -> dict[str, Any]:
@@ -36,9 +37,7 @@ def condition(body: dict[str, Any], kind: str) -> tuple[str, str]:
 
 
 def endpoints(world: World) -> list[tuple[list[str], bool]]:
-    (found,) = world.cluster.store.select(
-        world.cluster.resources.get("discovery.k8s.io/v1", "endpointslices")
-    )  # type: ignore[arg-type]
+    (found,) = world.cluster.store.select(BUILTIN["endpointslices"])
     return [(endpoint["addresses"], endpoint["conditions"]["ready"]) for endpoint in found["endpoints"]]
 
 
@@ -53,7 +52,7 @@ def test_a_service_finds_the_pods_that_its_whole_selector_covers(world: World) -
     }
     assert {address for found, ready in endpoints(world) for address in found if ready} == addresses
     assert len({pod["status"]["podIP"] for pod in world.pods()}) == 3
-    (found,) = [name for name in world.names("endpointslices")]
+    (found,) = world.names("endpointslices")
     assert world.get("endpointslices", found)["ports"] == [{"name": "", "port": 8000, "protocol": "TCP"}]
     world.change("services", "s", {"selector": {"app": "a"}})
     world.run()
@@ -61,7 +60,7 @@ def test_a_service_finds_the_pods_that_its_whole_selector_covers(world: World) -
     world.change("deployments", "blue", {"replicas": 0})
     world.run()
     assert len(endpoints(world)) == 1
-    world.cluster.delete(world.cluster.resources.get("v1", "services"), "default", "s")  # type: ignore[arg-type]
+    world.cluster.delete(BUILTIN["services"], "default", "s")
     assert world.names("endpointslices") == []
 
 
@@ -187,8 +186,8 @@ def test_a_pod_under_two_budgets_cannot_be_evicted(kube: Kube) -> None:
     }
     for name, selector in terms.items():
         budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": name}}
-        budget["spec"] = {"maxUnavailable": 1, "selector": selector}  # type: ignore[assignment]
-        kube.kubectl("apply", "-f", "-", stdin=json.dumps(budget))
+        spec = {"maxUnavailable": 1, "selector": selector}
+        kube.kubectl("apply", "-f", "-", stdin=json.dumps({**budget, "spec": spec}))
     until(
         lambda: all(
             b.get("status", {}).get("disruptionsAllowed")

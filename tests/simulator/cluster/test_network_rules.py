@@ -126,7 +126,7 @@ def test_a_policy_that_names_egress_is_one_of_egress(cluster: Cluster) -> None:
     policies = BUILTIN["networkpolicies"]
     plain = cluster.insert(policies, "ns", {"metadata": {"name": "a"}, "spec": {"podSelector": {}}})
     assert plain["spec"]["policyTypes"] == ["Ingress"]
-    both = {"podSelector": {}, "egress": [{}]}
+    both: dict[str, Any] = {"podSelector": {}, "egress": [{}]}
     assert cluster.insert(policies, "ns", {"metadata": {"name": "b"}, "spec": both})["spec"][
         "policyTypes"
     ] == [
