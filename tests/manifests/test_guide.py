@@ -176,6 +176,48 @@ def test_a_rolling_update_and_its_undoing(deployed: Operator) -> None:
     assert deployed.image(WORKER) == f"{REGISTRY}/provisioning-worker:v0.1.0"
 
 
+def test_a_changed_secret_is_read_by_pods_that_are_restarted(deployed: Operator) -> None:
+    before = {pod["metadata"]["uid"] for pod in deployed.pods()}
+    deployed.types(
+        """
+        kubectl create secret generic provisioning-secrets \\
+          --namespace beta9-provisioning \\
+          --from-literal=database-url='postgresql://user:other@host:5432/provisioning' \\
+          --dry-run=client -o yaml | kubectl apply -f -
+        """
+    )
+    assert {pod["metadata"]["uid"] for pod in deployed.pods()} == before
+    deployed.types(
+        """
+        kubectl rollout restart deployment/provisioning-api deployment/provisioning-worker \\
+          -n beta9-provisioning
+        kubectl rollout status deployment/provisioning-api -n beta9-provisioning
+        kubectl rollout status deployment/provisioning-worker -n beta9-provisioning
+        """
+    )
+    until(lambda: not before & {pod["metadata"]["uid"] for pod in deployed.pods()}, "all pods are new")
+    deployed.types("kubectl apply -f manifests/provisioning-api.yaml")
+    annotations = deployed.get("deployment", API)["spec"]["template"]["metadata"]["annotations"]
+    assert "kubectl.kubernetes.io/restartedAt" in annotations
+
+
+def test_the_config_map_can_be_made_without_the_password(operator: Operator) -> None:
+    """The guide's own command copies DATABASE_URL into the ConfigMap, where the manifests do not read it."""
+    operator.types(f"kubectl create namespace {NAMESPACE}")
+    again = operator.tries(f"kubectl create namespace {NAMESPACE}")
+    assert (again.returncode, "AlreadyExists" in again.stdout) == (1, True)
+    operator.types(
+        """
+        kubectl create configmap provisioning-config \\
+          --namespace beta9-provisioning \\
+          --from-env-file=<(grep -v '^DATABASE_URL=' .env)
+        """
+    )
+    data = operator.get("configmap", "provisioning-config")["data"]
+    assert "DATABASE_URL" not in data
+    assert data["LOG_LEVEL"] == "INFO"
+
+
 def test_a_new_release_that_never_becomes_ready_takes_no_traffic_away(deployed: Operator) -> None:
     before = deployed.until_served(API, 1)
     deployed.kube.server.hold("Deployment", NAMESPACE, API)
