@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -76,6 +77,16 @@ def test_a_pod_that_is_not_ready_gets_no_traffic_and_a_port_that_no_pod_has_lead
     assert [ready for _, ready in endpoints(world)] == [False]
     (found,) = world.names("endpointslices")
     assert world.get("endpointslices", found)["ports"] == []
+
+
+def test_a_pod_that_is_done_is_no_endpoint(world: World) -> None:
+    template = {**workload({"app": "a"})["template"]}
+    template["spec"] = {**template["spec"], "restartPolicy": "Never"}
+    world.create("jobs", "once", spec={"template": template})
+    world.create("services", "s", spec={"selector": {"app": "a"}, "ports": [{"port": 80}]})
+    world.run()
+    assert [pod["status"]["phase"] for pod in world.pods()] == ["Succeeded"]
+    assert endpoints(world) == []
 
 
 def test_a_service_without_a_selector_has_no_endpoints_of_ours(world: World) -> None:
@@ -165,6 +176,18 @@ def test_revisions_count_forms_and_one_that_comes_back_is_the_newest(world: Worl
     assert revisions(world) == {"2": "i:2", "3": "i:1"}
     annotations = world.get("deployments", "web")["metadata"]["annotations"]
     assert annotations["deployment.kubernetes.io/revision"] == "3"
+
+
+def test_a_revision_that_somebody_spoiled_counts_as_none(world: World) -> None:
+    world.create("deployments", "web", spec=workload({"app": "a"}))
+    world.run()
+    (name,) = world.names("replicasets")
+    spoiled = copy.deepcopy(world.get("replicasets", name))
+    spoiled["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = "first"
+    world.cluster.replace(BUILTIN["replicasets"], world.get("replicasets", name), spoiled)
+    world.change("deployments", "web", workload({"app": "a"}, image="i:2"))
+    world.run()
+    assert revisions(world) == {"first": "i:1", "1": "i:2"}
 
 
 def test_old_revisions_are_forgotten_beyond_the_limit(world: World) -> None:

@@ -31,6 +31,7 @@ def sync_endpoints(cluster: Cluster, service: Object) -> None:
         for pod in cluster.store.select(_PODS, namespace)
         if selects({"matchLabels": spec["selector"]}, pod["metadata"].get("labels") or {})
         and dig(pod, "status.podIP")
+        and dig(pod, "status.phase") not in ("Succeeded", "Failed")
     ]
     content = {"endpoints": [_endpoint(pod) for pod in pods], "ports": _ports(spec, pods)}
     present = next((s for s in cluster.store.select(_SLICES, namespace) if _is_of(s, metadata["name"])), None)

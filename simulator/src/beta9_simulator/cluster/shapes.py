@@ -78,6 +78,7 @@ _NUMBERS = frozenset(
         "parallelism",
         "port",
         "replicas",
+        "revisionHistoryLimit",
         "terminationGracePeriodSeconds",
     ]
 )

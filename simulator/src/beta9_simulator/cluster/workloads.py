@@ -303,7 +303,8 @@ def _form(template: dict[str, Any]) -> str:
 
 
 def _revision(replica_set: Object) -> int:
-    return int((replica_set["metadata"].get("annotations") or {}).get(_REVISION, 0))
+    text = (replica_set["metadata"].get("annotations") or {}).get(_REVISION, "")
+    return int(text) if text.isdecimal() else 0
 
 
 def _controller(body: Object) -> str:
