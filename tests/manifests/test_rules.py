@@ -297,9 +297,14 @@ def test_shared_figures_are_joined_by_max_and_never_by_sum() -> None:
     assert names == {
         "provisioning_operations_waiting",
         "provisioning_operations_running",
-        "provisioning_live_workers",
         "provisioning_worker_slots",
     }
+
+
+def test_slots_that_no_worker_reports_are_those_of_the_manifest(service: list[Manifest]) -> None:
+    (trigger,) = find(objects("autoscaling-keda.yaml"), "ScaledObject", WORKER)["spec"]["triggers"]
+    threads = settings_of(find(service, "Deployment", WORKER))["WORKER_THREADS"]
+    assert f"or vector({threads})" in trigger["metadata"]["query"]
 
 
 def test_policies_cover_both_tracks_and_shut_the_metadata_address() -> None:

@@ -42,6 +42,7 @@ _DEPENDENTS = {
     "Namespace": _WORKLOADS,
     "Pod": ("APIService", "PodDisruptionBudget", "Service"),
     "Deployment": ("HorizontalPodAutoscaler",),
+    "StatefulSet": ("HorizontalPodAutoscaler",),
     "HorizontalPodAutoscaler": ("HorizontalPodAutoscaler",),
 }
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
