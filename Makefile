@@ -75,6 +75,15 @@ dev-up: $(STAMP) ## Start PostgreSQL and Valkey alone, on ports 5432 and 6379 pl
 dev-down: $(STAMP) ## Stop them; the database stays for the next dev-up.
 	@$(CLI) local dev-down
 
+# Kubernetes.
+.PHONY: manifests check-manifests
+
+manifests: $(STAMP) ## Write manifests/*.yaml; with VERSION and DOCKER_REGISTRY only the second track, with that image.
+	@$(BIN)/python scripts/render_manifests.py --version "$(VERSION)" --registry "$(DOCKER_REGISTRY)"
+
+check-manifests: $(STAMP) ## Look for risky settings in the manifests with checkov, in a virtual environment of its own.
+	@$(BIN)/python -m scripts.check_manifests
+
 lock: $(STAMP) ## Compile the requirements*.txt files anew.
 	$(COMPILE) requirements-uv.in -o requirements-uv.txt
 	$(COMPILE) $(API_IN) $(WORKER_IN) -o requirements.txt
@@ -82,6 +91,7 @@ lock: $(STAMP) ## Compile the requirements*.txt files anew.
 	$(COMPILE) -c requirements.txt $(API_IN) $(WORKER_IN) $(LOCAL_IN) $(SIMULATOR_IN) requirements-dev.in -o requirements-dev.txt
 	$(COMPILE) --no-deps requirements-tools.in -o requirements-tools.txt
 	$(COMPILE) --no-deps requirements-bench.in -o requirements-bench.txt
+	$(COMPILE) requirements-checkov.in -o requirements-checkov.txt
 
 clean: ## Stop what runs and remove all that was generated, .venv and .tools included.
 	@if [ -x $(CLI) ]; then $(CLI) local down; $(CLI) local dev-down --purge; fi

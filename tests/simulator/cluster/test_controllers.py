@@ -215,7 +215,8 @@ def test_a_load_balancer_and_the_ingress_behind_it(world: World) -> None:
     ports = [{"port": 80}]
     world.create("services", "edge", spec={"type": "LoadBalancer", "ports": ports})
     world.create("services", "inner", spec={"ports": ports})
-    world.create("ingresses", "web", spec={"ingressClassName": "traefik"})
+    backend = {"service": {"name": "inner", "port": {"number": 80}}}
+    world.create("ingresses", "web", spec={"ingressClassName": "traefik", "defaultBackend": backend})
     world.run()
     address = world.get("services", "edge")["status"]["loadBalancer"]["ingress"]
     assert address[0]["hostname"].endswith(".elb.us-east-1.amazonaws.com")

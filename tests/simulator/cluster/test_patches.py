@@ -84,6 +84,13 @@ def test_strategic_merge_patch(target: Any, patch: Any, result: Any) -> None:
     assert target == before
 
 
+def test_kubectl_names_a_constraint_by_its_topology_key_alone() -> None:
+    constraint = {"topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway", "maxSkew": 1}
+    patch = {"topologySpreadConstraints": [{"topologyKey": "zone", "maxSkew": 2}]}
+    merged = strategic_merge_patch({"topologySpreadConstraints": [constraint]}, patch)
+    assert merged == {"topologySpreadConstraints": [{**constraint, "maxSkew": 2}]}
+
+
 @pytest.mark.parametrize(
     ("operations", "result"),
     [

@@ -100,3 +100,24 @@ def test_unknown_kinds_are_named() -> None:
     with pytest.raises(ApiError, match="'Deployment' are not supported") as refused:
         decode(envelope("Deployment", b""))
     assert refused.value.code == 415
+
+
+def test_an_autoscaler_as_kubectl_writes_it() -> None:
+    target = field(1, "Deployment") + field(2, "web") + field(3, "apps/v1")
+    resource = field(1, "cpu") + field(2, field(1, "Utilization") + field(4, 70))
+    metrics = field(1, "Resource") + field(4, resource)
+    spec = field(1, target) + field(2, 2) + field(3, 10) + field(4, metrics)
+    decoded = decode(
+        envelope("HorizontalPodAutoscaler", field(1, field(1, "web")) + field(2, spec), "autoscaling/v2")
+    )
+    assert decoded["spec"] == {
+        "scaleTargetRef": {"kind": "Deployment", "name": "web", "apiVersion": "apps/v1"},
+        "minReplicas": 2,
+        "maxReplicas": 10,
+        "metrics": [
+            {
+                "type": "Resource",
+                "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}},
+            }
+        ],
+    }

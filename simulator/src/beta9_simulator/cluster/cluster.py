@@ -7,7 +7,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from beta9_simulator.cluster import errors
+from beta9_simulator.cluster import errors, pod_security
 from beta9_simulator.cluster.defaults import apply_defaults
 from beta9_simulator.cluster.errors import ApiError, refusing_wrong_types
 from beta9_simulator.cluster.resources import BUILTIN, Resource, ResourceTable
@@ -16,6 +16,7 @@ from beta9_simulator.cluster.store import Object, ObjectStore, name_of
 from beta9_simulator.cluster.validation import check_change, check_object, check_shape
 
 NAMESPACES = BUILTIN["namespaces"]
+_PODS = BUILTIN["pods"]
 _KEPT_METADATA = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 _PROPAGATION = ("Background", "Foreground", "Orphan")
 
@@ -44,6 +45,7 @@ class Cluster:
         self.observers: list[Observer] = []
         self.closed = False
         self._addresses = 0
+        self._pod_addresses = 0
 
     def close(self) -> None:
         """The cluster is gone: open watches end."""
@@ -86,6 +88,8 @@ class Cluster:
         if "status" in resource.subresources and not status:
             body.pop("status", None)
         self._admit(resource, body, None)
+        if resource == _PODS:
+            pod_security.admit(self.require(NAMESPACES, "", namespace), body)
         if dry_run:
             return body
         self.store.put(resource, body)
@@ -238,6 +242,11 @@ class Cluster:
             self._addresses += 1
             spec["clusterIP"] = f"10.100.{self._addresses >> 8 & 255}.{self._addresses & 255}"
         spec["clusterIPs"] = [spec["clusterIP"]]
+
+    def next_pod_address(self) -> str:
+        """An address that no pod of this cluster has had."""
+        self._pod_addresses += 1
+        return f"10.1.{self._pod_addresses >> 8 & 255}.{self._pod_addresses & 255}"
 
     def _tell_changed(self, resource: Resource, body: Object, previous: Object | None) -> None:
         for observer in self.observers:

@@ -6,14 +6,17 @@ import copy
 import logging
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from beta9_simulator.cluster import statuses
+from beta9_simulator.cluster.autoscaling import sync_autoscaler
 from beta9_simulator.cluster.behaviour import Behaviour
 from beta9_simulator.cluster.cluster import NAMESPACES, Cluster
+from beta9_simulator.cluster.endpoints import sync_endpoints
 from beta9_simulator.cluster.errors import ApiError
 from beta9_simulator.cluster.resources import BUILTIN, Resource
 from beta9_simulator.cluster.scheduling import is_ready
-from beta9_simulator.cluster.selectors import dig
+from beta9_simulator.cluster.selectors import dig, selects
 from beta9_simulator.cluster.store import Object, ObjectName, name_of
 from beta9_simulator.cluster.workloads import PODS, Workloads
 
@@ -36,9 +39,12 @@ _DEPENDENTS = {
     "ConfigMap": _WORKLOADS,
     "IngressClass": ("Ingress",),
     "Service": ("Ingress", "APIService"),
-    "Pod": ("APIService", "PodDisruptionBudget"),
+    "Namespace": _WORKLOADS,
+    "Pod": ("APIService", "PodDisruptionBudget", "Service"),
+    "Deployment": ("HorizontalPodAutoscaler",),
+    "StatefulSet": ("HorizontalPodAutoscaler",),
+    "HorizontalPodAutoscaler": ("HorizontalPodAutoscaler",),
 }
-_SCALED = {"Deployment": "deployments", "StatefulSet": "statefulsets", "ReplicaSet": "replicasets"}
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 _DEFAULT_INGRESS_CLASS = "ingressclass.kubernetes.io/is-default-class"
 
@@ -174,6 +180,7 @@ class Controllers:
             self._cluster.set_status(resource, body, copy.deepcopy(status))
 
     def _service(self, body: Object, settled: bool) -> None:
+        sync_endpoints(self._cluster, body)
         if body["spec"]["type"] != "LoadBalancer" or not settled or self._held(body):
             return
         name = body["metadata"]["uid"].replace("-", "")
@@ -226,19 +233,13 @@ class Controllers:
         self._cluster.replace(_CLAIMS, body, bound)
 
     def _budget(self, body: Object, _settled: bool) -> None:
-        labels = dig(body, "spec.selector.matchLabels") or {}
-        pods = self._pods_matching(body["metadata"]["namespace"], labels)
+        pods = self._pods_matching(body["metadata"]["namespace"], body["spec"].get("selector"))
         status = statuses.disruption_budget(body, expected=len(pods), healthy=sum(map(is_ready, pods)))
         self._cluster.set_status(BUILTIN["poddisruptionbudgets"], body, status)
 
     def _autoscaler(self, body: Object, settled: bool) -> None:
-        target = body["spec"]["scaleTargetRef"]
-        plural = _SCALED.get(target.get("kind", ""), "")
-        namespace = body["metadata"]["namespace"]
-        scaled = self._cluster.store.get(BUILTIN[plural], namespace, target["name"]) if plural else None
-        if settled and scaled is not None:
-            status = statuses.autoscaler(body, current=scaled["spec"]["replicas"])
-            self._cluster.set_status(BUILTIN["horizontalpodautoscalers"], body, status)
+        if settled:
+            sync_autoscaler(self._cluster, body)
 
     def _api_service(self, body: Object, _settled: bool) -> None:
         """Available once a ready pod stands behind its Service."""
@@ -246,18 +247,19 @@ class Controllers:
         available, why = True, "Local"
         if reference:
             service = self._cluster.store.get(_SERVICES, reference["namespace"], reference["name"])
-            labels = dig(service, "spec.selector") or {}
-            pods = self._pods_matching(reference["namespace"], labels) if labels else []
+            labels = dig(service, "spec.selector")
+            selector = {"matchLabels": labels} if labels else None
+            pods = self._pods_matching(reference["namespace"], selector)
             available = any(map(is_ready, pods)) and not self._held(body)
             why = "Passed" if available else "MissingEndpoints"
         conditions = statuses.conditions(body, ("Available", available, why, ""))
         self._cluster.set_status(BUILTIN["apiservices"], body, {"conditions": conditions})
 
-    def _pods_matching(self, namespace: str, labels: dict[str, str]) -> list[Object]:
+    def _pods_matching(self, namespace: str, selector: dict[str, Any] | None) -> list[Object]:
         return [
             pod
             for pod in self._cluster.store.select(PODS, namespace)
-            if labels.items() <= (pod["metadata"].get("labels") or {}).items()
+            if selects(selector, pod["metadata"].get("labels") or {})
         ]
 
     def _definition(self, body: Object, _settled: bool) -> None:

@@ -69,14 +69,19 @@ def _job(body: Object) -> None:
 def _template(spec: dict[str, Any]) -> None:
     pod = spec.setdefault("template", {}).setdefault("spec", {})
     if isinstance(pod, dict):
-        pod.setdefault("restartPolicy", "Always")
-        pod.setdefault("terminationGracePeriodSeconds", 30)
+        _pod_spec(pod)
 
 
 def _pod(body: Object) -> None:
-    spec = _spec(body)
+    _pod_spec(_spec(body))
+
+
+def _pod_spec(spec: dict[str, Any]) -> None:
     spec.setdefault("restartPolicy", "Always")
     spec.setdefault("terminationGracePeriodSeconds", 30)
+    for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
+        for port in container.get("ports") or []:
+            port.setdefault("protocol", "TCP")
 
 
 def _service(body: Object) -> None:
@@ -102,6 +107,12 @@ def _namespace(body: Object) -> None:
     _spec(body).setdefault("finalizers", ["kubernetes"])
 
 
+def _policy(body: Object) -> None:
+    spec = _spec(body)
+    types = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
+    spec.setdefault("policyTypes", types)
+
+
 def _autoscaler(body: Object) -> None:
     _spec(body).setdefault("minReplicas", 1)
 
@@ -119,4 +130,5 @@ _FILL: dict[str, Callable[[Object], None]] = {
     "StorageClass": _storage_class,
     "Namespace": _namespace,
     "HorizontalPodAutoscaler": _autoscaler,
+    "NetworkPolicy": _policy,
 }

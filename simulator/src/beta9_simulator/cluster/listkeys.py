@@ -33,14 +33,24 @@ ItemKey = tuple[tuple[str, Any], ...]
 
 def list_key(field: str, items: list[Any]) -> tuple[str, ...] | None:
     """Names of the fields that identify the items of the list ``field``; None if it is replaced whole."""
-    if not items or not all(isinstance(item, dict) for item in items):
-        return None
-    names = _KEYS.get(field)
-    if field == "ports":
-        names = _CONTAINER_PORT if "containerPort" in items[0] else _SERVICE_PORT
+    names = _names(field, items)
     if names is None or any(name not in item and name not in _DEFAULTS for item in items for name in names):
         return None
     return names
+
+
+def merge_key(field: str, items: list[Any]) -> str | None:
+    """The field by which a strategic merge patch names items of the list; None if it is replaced whole."""
+    names = _names(field, items)
+    return names[0] if names and all(names[0] in item for item in items) else None
+
+
+def _names(field: str, items: list[Any]) -> tuple[str, ...] | None:
+    if not items or not all(isinstance(item, dict) for item in items):
+        return None
+    if field == "ports":
+        return _CONTAINER_PORT if "containerPort" in items[0] else _SERVICE_PORT
+    return _KEYS.get(field)
 
 
 def item_key(item: dict[str, Any], names: tuple[str, ...]) -> ItemKey:

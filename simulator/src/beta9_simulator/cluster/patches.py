@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from beta9_simulator.cluster.errors import ApiError
-from beta9_simulator.cluster.listkeys import list_key
+from beta9_simulator.cluster.listkeys import merge_key
 
 _DELETE_ITEMS = "$deleteFromPrimitiveList/"
 _RETAIN = "$retainKeys"
@@ -58,10 +58,9 @@ def _merge_list(field: str, current: list[Any], patch: list[Any]) -> list[Any]:
     if field == "finalizers":
         return [*current, *(item for item in patch if item not in current)]
     items = [item for item in patch if not (isinstance(item, dict) and item.get("$patch") == "replace")]
-    names = list_key(field, [*items, *current])
-    if len(items) < len(patch) or names is None:
+    key = merge_key(field, [*items, *current])
+    if len(items) < len(patch) or key is None:
         return copy.deepcopy(items)
-    key = names[0]
     merged = list(current)
     for item in items:
         index = next((i for i, other in enumerate(merged) if other[key] == item[key]), None)

@@ -59,6 +59,27 @@ _DELETE_OPTIONS: dict[int, Field] = {
     5: Field("dryRun", "texts"),
 }
 _LOCAL_REFERENCE: dict[int, Field] = {1: Field("name", "text")}
+_METRIC_TARGET = Field("target", {1: Field("type", "text"), 4: Field("averageUtilization", "number")})
+_AUTOSCALER_SPEC = Field(
+    "spec",
+    {
+        1: Field(
+            "scaleTargetRef",
+            {1: Field("kind", "text"), 2: Field("name", "text"), 3: Field("apiVersion", "text")},
+        ),
+        2: Field("minReplicas", "number"),
+        3: Field("maxReplicas", "number"),
+        # Of the kinds of metrics only that which `kubectl autoscale` writes.
+        4: Field(
+            "metrics",
+            {
+                1: Field("type", "text"),
+                4: Field("resource", {1: Field("name", "text"), 2: _METRIC_TARGET}),
+            },
+            repeated=True,
+        ),
+    },
+)
 _MESSAGES: dict[str, dict[int, Field]] = {
     "Secret": {
         1: _METADATA,
@@ -79,6 +100,7 @@ _MESSAGES: dict[str, dict[int, Field]] = {
         3: Field("imagePullSecrets", _LOCAL_REFERENCE, repeated=True),
         4: Field("automountServiceAccountToken", "flag"),
     },
+    "HorizontalPodAutoscaler": {1: _METADATA, 2: _AUTOSCALER_SPEC},
     "DeleteOptions": _DELETE_OPTIONS,
     "Eviction": {1: _METADATA, 2: Field("deleteOptions", _DELETE_OPTIONS)},
     "TokenRequest": {1: _METADATA},

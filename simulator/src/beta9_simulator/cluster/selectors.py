@@ -41,6 +41,27 @@ def _label_test(term: str) -> Predicate:
     return lambda labels: (key in labels) != absent
 
 
+def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, Any]) -> bool:
+    """Whether a selector of an object (``matchLabels``, ``matchExpressions``) covers the labels.
+
+    An empty selector covers everything, an absent one nothing.
+    """
+    if selector is None:
+        return False
+    wanted: Mapping[str, str] = selector.get("matchLabels") or {}
+    return all(labels.get(key) == value for key, value in wanted.items()) and all(
+        _holds(term, labels) for term in selector.get("matchExpressions") or []
+    )
+
+
+def _holds(term: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
+    key, operator = str(term["key"]), str(term["operator"])
+    if operator in ("Exists", "DoesNotExist"):
+        return (key in labels) == (operator == "Exists")
+    values: list[str] = term.get("values") or []
+    return (labels.get(key) in values) == (operator == "In")
+
+
 def matches_fields(selector: str) -> Predicate:
     """A test of an object, from a field selector (``metadata.name=a,status.phase!=Running``).
 

@@ -78,6 +78,7 @@ _NUMBERS = frozenset(
         "parallelism",
         "port",
         "replicas",
+        "revisionHistoryLimit",
         "terminationGracePeriodSeconds",
     ]
 )
@@ -140,7 +141,7 @@ def _walk(value: Any, path: str) -> None:
 
 
 def _check(name: str, value: Any, path: str) -> None:
-    if name in _MAPS:
+    if name in _MAPS or _is_of_endpoint(name, path):
         _require(isinstance(value, dict), path, "a map")
     elif name in _LISTS_OF_MAPS:
         _require(_is_list_of(value, dict), path, "a list of maps")
@@ -154,6 +155,11 @@ def _check(name: str, value: Any, path: str) -> None:
     elif name in _NUMBERS:
         whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
         _require(whole or (name == "port" and isinstance(value, str | dict)), path, "a whole number from 0")
+
+
+def _is_of_endpoint(name: str, path: str) -> bool:
+    """The one kind whose conditions are no list is EndpointSlice."""
+    return name == "conditions" and path.startswith("endpoints[")
 
 
 def _is_list_of(value: Any, kind: type) -> bool:

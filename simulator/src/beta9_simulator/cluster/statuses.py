@@ -9,6 +9,7 @@ from beta9_simulator.cluster.store import Object
 
 Status = dict[str, Any]
 Condition = tuple[str, bool, str, str]  # type, whether it holds, reason, message
+Trouble = tuple[str, str]  # reason, message
 
 
 def conditions(body: Object, *wanted: Condition) -> list[dict[str, str]]:
@@ -29,8 +30,13 @@ def _condition(
     return {**new, "lastUpdateTime": timestamp(), "lastTransitionTime": since}
 
 
-def deployment(body: Object, *, updated: int, ready: int, total: int, stalled: bool) -> Status:
-    """``updated`` pods are of the newest form, of ``total`` pods ``ready`` are ready."""
+def deployment(
+    body: Object, *, updated: int, ready: int, total: int, stalled: bool, refusal: str = ""
+) -> Status:
+    """``updated`` pods are of the newest form, of ``total`` pods ``ready`` are ready.
+
+    ``refusal`` says why the newest pods could not be created.
+    """
     wanted = body["spec"]["replicas"]
     complete = updated == wanted and ready >= wanted and total == wanted
     enough = ready >= max(wanted - wanted // 4, 1) or wanted == 0
@@ -50,18 +56,24 @@ def deployment(body: Object, *, updated: int, ready: int, total: int, stalled: b
             body,
             ("Available", enough, available, f"{ready} of {wanted} replicas are available"),
             ("Progressing", not stalled, progress, f'Deployment "{name}" has {updated} updated replicas'),
+            *_failure(refusal),
         ),
     }
 
 
-def replica_set(body: Object, *, total: int, ready: int) -> Status:
-    """Counts of pods."""
+def _failure(refusal: str) -> list[Condition]:
+    return [("ReplicaFailure", True, "FailedCreate", refusal)] if refusal else []
+
+
+def replica_set(body: Object, *, total: int, ready: int, refusal: str = "") -> Status:
+    """Counts of pods; ``refusal`` says why there are no more."""
     return {
         "observedGeneration": body["metadata"]["generation"],
         "replicas": total,
         "fullyLabeledReplicas": total,
         "readyReplicas": ready,
         "availableReplicas": ready,
+        "conditions": conditions(body, *_failure(refusal)),
     }
 
 
@@ -170,18 +182,28 @@ def established(body: Object) -> Status:
     }
 
 
-def autoscaler(body: Object, *, current: int) -> Status:
-    """Of a HorizontalPodAutoscaler, which here never changes a scale."""
+def autoscaler(body: Object, *, current: int, wanted: int, trouble: Trouble | None) -> Status:
+    """Of a HorizontalPodAutoscaler whose target is there; ``trouble`` keeps it from following its metrics."""
+    active: Condition = ("ScalingActive", True, "ValidMetricFound", "the metrics are taken as steady")
+    if trouble:
+        active = ("ScalingActive", False, *trouble)
     return {
         "observedGeneration": body["metadata"]["generation"],
         "currentReplicas": current,
-        "desiredReplicas": current,
+        "desiredReplicas": wanted,
         "conditions": conditions(
             body,
             ("AbleToScale", True, "ReadyForNewScale", "the last scale time was sufficiently old"),
-            ("ScalingActive", True, "ValidMetricFound", "the metrics are taken as steady"),
+            active,
         ),
     }
+
+
+def autoscaler_without_target(body: Object) -> Status:
+    """Of a HorizontalPodAutoscaler that finds nothing to scale."""
+    name = body["spec"]["scaleTargetRef"]["name"]
+    why: Condition = ("AbleToScale", False, "FailedGetScale", f'there is nothing named "{name}" to scale')
+    return {"desiredReplicas": 0, "conditions": conditions(body, why)}
 
 
 def disruption_budget(body: Object, *, expected: int, healthy: int) -> Status:

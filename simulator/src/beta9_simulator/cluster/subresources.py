@@ -13,7 +13,7 @@ from beta9_simulator.cluster.cluster import timestamp
 from beta9_simulator.cluster.errors import ApiError, refusing_wrong_types
 from beta9_simulator.cluster.patches import merge_patch
 from beta9_simulator.cluster.resources import BUILTIN
-from beta9_simulator.cluster.selectors import dig
+from beta9_simulator.cluster.selectors import dig, selects
 from beta9_simulator.cluster.store import Object
 
 
@@ -27,9 +27,16 @@ def evict(call: Call) -> web.Response:
     """Delete a pod unless a PodDisruptionBudget forbids it."""
     pod = _current(call)
     labels = pod["metadata"].get("labels") or {}
-    for budget in call.cluster.store.select(BUILTIN["poddisruptionbudgets"], call.target.namespace):
-        covered = (dig(budget, "spec.selector.matchLabels") or {}).items() <= labels.items()
-        if covered and not dig(budget, "status.disruptionsAllowed"):
+    budgets = [
+        budget
+        for budget in call.cluster.store.select(BUILTIN["poddisruptionbudgets"], call.target.namespace)
+        if selects(budget["spec"].get("selector"), labels)
+    ]
+    if len(budgets) > 1:
+        why = "This pod has more than one PodDisruptionBudget, which eviction does not support."
+        raise ApiError(500, why)
+    for budget in budgets:
+        if not dig(budget, "status.disruptionsAllowed"):
             raise ApiError(
                 429,
                 "Cannot evict pod as it would violate the pod's disruption budget.",

@@ -195,6 +195,17 @@ _SPECIAL: dict[str, dict[str, Cell]] = {
         "Volume": _at("spec.volumeName", ""),
         "Storageclass": _at("spec.storageClassName", ""),
     },
+    "HorizontalPodAutoscaler": {
+        "Reference": lambda body: "{kind}/{name}".format_map(body["spec"]["scaleTargetRef"]),
+        "Minpods": _at("spec.minReplicas"),
+        "Maxpods": _at("spec.maxReplicas"),
+        "Replicas": _at("status.currentReplicas", "0"),
+    },
+    "PodDisruptionBudget": {
+        "Min available": _at("spec.minAvailable", "N/A"),
+        "Max unavailable": _at("spec.maxUnavailable", "N/A"),
+        "Allowed disruptions": _at("status.disruptionsAllowed", "0"),
+    },
     "APIService": {"Available": _available},
     "Secret": {"Type": _at("type"), "Data": lambda body: len(body.get("data") or {})},
     "ConfigMap": {"Data": lambda body: len(body.get("data") or {})},

@@ -1,7 +1,7 @@
 """Rules that catch mistakes in charts and manifests: names, labels, and required fields of common kinds.
 
-Only a part of what a real API server checks. The patterns are those of
-``k8s.io/apimachinery/pkg/util/validation``.
+Only a part of what a real API server checks. Rules of pods are in ``pod_rules.py``, those of Services,
+Ingresses and NetworkPolicies in ``network_rules.py``.
 """
 
 from __future__ import annotations
@@ -13,15 +13,20 @@ from collections.abc import Callable
 from typing import Any
 
 from beta9_simulator.cluster.errors import ApiError, invalid
+from beta9_simulator.cluster.network_rules import check_ingress, check_policy, check_service
+from beta9_simulator.cluster.pod_rules import PodRules
 from beta9_simulator.cluster.resources import Resource
-from beta9_simulator.cluster.selectors import dig
+from beta9_simulator.cluster.selectors import dig, selects
 from beta9_simulator.cluster.store import Object
+from beta9_simulator.cluster.syntax import (
+    LABEL,
+    SUBDOMAIN,
+    check_label_key,
+    check_labels,
+    check_selector,
+)
 
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _PATH_SEGMENT = re.compile(r"(?!\.{1,2}$)[^/%]+")
-_QUALIFIED_NAME = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]")
-_LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9])?")
 _DNS_LABEL_NAMES = {"Namespace", "Service"}
 _FREE_NAMES = {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
 _IMMUTABLE = {
@@ -48,7 +53,10 @@ _REQUIRED = {
     "RoleBinding": ("roleRef.name",),
     "ClusterRoleBinding": ("roleRef.name",),
     "CustomResourceDefinition": ("spec.group", "spec.names.plural", "spec.names.kind", "spec.versions"),
-    "HorizontalPodAutoscaler": ("spec.scaleTargetRef.name", "spec.maxReplicas"),
+    "HorizontalPodAutoscaler": ("spec.scaleTargetRef.kind", "spec.scaleTargetRef.name", "spec.maxReplicas"),
+    "Ingress": ("spec",),
+    "NetworkPolicy": ("spec",),
+    "PodDisruptionBudget": ("spec",),
     "APIService": ("spec.group", "spec.version"),
 }
 
@@ -103,48 +111,32 @@ def check_change(resource: Resource, before: Object, after: Object) -> None:
 def _check_metadata(resource: Resource, body: Object) -> None:
     metadata = body["metadata"]
     name = metadata["name"]
-    limit, pattern = 253, _SUBDOMAIN
+    limit, pattern = 253, SUBDOMAIN
     if not resource.custom and resource.kind in _DNS_LABEL_NAMES:
-        limit, pattern = 63, _LABEL
+        limit, pattern = 63, LABEL
     elif not resource.custom and resource.kind in _FREE_NAMES:
         pattern = _PATH_SEGMENT
     if not isinstance(name, str) or len(name) > limit or not pattern.fullmatch(name):
         why = f"Invalid value: {name!r}: lower case letters, digits and '-' only, at most {limit} characters"
         raise invalid(resource, str(name), "metadata.name", why)
-    _check_labels(resource, name, "metadata.labels", metadata.get("labels"))
+    check_labels(resource, name, "metadata.labels", metadata.get("labels"))
     for key, value in (metadata.get("annotations") or {}).items():
-        _check_label_key(resource, name, "metadata.annotations", key)
+        check_label_key(resource, name, "metadata.annotations", key)
         if not isinstance(value, str):
             raise invalid(
                 resource, name, f"metadata.annotations.{key}", f"Invalid value: {value!r}: quote it"
             )
 
 
-def _check_labels(resource: Resource, name: str, field: str, labels: Any) -> None:
-    if not isinstance(labels, dict | None):
-        raise invalid(resource, name, field, "Invalid value: must be a map")
-    for key, value in (labels or {}).items():
-        _check_label_key(resource, name, field, key)
-        if not isinstance(value, str) or not _LABEL_VALUE.fullmatch(value):
-            why = f"Invalid value: {value!r}: at most 63 letters, digits, '-', '_' or '.', in quotes"
-            raise invalid(resource, name, f"{field}.{key}", why)
-
-
-def _check_label_key(resource: Resource, name: str, field: str, key: str) -> None:
-    prefix, slash, bare = key.rpartition("/")
-    if not _QUALIFIED_NAME.fullmatch(bare) or (slash and not _SUBDOMAIN.fullmatch(prefix)):
-        raise invalid(resource, name, field, f"Invalid value: {key!r} is not a label or annotation key")
-
-
 def _check_template(resource: Resource, name: str, body: Object) -> None:
     template = body["spec"]["template"]
+    check_selector(resource, name, "spec.selector", body["spec"]["selector"])
     labels = dig(template, "metadata.labels")
-    _check_labels(resource, name, "spec.template.metadata.labels", labels)
-    wanted = dig(body, "spec.selector.matchLabels") or {}
-    if any((labels or {}).get(key) != value for key, value in wanted.items()):
+    check_labels(resource, name, "spec.template.metadata.labels", labels)
+    if not selects(body["spec"]["selector"], labels or {}):
         why = "Invalid value: `selector` does not match template `labels`"
         raise invalid(resource, name, "spec.template.metadata.labels", why)
-    _check_pod_spec(resource, name, "spec.template.spec", template.get("spec"))
+    PodRules(resource, name, "spec.template.spec").check(template.get("spec"))
     for index, claim in enumerate(body["spec"].get("volumeClaimTemplates") or []):
         for path in ("metadata.name", *_REQUIRED["PersistentVolumeClaim"]):
             if not dig(claim, path):
@@ -153,45 +145,14 @@ def _check_template(resource: Resource, name: str, body: Object) -> None:
 
 def _check_job(resource: Resource, name: str, body: Object) -> None:
     spec = dig(body, "spec.template.spec")
-    _check_pod_spec(resource, name, "spec.template.spec", spec)
+    PodRules(resource, name, "spec.template.spec").check(spec)
     if spec.get("restartPolicy") not in ("Never", "OnFailure"):
         why = "Required value: valid values: OnFailure, Never"
         raise invalid(resource, name, "spec.template.spec.restartPolicy", why)
 
 
 def _check_pod(resource: Resource, name: str, body: Object) -> None:
-    _check_pod_spec(resource, name, "spec", body["spec"])
-
-
-def _check_pod_spec(resource: Resource, name: str, field: str, spec: Any) -> None:
-    containers = dig(spec, "containers")
-    if not isinstance(containers, list) or not containers:
-        raise invalid(resource, name, f"{field}.containers", "Required value")
-    for kind in ("initContainers", "containers"):
-        for index, container in enumerate(spec.get(kind) or []):
-            for required in ("name", "image"):
-                if not container.get(required):
-                    raise invalid(resource, name, f"{field}.{kind}[{index}].{required}", "Required value")
-    volumes = {volume.get("name") for volume in spec.get("volumes") or []}
-    mounts = [m for c in containers for m in c.get("volumeMounts") or []]
-    for mount in mounts:
-        # The controller of a StatefulSet adds the volumes of its claim templates to the pod.
-        if mount.get("name") not in volumes and resource.kind not in ("StatefulSet", "Pod"):
-            where = f"{field}.containers.volumeMounts"
-            raise invalid(resource, name, where, f"Not found: there is no volume {mount.get('name')!r}")
-
-
-def _check_service(resource: Resource, name: str, body: Object) -> None:
-    spec = body["spec"]
-    ports = spec.get("ports") or []
-    if not ports and spec.get("type") != "ExternalName" and spec.get("clusterIP") != "None":
-        raise invalid(resource, name, "spec.ports", "Required value")
-    for index, port in enumerate(ports):
-        if not isinstance(port.get("port"), int) or not 1 <= port["port"] <= 65535:
-            why = f"Invalid value: {port.get('port')!r}: must be between 1 and 65535"
-            raise invalid(resource, name, f"spec.ports[{index}].port", why)
-        if len(ports) > 1 and not port.get("name"):
-            raise invalid(resource, name, f"spec.ports[{index}].name", "Required value")
+    PodRules(resource, name, "spec").check(body["spec"])
 
 
 def _check_secret(resource: Resource, name: str, body: Object) -> None:
@@ -220,12 +181,34 @@ def _check_definition(resource: Resource, name: str, body: Object) -> None:
 
 
 def _check_budget(resource: Resource, name: str, body: Object) -> None:
+    spec = body["spec"]
+    check_selector(resource, name, "spec.selector", spec.get("selector"))
+    if "minAvailable" in spec and "maxUnavailable" in spec:
+        raise invalid(resource, name, "spec", "Invalid value: only one of minAvailable and maxUnavailable")
     for field in ("minAvailable", "maxUnavailable"):
-        value = body["spec"].get(field, 0)
+        value = spec.get(field, 0)
         if not isinstance(value, int) and not re.fullmatch(r"\d+%", str(value)):
-            raise invalid(
-                resource, name, f"spec.{field}", f"Invalid value: {value!r}: a number or percentage"
-            )
+            why = f"Invalid value: {value!r}: a number or percentage"
+            raise invalid(resource, name, f"spec.{field}", why)
+
+
+def _check_autoscaler(resource: Resource, name: str, body: Object) -> None:
+    """The labels by which a metric is selected are not looked at: a real API server accepts any."""
+    spec = body["spec"]
+    if spec["maxReplicas"] < spec["minReplicas"]:
+        raise invalid(resource, name, "spec.maxReplicas", "Invalid value: less than minReplicas")
+    for direction in ("scaleUp", "scaleDown"):
+        rules = dig(spec, f"behavior.{direction}") or {}
+        where = f"spec.behavior.{direction}"
+        if not 0 <= rules.get("stabilizationWindowSeconds", 0) <= 3600:
+            why = "Invalid value: must be from 0 to 3600"
+            raise invalid(resource, name, f"{where}.stabilizationWindowSeconds", why)
+        for policy in rules.get("policies") or []:
+            if not 1 <= policy.get("periodSeconds", 0) <= 1800:
+                why = "Invalid value: periodSeconds must be from 1 to 1800"
+                raise invalid(resource, name, f"{where}.policies", why)
+            if policy.get("value", 0) < 1:
+                raise invalid(resource, name, f"{where}.policies", "Invalid value: value must be positive")
 
 
 _CHECKS: dict[str, Callable[[Resource, str, Object], None]] = {
@@ -234,8 +217,11 @@ _CHECKS: dict[str, Callable[[Resource, str, Object], None]] = {
     "StatefulSet": _check_template,
     "Job": _check_job,
     "Pod": _check_pod,
-    "Service": _check_service,
+    "Service": check_service,
+    "Ingress": check_ingress,
+    "NetworkPolicy": check_policy,
     "PodDisruptionBudget": _check_budget,
+    "HorizontalPodAutoscaler": _check_autoscaler,
     "Secret": _check_secret,
     "ConfigMap": _check_config_map,
     "CustomResourceDefinition": _check_definition,

@@ -11,6 +11,7 @@ from typing import Any
 from beta9_simulator.cluster import statuses
 from beta9_simulator.cluster.behaviour import Behaviour
 from beta9_simulator.cluster.cluster import Cluster
+from beta9_simulator.cluster.errors import ApiError
 from beta9_simulator.cluster.references import has_unbound_claims, missing_reference
 from beta9_simulator.cluster.resources import BUILTIN, Resource
 from beta9_simulator.cluster.scheduling import feasible_nodes, is_ready, unschedulable_message
@@ -24,6 +25,7 @@ _STATEFUL_SETS = BUILTIN["statefulsets"]
 _DAEMON_SETS = BUILTIN["daemonsets"]
 _JOBS = BUILTIN["jobs"]
 _CLAIMS = BUILTIN["persistentvolumeclaims"]
+_REVISION = "deployment.kubernetes.io/revision"
 _FORM = "local.beta9/template"  # annotation: which form of its owner's template a pod was made from
 
 
@@ -49,6 +51,7 @@ class Workloads:
             newest = self._new_replica_set(body, template, form)
         updated: list[Object] = []
         if newest is not None:
+            body, newest = self._number(body, newest, replica_sets)
             newest = self._scale(newest, body["spec"]["replicas"] if settled else newest["spec"]["replicas"])
             updated = self.replica_set(newest, settled)
         complete = newest is not None and all(map(is_ready, updated)) and settled
@@ -58,11 +61,44 @@ class Workloads:
             kept = self._scale(replica_set, 0) if complete else replica_set
             rest += self.replica_set(kept, True, owner=kept)
         pods = updated + rest
-        stalled = settled and self._is_failing("Deployment", body)
+        if complete:
+            self._forget_revisions(body, older)
         status = statuses.deployment(
-            body, updated=len(updated), ready=sum(map(is_ready, pods)), total=len(pods), stalled=stalled
+            body,
+            updated=len(updated),
+            ready=sum(map(is_ready, pods)),
+            total=len(pods),
+            stalled=settled and self._is_failing("Deployment", body),
+            refusal=self._refusal(newest),
         )
         self._cluster.set_status(_DEPLOYMENTS, body, status)
+
+    def _number(self, body: Object, newest: Object, replica_sets: list[Object]) -> tuple[Object, Object]:
+        """Give the newest form the highest revision, also when it is an older one that came back."""
+        others = [_revision(rs) for rs in replica_sets if name_of(rs) != name_of(newest)]
+        number = max([1, _revision(newest), *(revision + 1 for revision in others)])
+        newest = self._annotate(_REPLICA_SETS, newest, _REVISION, str(number))
+        return self._annotate(_DEPLOYMENTS, body, _REVISION, str(number)), newest
+
+    def _forget_revisions(self, body: Object, older: list[Object]) -> None:
+        """Delete the oldest empty ReplicaSets that the Deployment does not want kept."""
+        surplus = len(older) - body["spec"]["revisionHistoryLimit"]
+        for replica_set in sorted(older, key=_revision)[: max(surplus, 0)]:
+            self._cluster.delete(_REPLICA_SETS, *name_of(replica_set))
+
+    def _refusal(self, replica_set: Object | None) -> str:
+        """Why the ReplicaSet could not make its pods; empty if it could."""
+        current = replica_set and self._cluster.store.get(_REPLICA_SETS, *name_of(replica_set))
+        found = ((current or {}).get("status") or {}).get("conditions") or []
+        return next((c["message"] for c in found if c["type"] == "ReplicaFailure"), "")
+
+    def _annotate(self, resource: Resource, body: Object, key: str, value: str) -> Object:
+        annotations = body["metadata"].get("annotations") or {}
+        if annotations.get(key) == value:
+            return body
+        changed = copy.deepcopy(body)
+        changed["metadata"]["annotations"] = {**annotations, key: value}
+        return self._cluster.replace(resource, body, changed)
 
     def replica_set(self, body: Object, settled: bool, owner: Object | None = None) -> list[Object]:
         """Make or delete pods until there are enough; returns them."""
@@ -71,15 +107,18 @@ class Workloads:
         for surplus in pods[wanted:]:
             self._cluster.delete(PODS, *name_of(surplus))
         pods = pods[:wanted]
-        while len(pods) < wanted:
+        refusal = ""
+        while len(pods) < wanted and not refusal:
             suffix = uuid.uuid4().hex[:5]
-            pods.append(self._new_pod(_REPLICA_SETS, body, f"{body['metadata']['name']}-{suffix}"))
+            try:
+                pods.append(self._new_pod(_REPLICA_SETS, body, f"{body['metadata']['name']}-{suffix}"))
+            except ApiError as error:
+                refusal = error.message
         faulty = owner or self._owner(_DEPLOYMENTS, body) or body
         pods = [self._run(pod, settled, faulty) for pod in pods]
         ready = sum(map(is_ready, pods))
-        self._cluster.set_status(
-            _REPLICA_SETS, body, statuses.replica_set(body, total=len(pods), ready=ready)
-        )
+        status = statuses.replica_set(body, total=len(pods), ready=ready, refusal=refusal)
+        self._cluster.set_status(_REPLICA_SETS, body, status)
         return pods
 
     def stateful_set(self, body: Object, settled: bool) -> None:
@@ -160,6 +199,8 @@ class Workloads:
             placed = copy.deepcopy(pod)
             placed["spec"]["nodeName"] = self._least_loaded(feasible)
             pod = self._cluster.replace(PODS, pod, placed)
+        if not pod.get("status", {}).get("podIP"):
+            pod = self._cluster.set_status(PODS, pod, {"podIP": self._cluster.next_pod_address()})
         where = pod["spec"]["nodeName"]
         healthy = any(node["metadata"]["name"] == where and is_ready(node) for node in nodes)
         faulty = ((owner["kind"], owner), ("Pod", pod))
@@ -190,7 +231,7 @@ class Workloads:
             "metadata": {
                 "name": f"{metadata['name']}-{form}",
                 "labels": labels,
-                "annotations": {"deployment.kubernetes.io/revision": str(metadata["generation"])},
+                "annotations": {_REVISION: "0"},
                 "ownerReferences": [_reference(_DEPLOYMENTS, body)],
             },
             "spec": {"replicas": body["spec"]["replicas"], "selector": selector, "template": template},
@@ -259,6 +300,11 @@ def _claim_name(template: dict[str, Any], pod_name: str) -> str:
 def _form(template: dict[str, Any]) -> str:
     """A short name for one form of a pod template, as in the names of ReplicaSets."""
     return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def _revision(replica_set: Object) -> int:
+    text = (replica_set["metadata"].get("annotations") or {}).get(_REVISION, "")
+    return int(text) if text.isdecimal() else 0
 
 
 def _controller(body: Object) -> str:
