@@ -1,0 +1,56 @@
+"""docs/deployment.md: its commands are run as they stand, and it says truly which are."""
+
+import shutil
+from collections import Counter
+
+from tests.manifests.conftest import Operator
+from tests.support.documents import ROOT
+from tests.support.manifests import NAMESPACE
+from tests.support.page import PAGE, blocks
+
+
+def test_every_block_says_who_runs_it() -> None:
+    found = blocks()
+    assert PAGE.read_text().count("```") == 2 * len(found)
+    assert {block.where for block in found} == {"cluster", "compose", "elsewhere"}
+    for block in found:
+        assert bool(block.why) == (block.where == "elsewhere"), block.text
+
+
+def test_the_page_says_how_many_of_its_commands_are_run() -> None:
+    counts: Counter[str] = Counter()
+    for block in blocks():
+        counts[block.where] += block.commands
+    assert (
+        f"Of its {counts.total()} commands {counts['cluster']} are run against the simulated cluster, "
+        f"{counts['compose']} in containers"
+    ) in " ".join(PAGE.read_text().split())
+
+
+def test_the_commands_for_a_cluster_work_as_typed(operator: Operator) -> None:
+    _copy_checkout(operator)
+    script = "\n".join(block.text for block in blocks() if block.where == "cluster")
+    operator.types(script)
+    images = {name: operator.image(name) for name in ("provisioning-api", "provisioning-worker")}
+    # Set to v0.3.0, and taken back.
+    assert images == {name: f"your-registry.com/beta9/{name}:v0.2.0" for name in images}
+    assert operator.image("provisioning-api-v2") == "your-registry.com/beta9/provisioning-api:v0.3.0"
+    assert operator.replicas("provisioning-worker") == 5
+    ingress = operator.get("ingress", "provisioning-api")
+    (path,) = ingress["spec"]["rules"][0]["http"]["paths"]
+    assert path["backend"]["service"]["name"] == "provisioning-api-v2"
+    assert operator.get("configmap", "provisioning-config")["metadata"]["namespace"] == NAMESPACE
+
+
+def _copy_checkout(operator: Operator) -> None:
+    """What `make manifests` reads and writes, beside the manifests that are there."""
+    (operator.home / ".env").unlink()
+    for name in ("Makefile", ".env.example"):
+        shutil.copy2(ROOT / name, operator.home)
+    shutil.copytree(ROOT / "scripts", operator.home / "scripts")
+    for path in ROOT.iterdir():
+        if path.name in {".venv", ".tools", "pyproject.toml", "src", "simulator"} or path.suffix in {
+            ".in",
+            ".txt",
+        }:
+            (operator.home / path.name).symlink_to(path)
