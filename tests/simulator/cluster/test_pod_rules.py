@@ -37,6 +37,7 @@ def probe(**fields: Any) -> dict[str, Any]:
     ("container", "field"),
     [
         ({"name": "Upper"}, "containers[0].name"),
+        ({"imagePullPolicy": "always"}, "containers[0].imagePullPolicy"),
         ({"ports": [{"containerPort": 70000}]}, "containers[0].ports[0].containerPort"),
         (
             {"ports": [{"name": "a", "containerPort": 1}, {"name": "a", "containerPort": 2}]},
