@@ -276,6 +276,9 @@ def test_workers_are_scaled_by_their_work_and_lose_one_in_ten_minutes() -> None:
     }
     assert metrics["provisioning_workers_needed"]["target"] == {"type": "AverageValue", "averageValue": "1"}
     keda = find(objects("autoscaling-keda.yaml"), "ScaledObject", WORKER)["spec"]
+    assert keda["scaleTargetRef"] == {"name": WORKER}
+    # Figures that are absent are no figures of 0, at which workers would go.
+    assert keda["triggers"][0]["metadata"]["ignoreNullValues"] == "false"
     assert keda["advanced"]["horizontalPodAutoscalerConfig"]["behavior"] == plain["behavior"]
     assert (keda["minReplicaCount"], keda["maxReplicaCount"]) == (plain["minReplicas"], plain["maxReplicas"])
     down = plain["behavior"]["scaleDown"]
@@ -315,6 +318,11 @@ def test_policies_cover_both_tracks_and_shut_the_metadata_address() -> None:
         assert sorted(spec["policyTypes"]) == ["Egress", "Ingress"]
         (rule,) = spec["ingress"]
         assert rule["ports"] == [{"protocol": "TCP", "port": port}]
+        names = [rule for rule in spec["egress"] if "ports" in rule]
+        assert [port for rule in names for port in rule["ports"]] == [
+            {"protocol": "UDP", "port": 53},
+            {"protocol": "TCP", "port": 53},
+        ]
         blocks = [peer["ipBlock"] for rule in spec["egress"] for peer in rule["to"] if "ipBlock" in peer]
         assert {block["cidr"]: block["except"] for block in blocks} == {
             "0.0.0.0/0": ["169.254.169.254/32"],
@@ -335,7 +343,13 @@ def test_the_example_of_the_config_map_has_settings_that_the_manifests_leave_to_
     assert not data.keys() & decided
     secret = find(objects("examples/provisioning-secrets.yaml"), "Secret", "provisioning-secrets")
     assert list(secret["stringData"]) == ["database-url"]
-    (wanted,) = find(objects("external-secrets.yaml"), "ExternalSecret", "provisioning-db-credentials")[
-        "spec"
-    ]["data"]
-    assert wanted["secretKey"] == "database-url"
+
+
+def test_external_secrets_makes_the_secret_that_pods_read() -> None:
+    bodies = objects("external-secrets.yaml")
+    made = find(bodies, "ExternalSecret", "provisioning-db-credentials")["spec"]
+    assert made["target"]["name"] == "provisioning-secrets"
+    assert [entry["secretKey"] for entry in made["data"]] == ["database-url"]
+    store = find(bodies, made["secretStoreRef"]["kind"], made["secretStoreRef"]["name"])
+    account = store["spec"]["provider"]["aws"]["auth"]["jwt"]["serviceAccountRef"]["name"]
+    assert find(objects("provisioning-api.yaml"), "ServiceAccount", account)

@@ -37,6 +37,7 @@ def probe(**fields: Any) -> dict[str, Any]:
     ("container", "field"),
     [
         ({"name": "Upper"}, "containers[0].name"),
+        ({"imagePullPolicy": "always"}, "containers[0].imagePullPolicy"),
         ({"ports": [{"containerPort": 70000}]}, "containers[0].ports[0].containerPort"),
         (
             {"ports": [{"name": "a", "containerPort": 1}, {"name": "a", "containerPort": 2}]},
@@ -183,6 +184,24 @@ def test_a_namespace_that_is_restricted_takes_no_such_pod_and_the_deployment_say
     assert len(world.pods()) == 1
     kinds = {c["type"] for c in world.get("deployments", "web", "safe")["status"]["conditions"]}
     assert kinds == {"Available", "Progressing"}
+
+
+def test_a_new_form_that_is_refused_leaves_the_old_pods_running(world: World) -> None:
+    world.cluster.insert(NAMESPACES, "", {"metadata": {"name": "safe", "labels": {ENFORCE: "restricted"}}})
+    world.create("deployments", "web", "safe", spec=workload(securityContext=RESTRICTED))
+    world.run()
+    before = world.names("pods")
+    current = world.get("deployments", "web", "safe")
+    spoiled = {**copy.deepcopy(current), "spec": {**current["spec"], **workload(image="i:2")}}
+    world.cluster.replace(BUILTIN["deployments"], current, spoiled)
+    world.run()
+    assert world.names("pods") == before
+    conditions = world.get("deployments", "web", "safe")["status"]["conditions"]
+    assert {c["type"]: c["status"] for c in conditions} == {
+        "Available": "True",
+        "Progressing": "True",
+        "ReplicaFailure": "True",
+    }
 
 
 def test_a_namespace_whose_label_is_taken_away_gets_its_pods(world: World) -> None:

@@ -64,6 +64,17 @@ def create(cluster: Cluster, plural: str, body: dict[str, Any]) -> dict[str, Any
             {"metadata": {"name": "a"}, "spec": {**DEPLOYMENT, "selector": {"matchLabels": {"a": "c"}}}},
             "spec.template.metadata.labels",
         ),
+        (
+            "deployments",
+            {
+                "metadata": {"name": "a"},
+                "spec": {
+                    **DEPLOYMENT,
+                    "strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": "0%"}},
+                },
+            },
+            "spec.strategy.rollingUpdate.maxUnavailable",
+        ),
         ("pods", {"metadata": {"name": "a"}, "spec": {"containers": []}}, "spec.containers"),
         (
             "poddisruptionbudgets",

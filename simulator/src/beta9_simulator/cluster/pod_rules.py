@@ -19,6 +19,7 @@ from beta9_simulator.cluster.syntax import (
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _HANDLERS = ("exec", "grpc", "httpGet", "tcpSocket")
 _PROBE_NUMBERS = ("periodSeconds", "timeoutSeconds", "successThreshold", "failureThreshold")
+_PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _SPREADS = ("DoNotSchedule", "ScheduleAnyway")
 
 
@@ -52,8 +53,11 @@ class PodRules:
     def _container(self, where: str, container: dict[str, Any], *, is_init: bool) -> None:
         for required in ("name", "image"):
             self._require(container.get(required), f"{where}.{required}", "Required value")
-        valid = LABEL.fullmatch(container["name"])
-        self._require(valid, f"{where}.name", f"Invalid value: {container['name']!r}")
+        why = f"Invalid value: {container['name']!r}"
+        self._require(LABEL.fullmatch(container["name"]), f"{where}.name", why)
+        policy = container.get("imagePullPolicy", "Always")
+        why = f"Unsupported value: {policy!r}"
+        self._require(policy in _PULL_POLICIES, f"{where}.imagePullPolicy", why)
         ports = container.get("ports") or []
         for index, port in enumerate(ports):
             number = port.get("containerPort")

@@ -143,6 +143,14 @@ def _check_template(resource: Resource, name: str, body: Object) -> None:
                 raise invalid(resource, name, f"spec.volumeClaimTemplates[{index}].{path}", "Required value")
 
 
+def _check_deployment(resource: Resource, name: str, body: Object) -> None:
+    _check_template(resource, name, body)
+    rolling = dig(body, "spec.strategy.rollingUpdate") or {}
+    if rolling and all(str(rolling.get(field, 0)) in ("0", "0%") for field in ("maxSurge", "maxUnavailable")):
+        why = "Invalid value: may not be 0 when `maxSurge` is 0"
+        raise invalid(resource, name, "spec.strategy.rollingUpdate.maxUnavailable", why)
+
+
 def _check_job(resource: Resource, name: str, body: Object) -> None:
     spec = dig(body, "spec.template.spec")
     PodRules(resource, name, "spec.template.spec").check(spec)
@@ -212,7 +220,7 @@ def _check_autoscaler(resource: Resource, name: str, body: Object) -> None:
 
 
 _CHECKS: dict[str, Callable[[Resource, str, Object], None]] = {
-    "Deployment": _check_template,
+    "Deployment": _check_deployment,
     "DaemonSet": _check_template,
     "StatefulSet": _check_template,
     "Job": _check_job,

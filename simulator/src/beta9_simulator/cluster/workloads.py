@@ -54,7 +54,8 @@ class Workloads:
             body, newest = self._number(body, newest, replica_sets)
             newest = self._scale(newest, body["spec"]["replicas"] if settled else newest["spec"]["replicas"])
             updated = self.replica_set(newest, settled)
-        complete = newest is not None and all(map(is_ready, updated)) and settled
+        enough = newest is not None and len(updated) == newest["spec"]["replicas"]
+        complete = settled and enough and all(map(is_ready, updated))
         older = [rs for rs in replica_sets if newest is None or name_of(rs) != name_of(newest)]
         rest: list[Object] = []
         for replica_set in older:

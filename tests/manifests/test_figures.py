@@ -1,0 +1,29 @@
+"""Autoscalers ask for figures that API and workers export, under the labels by which they are selected."""
+
+from __future__ import annotations
+
+import re
+
+from tests.support.manifests import find, objects
+
+from beta9_provisioning.api.metrics import Metrics as ApiMetrics
+from beta9_provisioning.kit.database import Sessions
+from beta9_provisioning.kit.queue import Queue
+from beta9_provisioning.worker.metrics import Metrics as WorkerMetrics
+
+WORKER = "provisioning-worker"
+
+
+def test_every_figure_is_exported_by_api_or_worker(sessions: Sessions, queue: Queue) -> None:
+    registries = (ApiMetrics(sessions, queue, None).registry, WorkerMetrics(4).registry)
+    samples = [s for registry in registries for metric in registry.collect() for s in metric.samples]
+    exported = {sample.name for sample in samples}
+    (trigger,) = find(objects("autoscaling-keda.yaml"), "ScaledObject", WORKER)["spec"]["triggers"]
+    asked = set(re.findall(r"provisioning_\w+", trigger["metadata"]["query"]))
+    assert asked
+    assert asked <= exported
+
+    metrics = find(objects("autoscaling.yaml"), "HorizontalPodAutoscaler", WORKER)["spec"]["metrics"]
+    selected = next(m["external"]["metric"] for m in metrics if "selector" in m["external"]["metric"])
+    (length,) = [sample for sample in samples if sample.name == selected["name"]]
+    assert selected["selector"]["matchLabels"].items() <= length.labels.items()
