@@ -17,6 +17,10 @@ API = "beta9-provisioning-api:latest"
 WORKER = "beta9-provisioning-worker:latest"
 # What the images must bear in production: no capability, nothing writable but a memory file system.
 RESTRICTED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+# As the deployment guide has it run in the API's container.
+INIT_DB = (
+    "from models.database import init_db; from api.config import settings; init_db(settings.database_url)"
+)
 _SECONDS = 600
 
 
