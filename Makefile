@@ -87,13 +87,13 @@ lock: $(STAMP) ## Compile the requirements*.txt files anew.
 	$(COMPILE) --no-deps requirements-bench.in -o requirements-bench.txt
 
 # Images, and what is told of them. docs/images.md.
-.PHONY: docker-build docker-push vendor sbom licences audit test-containers
+.PHONY: docker-build docker-push vendor sbom licences audit lint-containers test-containers
 SUPPLY := .tools/supply
 SUPPLY_STAMP := $(SUPPLY)/.ready
 IMAGE_REQUIREMENTS := requirements-api.txt requirements.txt containers/requirements-awscli.txt
 TERRAFORM ?= terraform
 # What `make test-containers` runs besides: targets that need no engine.
-CONTAINER_CHECKS :=
+CONTAINER_CHECKS := lint-containers
 
 docker-build: $(STAMP) ## Build both images, with marked stand-ins for what cannot be fetched.
 	@$(BIN)/python -m scripts.vendor --terraform $(TERRAFORM) --stand-ins
@@ -118,6 +118,10 @@ licences: $(SUPPLY_STAMP) ## Write the licences of all Python packages of the im
 
 audit: $(SUPPLY_STAMP) ## Look for known vulnerabilities in the images' Python packages; fails unless all were looked at.
 	@$(BIN)/python -m scripts.audit $(SUPPLY)/bin/pip-audit $(IMAGE_REQUIREMENTS)
+
+lint-containers: $(SUPPLY_STAMP) ## Check Dockerfiles and shell scripts.
+	@$(SUPPLY)/bin/hadolint Dockerfile.* containers/Dockerfile.*
+	@$(SUPPLY)/bin/shellcheck scripts/*.sh containers/*.sh .ci/run
 
 test-containers: $(STAMP) $(SUPPLY_STAMP) $(CONTAINER_CHECKS) ## Build and run the images in a container engine of its own.
 	@scripts/test_containers.sh

@@ -25,7 +25,7 @@ def faults(report: Any, wanted: int) -> Iterator[str]:
         reason = skipped[0]["skip_reason"]
         yield f"{len(skipped)} of {len(found)} packages were not audited ({names}): {reason}"
     if len(found) < wanted:
-        yield f"{wanted} packages are pinned, and only {len(found)} {'was' if len(found) == 1 else 'were'} looked at."
+        yield f"Of {wanted} packages that are pinned only {len(found)} were looked at."
     for one in found:
         for known in one.get("vulns", []):
             fixed = ", ".join(known.get("fix_versions", [])) or "no version yet"

@@ -19,11 +19,8 @@ def images() -> str:
 @pytest.fixture(scope="session")
 def servers_image(images: str) -> str:
     """An image with Debian's PostgreSQL and Redis, on the same base as ours."""
-    base = command("sed", "-n", "s/^ARG PYTHON_IMAGE=//p", "Dockerfile.api").stdout.strip()
-    docker(
-        *("build", "--quiet", "--build-arg", f"PYTHON_IMAGE={base}", "--tag", _SERVERS, "-"),
-        stdin=(ROOT / "containers" / "Dockerfile.servers").read_text(),
-    )
+    folder = ROOT / "containers"
+    docker("build", "--quiet", "--file", str(folder / "Dockerfile.servers"), "--tag", _SERVERS, str(folder))
     return _SERVERS
 
 
@@ -39,10 +36,7 @@ def postgres(servers_image: str, net: str) -> Iterator[Container]:
     """PostgreSQL, reached as `postgres` in the network, empty."""
     options = ("--network", net, "--network-alias", "postgres")
     with running(servers_image, "postgres", options=options) as server:
-        until(
-            lambda: "(1 row)" in server.exec("psql", "-h", "127.0.0.1", "-c", "SELECT 1", check=False),
-            "PostgreSQL",
-        )
+        until(lambda: "accepting" in server.exec("pg_isready", "-h", "127.0.0.1", check=False), "PostgreSQL")
         yield server
 
 

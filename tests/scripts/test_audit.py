@@ -35,7 +35,7 @@ def test_packages_that_were_not_looked_at_are_a_fault() -> None:
 
 def test_a_report_of_too_few_packages_is_a_fault() -> None:
     (fault,) = faults(_report(CLEAN), 2)
-    assert fault == "2 packages are pinned, and only 1 was looked at."
+    assert fault == "Of 2 packages that are pinned only 1 were looked at."
     assert list(faults({}, 1))
 
 
