@@ -80,6 +80,7 @@ lock: $(STAMP) ## Compile the requirements*.txt files anew.
 	$(COMPILE) $(API_IN) $(WORKER_IN) -o requirements.txt
 	$(COMPILE) -c requirements.txt $(API_IN) -o requirements-api.txt
 	$(COMPILE) -c requirements.txt $(API_IN) $(WORKER_IN) $(LOCAL_IN) $(SIMULATOR_IN) requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) -c requirements-dev.txt $(SIMULATOR_IN) -o simulator/requirements.txt
 	$(COMPILE) --no-deps requirements-tools.in -o requirements-tools.txt
 	$(COMPILE) --no-deps requirements-bench.in -o requirements-bench.txt
 
