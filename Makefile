@@ -24,7 +24,7 @@ export PATH := $(PATH):$(CURDIR)/.tools/bin
 .PHONY: help setup demo test lint coverage up down bench run-api run-worker db-init dev-up dev-down lock clean
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv and fetch the tools; a second run does nothing.
 
@@ -81,11 +81,54 @@ lock: $(STAMP) ## Compile the requirements*.txt files anew.
 	$(COMPILE) -c requirements.txt $(API_IN) -o requirements-api.txt
 	$(COMPILE) -c requirements.txt $(API_IN) $(WORKER_IN) $(LOCAL_IN) $(SIMULATOR_IN) requirements-dev.in -o requirements-dev.txt
 	$(COMPILE) -c requirements-dev.txt $(SIMULATOR_IN) -o simulator/requirements.txt
+	$(COMPILE) -c requirements-dev.txt containers/requirements-build.in -o containers/requirements-build.txt
+	$(COMPILE) containers/requirements-awscli.in -o containers/requirements-awscli.txt
+	$(COMPILE) requirements-supply.in -o requirements-supply.txt
 	$(COMPILE) --no-deps requirements-tools.in -o requirements-tools.txt
 	$(COMPILE) --no-deps requirements-bench.in -o requirements-bench.txt
 
+# Images, and what is told of them. docs/images.md.
+.PHONY: docker-build docker-build-simulated docker-push vendor sbom licences audit test-containers
+SUPPLY := .tools/supply
+SUPPLY_STAMP := $(SUPPLY)/.ready
+IMAGE_REQUIREMENTS := requirements-api.txt requirements.txt containers/requirements-awscli.txt
+TERRAFORM ?= terraform
+# What `make test-containers` runs besides: targets that need no engine.
+CONTAINER_CHECKS :=
+
+docker-build: $(STAMP) ## Build both images, with marked stand-ins for what cannot be fetched.
+	@$(BIN)/python -m scripts.vendor --terraform $(TERRAFORM) --stand-ins
+	@scripts/build_images.sh
+
+docker-build-simulated: docker-build ## Build the simulated cloud and the worker for it, too: docs/compose.md.
+	@scripts/build_simulated.sh
+
+docker-push: ## Push both images: VERSION=v0.1.0 DOCKER_REGISTRY=registry.example.com/beta9; refuses stand-ins.
+	@VERSION="$(VERSION)" DOCKER_REGISTRY="$(DOCKER_REGISTRY)" scripts/push_images.sh
+
+vendor: $(STAMP) ## Fetch Terraform, Helm, kubectl, providers and charts for the worker's image, as pinned.
+	@$(BIN)/python -m scripts.vendor --terraform $(TERRAFORM)
+
+$(SUPPLY_STAMP): requirements-supply.txt | $(STAMP)
+	@$(BIN)/uv venv --quiet --clear $(SUPPLY)
+	@$(BIN)/uv pip install --quiet --python $(SUPPLY)/bin/python --require-hashes -r requirements-supply.txt
+	@touch $@
+
+sbom: $(SUPPLY_STAMP) ## Write bills of materials of the images and the wheel into dist/sbom.
+	@$(BIN)/python -m scripts.sbom $(SUPPLY)/bin/cyclonedx-py dist/sbom
+
+licences: $(SUPPLY_STAMP) ## Write the licences of all Python packages of the images into dist/licences.md.
+	@$(BIN)/python -m scripts.licences $(SUPPLY)/bin/pip-licenses dist/licences.md
+
+audit: $(SUPPLY_STAMP) ## Look for known vulnerabilities in the images' Python packages; fails unless all were looked at.
+	@$(BIN)/python -m scripts.audit $(SUPPLY)/bin/pip-audit $(IMAGE_REQUIREMENTS)
+
+test-containers: $(STAMP) $(SUPPLY_STAMP) $(CONTAINER_CHECKS) ## Build and run the images in a container engine of its own.
+	@scripts/test_containers.sh
+
 clean: ## Stop what runs and remove all that was generated, .venv and .tools included.
 	@if [ -x $(CLI) ]; then $(CLI) local down; $(CLI) local dev-down --purge; fi
+	@scripts/engine.sh stop
 	rm -rf $(VENV) .tools .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/results
 	rm -rf build simulator/build src/*.egg-info simulator/src/*.egg-info
 	find src simulator tests api models scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -90,7 +90,7 @@ base() {
     archive=$root/.tools/base-$suite.tar
     if [ ! -f "$archive" ]; then
         echo "$image cannot be pulled; making a stand-in of Debian $suite" >&2
-        mmdebstrap --quiet --variant=minbase --include=python3-venv,ca-certificates --dpkgopt=force-unsafe-io \
+        mmdebstrap --quiet --format=tar --variant=minbase --include=python3-venv,ca-certificates --dpkgopt=force-unsafe-io \
             "$suite" "$archive.part" \
             "deb http://deb.debian.org/debian $suite main" "deb http://deb.debian.org/debian $suite-updates main" \
             "deb http://deb.debian.org/debian-security $suite-security main"

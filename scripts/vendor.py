@@ -3,9 +3,9 @@
     python scripts/vendor.py [--terraform opentofu] [--stand-ins]
 
 Each part (terraform, helm, kubectl, providers, charts) becomes a folder for each platform below
-.tools/vendor/parts, from which containers/Dockerfile.vendor makes an image. A part appears whole or not at all.
-With --stand-ins, what cannot be had is replaced by what this machine has, and marked as that.
-Nothing but the standard library is needed, but for the stand-ins of Helm and kubectl.
+.tools/vendor/parts, from which containers/Dockerfile.vendor makes an image. A part appears whole or not at
+all. With --stand-ins, what cannot be had is replaced by what this machine has, and marked as
+that. Nothing but the standard library is needed, but for the stand-ins of Helm and kubectl.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -47,6 +48,7 @@ class Entry:
     """One pinned file of each platform; vendor.toml says what the fields mean."""
 
     name: str
+    licence: str
     part: str
     version: str
     url: str
@@ -63,8 +65,8 @@ class Entry:
         found = self.sha256.get(platform) or self.sha256.get(_ANY)
         if not found:
             raise VendorError(
-                f"No checksum is pinned for {self.name} {self.version} on {platform}, so it is not fetched. Its "
-                f"publisher's is at {self.fill(self.sums, platform)}; docs/images.md says how to pin it."
+                f"No checksum is pinned for {self.name} {self.version} on {platform}, so it is not fetched. "
+                f"Its publisher's: {self.fill(self.sums, platform)}. docs/images.md says how to pin it."
             )
         return found
 
@@ -98,8 +100,8 @@ def fetch(entry: Entry, platform: str, downloads: Path) -> Path:
         found = _download(url, arrived)
         if found != wanted:
             raise VendorError(
-                f"{url} has the SHA-256 {found}, but {wanted} is pinned for {entry.name} {entry.version}. It is "
-                "damaged or not the published file; do not use it before you know why."
+                f"{url} has the SHA-256 {found}, but {wanted} is pinned for {entry.name} {entry.version}. "
+                "It is damaged or not the published file; do not use it before you know why."
             )
         return arrived.replace(there)
 
@@ -140,7 +142,10 @@ def fill(part: str, entries: Sequence[Entry], folder: Path = FOLDER) -> None:
             for entry, file in files[platform]:
                 _unpack(entry, platform, file, made)
             if part == "providers":
-                lock = {entry: [(name, files[name][at][1]) for name in PLATFORMS] for at, entry in enumerate(entries)}
+                lock = {
+                    entry: [(name, files[name][at][1]) for name in PLATFORMS]
+                    for at, entry in enumerate(entries)
+                }
                 (made / part / ".terraform.lock.hcl").write_text(_lock(lock))
             (made / "about").write_text(about[platform])
 
@@ -161,9 +166,15 @@ def _unpack(entry: Entry, platform: str, file: Path, into: Path) -> None:
         _write(into / "charts", _members(file))
     else:
         member = entry.fill(entry.member, platform)
-        program = next((data for name, data in _members(file) if name == member), None) if member else file.read_bytes()
+        program = (
+            next((data for name, data in _members(file) if name == member), None)
+            if member
+            else file.read_bytes()
+        )
         if program is None:
-            raise VendorError(f"{entry.fill(entry.url, platform)} holds no {member}. Correct containers/vendor.toml.")
+            raise VendorError(
+                f"{entry.fill(entry.url, platform)} holds no {member}. Correct containers/vendor.toml."
+            )
         _write(into, [(entry.part, program)], mode=0o755)
 
 
@@ -174,10 +185,14 @@ def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
             yield from ((name, opened.read(name)) for name in opened.namelist() if not name.endswith("/"))
     else:
         with tarfile.open(archive) as tar:
-            yield from ((one.name, file.read()) for one in tar if (file := tar.extractfile(one)) and one.isfile())
+            yield from (
+                (one.name, file.read()) for one in tar if (file := tar.extractfile(one)) and one.isfile()
+            )
 
 
-def _write(folder: Path, members: Iterator[tuple[str, bytes]] | list[tuple[str, bytes]], mode: int = 0o644) -> None:
+def _write(
+    folder: Path, members: Iterator[tuple[str, bytes]] | list[tuple[str, bytes]], mode: int = 0o644
+) -> None:
     for name, content in members:
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):
@@ -192,7 +207,8 @@ def _lock(providers: Mapping[Entry, Sequence[tuple[str, Path]]]) -> str:
     blocks = []
     for entry, archives in providers.items():
         hashes = sorted(
-            {f"zh:{entry.checksum(platform)}" for platform, _ in archives} | {_h1(path) for _, path in archives}
+            {f"zh:{entry.checksum(platform)}" for platform, _ in archives}
+            | {_h1(path) for _, path in archives}
         )
         lines = "".join(f'    "{one}",\n' for one in hashes)
         blocks.append(
@@ -236,24 +252,17 @@ def _own_programs() -> dict[str, Path]:
     return {"helm": helm, "kubectl": kubectl, "terraform": terraform}
 
 
-class _aside:  # noqa: N801
-    """A new folder that takes the place of another one when it was filled without an exception."""
-
-    def __init__(self, place: Path) -> None:
-        self._place = place
-
-    def __enter__(self) -> Path:
-        self._place.parent.mkdir(parents=True, exist_ok=True)
-        self._made = Path(tempfile.mkdtemp(dir=self._place.parent, prefix=".aside-"))
-        self._made.chmod(0o755)
-        return self._made
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            shutil.rmtree(self._place, ignore_errors=True)
-            self._made.replace(self._place)
-        else:
-            shutil.rmtree(self._made)
+@contextmanager
+def _aside(place: Path) -> Iterator[Path]:
+    """Yield a new folder that takes the place of another one when it was filled without an exception."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".aside-") as scratch:
+        made = Path(scratch) / "made"
+        made.mkdir()
+        yield made
+        if place.exists():
+            place.replace(Path(scratch) / "old")
+        made.replace(place)
 
 
 def _read(path: Path) -> str:
@@ -262,9 +271,13 @@ def _read(path: Path) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fetch all parts; return the exit code."""
-    parser = argparse.ArgumentParser(description="Fetch what the worker's image holds besides Python packages.")
+    parser = argparse.ArgumentParser(
+        description="Fetch what the worker's image holds besides Python packages."
+    )
     parser.add_argument("--terraform", choices=("terraform", "opentofu"), default="terraform")
-    parser.add_argument("--stand-ins", action="store_true", help="mark and take what this machine has instead")
+    parser.add_argument(
+        "--stand-ins", action="store_true", help="mark and take what this machine has instead"
+    )
     options = parser.parse_args(arguments)
     entries = pinned(terraform=options.terraform)
     missing = 0

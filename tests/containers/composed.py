@@ -22,8 +22,8 @@ GENUINE, SIMULATED = "http://localhost:8000", "http://localhost:8100"
 """The two APIs: the ports are published in the network of the engine, and of these tests."""
 FINAL = {"ready", "failed", "destroyed"}
 _FILES = ("docker-compose.yaml", ".env.example", "example-config.yaml", "containers/monitoring")
-_SIMULATED_IMAGES = ("simulator", "worker-simulated")
 _STAND_INS = ("postgres", "redis", "prometheus")
+_STAND_INS_FOLDER = ROOT / "tests" / "containers" / "stand_ins"
 
 
 def file() -> dict[str, Any]:
@@ -46,18 +46,14 @@ def inspect(name: str) -> dict[str, Any]:
 @cache
 def build() -> None:
     """Build all images that the file names; what cannot be pulled is built from its stand-in."""
-    _run([str(ROOT / "scripts" / "build_images.sh")], ROOT)
-    for target in _SIMULATED_IMAGES:
-        tag = f"beta9-provisioning-{target}:latest"
-        docker("build", "--quiet", "--file", "Dockerfile.simulator", "--target", target, "--tag", tag, ".")
+    _run(["make", "--silent", "docker-build-simulated"], ROOT)
     services = file()["services"]
-    folder = str(ROOT / "tests" / "containers" / "stand_ins")
     for name in _STAND_INS:
         tag = services[name]["image"]
         try:
             docker("pull", "--quiet", tag)
         except AssertionError:
-            docker("build", "--quiet", "--target", name, "--tag", tag, folder)
+            docker("build", "--quiet", "--target", name, "--tag", tag, str(_STAND_INS_FOLDER))
 
 
 class Composed:
