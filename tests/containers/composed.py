@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from ruamel.yaml import YAML
 from tests.support import sealing
 from tests.support.simulated import ROOT
@@ -199,6 +201,13 @@ def timed(what: str, figures: dict[str, float]) -> Iterator[None]:
     start = time.monotonic()
     yield
     figures[what] = round(time.monotonic() - start, 1)
+
+
+def tell(config: pytest.Config, figures: Mapping[str, float]) -> None:
+    """Write figures to the terminal."""
+    with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        for what, seconds in figures.items():
+            sys.stdout.write(f"\n{seconds:6.1f} s {what}")
 
 
 def _run(command: list[str], folder: Path) -> str:
