@@ -155,14 +155,17 @@ class Api:
         """Wait until the network stands."""
 
         def is_there() -> bool:
-            answer = self.http.get(f"/api/v1/environments/{environment_id}/events", params={"limit": 1000})
             return any(
                 event["data"]["address"] == "aws_vpc.main" and event["data"]["phase"] == "complete"
-                for event in answer.json()["items"]
-                if event["type"] == "terraform.resource"
+                for event in self.events(environment_id, "terraform.resource")
             )
 
         until(is_there, "the network stands")
+
+    def events(self, environment_id: str, type_: str) -> list[dict[str, Any]]:
+        """Return the events of a type."""
+        answer = self.http.get(f"/api/v1/environments/{environment_id}/events", params={"limit": 1000})
+        return [event for event in answer.json()["items"] if event["type"] == type_]
 
     def ready(self) -> tuple[int, dict[str, Any]]:
         """Return the code of /health/ready, and its checks."""

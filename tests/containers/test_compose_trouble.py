@@ -1,5 +1,6 @@
 """What users and operators see when something in or beside the containers breaks; no log has a traceback."""
 
+import json
 import time
 from collections.abc import Iterator
 
@@ -20,8 +21,8 @@ OVERRIDE = {
         }
     },
 }
-STATE_BUCKET = "beta9-tfstate-"
-"""It stays until nothing else does."""
+PARTS = {"aws_iam_role_policy_attachment", "aws_route", "aws_route_table_association"}
+"""What is not named, for it ends with what is."""
 FILLER = "/var/lib/beta9/filler"
 figures: dict[str, float] = {}
 
@@ -119,9 +120,13 @@ def test_a_worker_that_its_memory_limit_killed_is_told_of_and_nothing_is_lost(
     if found["status"] == "failed":
         # Terraform was killed with its container: what it had not written into its state is named.
         assert found["error"]["code"] == "leftovers"
-        orphans = [item.split()[:2] for item in running.leftovers() if STATE_BUCKET not in item]
-        assert [one for one in orphans if one[1] not in found["error"]["detail"]] == []
-        for _, id_ in orphans:
+        found_left = api.events(environment_id, "inventory.leftovers")[-1]["data"]["resources"]
+        named = {one["id"] for one in found_left}
+        rows = "[(one.type, one.id, one.name) for one in inventory(store) if 'tfstate' not in one.id]"
+        how = "import json; from beta9_simulator.cloud.inventory import inventory; "
+        left = json.loads(running.in_cloud(f"{how} print(json.dumps({rows}))"))
+        assert [row for row in left if row[0] not in PARTS and not {*row[1:]} & named] == []
+        for _, id_, _ in left:  # what the remedy asks for
             running.in_cloud(f"store.execute('delete from objects where id=?', '{id_}')")
         api.delete(environment_id)
         api.wait(environment_id, "destroyed")
