@@ -88,20 +88,17 @@ lock: $(STAMP) ## Compile the requirements*.txt files anew.
 	$(COMPILE) --no-deps requirements-bench.in -o requirements-bench.txt
 
 # Images, and what is told of them. docs/images.md.
-.PHONY: docker-build docker-build-simulated docker-push vendor sbom licences audit test-containers
+.PHONY: docker-build docker-push vendor sbom licences audit lint-containers test-containers
 SUPPLY := .tools/supply
 SUPPLY_STAMP := $(SUPPLY)/.ready
 IMAGE_REQUIREMENTS := requirements-api.txt requirements.txt containers/requirements-awscli.txt
 TERRAFORM ?= terraform
 # What `make test-containers` runs besides: targets that need no engine.
-CONTAINER_CHECKS :=
+CONTAINER_CHECKS := lint-containers
 
 docker-build: $(STAMP) ## Build both images, with marked stand-ins for what cannot be fetched.
 	@$(BIN)/python -m scripts.vendor --terraform $(TERRAFORM) --stand-ins
 	@scripts/build_images.sh
-
-docker-build-simulated: docker-build ## Build the simulated cloud and the worker for it, too: docs/compose.md.
-	@scripts/build_simulated.sh
 
 docker-push: ## Push both images: VERSION=v0.1.0 DOCKER_REGISTRY=registry.example.com/beta9; refuses stand-ins.
 	@VERSION="$(VERSION)" DOCKER_REGISTRY="$(DOCKER_REGISTRY)" scripts/push_images.sh
@@ -123,8 +120,17 @@ licences: $(SUPPLY_STAMP) ## Write the licences of all Python packages of the im
 audit: $(SUPPLY_STAMP) ## Look for known vulnerabilities in the images' Python packages; fails unless all were looked at.
 	@$(BIN)/python -m scripts.audit $(SUPPLY)/bin/pip-audit $(IMAGE_REQUIREMENTS)
 
+lint-containers: $(SUPPLY_STAMP) ## Check Dockerfiles and shell scripts.
+	@$(SUPPLY)/bin/hadolint Dockerfile.* containers/Dockerfile.*
+	@$(SUPPLY)/bin/shellcheck scripts/*.sh containers/*.sh .ci/run
+
 test-containers: $(STAMP) $(SUPPLY_STAMP) $(CONTAINER_CHECKS) ## Build and run the images in a container engine of its own.
 	@scripts/test_containers.sh
+
+# The simulated cloud in containers. docs/compose.md.
+.PHONY: docker-build-simulated
+docker-build-simulated: docker-build ## Build the simulated cloud and the worker for it, too: docs/compose.md.
+	@scripts/build_simulated.sh
 
 clean: ## Stop what runs and remove all that was generated, .venv and .tools included.
 	@if [ -x $(CLI) ]; then $(CLI) local down; $(CLI) local dev-down --purge; fi

@@ -13,18 +13,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+_SHOWN = 5
+
 
 def faults(report: Any, wanted: int) -> Iterator[str]:
     """Yield what is wrong, one sentence each. `wanted` is how many packages there are to audit."""
     found = report.get("dependencies", [])
-    skipped = [one["name"] for one in found if "skip_reason" in one]
+    skipped = [one for one in found if "skip_reason" in one]
     if skipped:
-        yield (
-            f"{len(skipped)} of {len(found)} packages were not audited ({', '.join(skipped[:5])}, …): "
-            + str(next(one["skip_reason"] for one in found if "skip_reason" in one))
-        )
+        names = ", ".join(one["name"] for one in skipped[:_SHOWN]) + (", …" if len(skipped) > _SHOWN else "")
+        reason = skipped[0]["skip_reason"]
+        yield f"{len(skipped)} of {len(found)} packages were not audited ({names}): {reason}"
     if len(found) < wanted:
-        yield f"{wanted} packages are pinned, and only {len(found)} were looked at."
+        yield f"Of {wanted} packages that are pinned only {len(found)} were looked at."
     for one in found:
         for known in one.get("vulns", []):
             fixed = ", ".join(known.get("fix_versions", [])) or "no version yet"

@@ -18,7 +18,6 @@ outside=b9o$((id % 1000000000)) inside=b9i$((id % 1000000000))
 net=100.64.$((id % 16384 / 64)).$((id % 64 * 4))
 prefix=${net%.*} last=${net##*.}
 gateway=$prefix.$((last + 1)) address=$prefix.$((last + 2))
-packages="docker.io docker-compose mmdebstrap iptables iproute2"
 
 without() {
     echo "There is no container engine: $*" >&2
@@ -26,25 +25,29 @@ without() {
 }
 
 require() {
-    [ "$(id -u)" = 0 ] || without "starting one needs root."
     missing=
     for program in dockerd docker-compose mmdebstrap iptables ip; do
         [ -x "/usr/bin/$program" ] || [ -x "/usr/sbin/$program" ] || missing="$missing $program"
     done
     [ -z "$missing" ] && return
     command -v apt-get >/dev/null || without "these are missing, and there is no apt-get:$missing."
-    echo "Installing $packages" >&2
+    echo "Installing Debian's docker.io, docker-compose and mmdebstrap" >&2
     # A service that the package starts would be an engine of the machine; RUNLEVEL=1 leaves it off.
-    { apt-get update && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
-        apt-get install --yes --no-install-recommends $packages; } >"$data/apt.log" 2>&1 ||
+    { apt-get update && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install --yes \
+        --no-install-recommends docker.io docker-compose mmdebstrap iptables iproute2; } >"$data/apt.log" 2>&1 ||
         without "apt-get could not install$missing; see $data/apt.log."
 }
 
-rules() { # -A or -D
-    iptables -w -t nat "$1" POSTROUTING -s "$net/30" -j MASQUERADE
-    [ "$1" = -D ] && where= || where=1
-    iptables -w "$(echo "$1" | tr A I)" FORWARD $where -i "$outside" -j ACCEPT
-    iptables -w "$(echo "$1" | tr A I)" FORWARD $where -o "$outside" -j ACCEPT
+lead_out() {
+    iptables -w -t nat -A POSTROUTING -s "$net/30" -j MASQUERADE
+    iptables -w -I FORWARD -i "$outside" -j ACCEPT # before what another engine refuses
+    iptables -w -I FORWARD -o "$outside" -j ACCEPT
+}
+
+lead_out_no_more() {
+    iptables -w -t nat -D POSTROUTING -s "$net/30" -j MASQUERADE
+    iptables -w -D FORWARD -i "$outside" -j ACCEPT
+    iptables -w -D FORWARD -o "$outside" -j ACCEPT
 }
 
 start_network() {
@@ -60,7 +63,7 @@ start_network() {
         touch "$run/forward"
         echo 1 >/proc/sys/net/ipv4/ip_forward
     fi
-    rules -A
+    lead_out
 }
 
 within() {
@@ -104,12 +107,13 @@ base() {
 }
 
 start() {
+    [ "$(id -u)" = 0 ] || without "starting one needs root."
     mkdir -p "$data"
     require
     stop # what a run that was killed has left
     mkdir -p "$data" "$run/bin" "$run/config"
     ln -s /usr/bin/docker /usr/bin/docker-compose "$run/bin/"
-    trap 'KEEP_ENGINE=${KEEP_ENGINE:-}; stop' EXIT
+    trap stop EXIT
     start_network || without "a network namespace could not be made."
     start_daemon overlay2 || start_daemon vfs || {
         tail -n 5 "$data/log" >&2
@@ -129,7 +133,7 @@ stop() {
     awk -v run="$run/" -v data="$data/" 'index($2, run) == 1 || index($2, data) == 1 { print $2 }' /proc/mounts |
         sort -r | xargs --no-run-if-empty umount --lazy
     if [ -e "/run/netns/$name" ]; then
-        rules -D 2>/dev/null || true
+        lead_out_no_more 2>/dev/null || true
         ip netns delete "$name"
         ip link delete "$outside" 2>/dev/null || true # the kernel does so, too, a little later
         if [ -f "$run/forward" ] && ! pgrep -x dockerd >/dev/null; then

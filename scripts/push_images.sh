@@ -18,7 +18,7 @@ for image in api worker; do
     [ "$mark" != true ] || stop "$local holds stand-ins (label stand-in=true). docs/images.md says how to replace them."
 done
 # Whoever builds without `make docker-build` sets no label; the parts say what they are themselves.
-container=$(docker create beta9-provisioning-worker:latest)
+container=$(docker create beta9-provisioning-worker:latest true)
 about=$(docker cp "$container:/opt/beta9/about/." - | tar --extract --to-stdout) || about=stand-in
 docker rm --volumes "$container" >/dev/null
 case $about in

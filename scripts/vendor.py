@@ -20,7 +20,7 @@ import tomllib
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -133,20 +133,16 @@ def fill(part: str, entries: Sequence[Entry], folder: Path = FOLDER) -> None:
     homes = {platform: folder / "parts" / part / platform for platform in PLATFORMS}
     if all(_read(homes[platform] / "about") == about[platform] for platform in PLATFORMS):
         return
-    files = {
-        platform: [(entry, fetch(entry, platform, folder / "downloads")) for entry in entries]
-        for platform in PLATFORMS
-    }
+    files = [
+        (entry, {platform: fetch(entry, platform, folder / "downloads") for platform in PLATFORMS})
+        for entry in entries
+    ]
     for platform in PLATFORMS:
         with _aside(homes[platform]) as made:
-            for entry, file in files[platform]:
-                _unpack(entry, platform, file, made)
+            for entry, archives in files:
+                _unpack(entry, platform, archives[platform], made)
             if part == "providers":
-                lock = {
-                    entry: [(name, files[name][at][1]) for name in PLATFORMS]
-                    for at, entry in enumerate(entries)
-                }
-                (made / part / ".terraform.lock.hcl").write_text(_lock(lock))
+                (made / part / ".terraform.lock.hcl").write_text(_lock(files))
             (made / "about").write_text(about[platform])
 
 
@@ -159,23 +155,26 @@ def _about(entries: Sequence[Entry], platform: str) -> str:
 
 
 def _unpack(entry: Entry, platform: str, file: Path, into: Path) -> None:
-    if entry.part == "providers":
-        home = into / "providers" / entry.name / entry.version / platform
-        _write(home, _members(file), mode=0o755)
-    elif entry.part == "charts":
-        _write(into / "charts", _members(file))
-    else:
-        member = entry.fill(entry.member, platform)
-        program = (
-            next((data for name, data in _members(file) if name == member), None)
-            if member
-            else file.read_bytes()
-        )
-        if program is None:
-            raise VendorError(
-                f"{entry.fill(entry.url, platform)} holds no {member}. Correct containers/vendor.toml."
-            )
-        _write(into, [(entry.part, program)], mode=0o755)
+    try:
+        if entry.part == "providers":
+            home = into / "providers" / entry.name / entry.version / platform
+            _write(home, _members(file), mode=0o755)
+        elif entry.part == "charts":
+            _write(into / "charts", _members(file))
+        else:
+            _write(into, [(entry.part, _program(entry, platform, file))], mode=0o755)
+    except (tarfile.TarError, zipfile.BadZipFile) as error:
+        raise VendorError(f"{entry.fill(entry.url, platform)} is no archive: {error}.") from error
+
+
+def _program(entry: Entry, platform: str, file: Path) -> bytes:
+    if not entry.member:
+        return file.read_bytes()
+    member = entry.fill(entry.member, platform)
+    for name, content in _members(file):
+        if name == member:
+            return content
+    raise VendorError(f"{entry.fill(entry.url, platform)} holds no {member}. Correct containers/vendor.toml.")
 
 
 def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
@@ -190,9 +189,7 @@ def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
             )
 
 
-def _write(
-    folder: Path, members: Iterator[tuple[str, bytes]] | list[tuple[str, bytes]], mode: int = 0o644
-) -> None:
+def _write(folder: Path, members: Iterable[tuple[str, bytes]], mode: int = 0o644) -> None:
     for name, content in members:
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):
@@ -202,15 +199,12 @@ def _write(
         path.chmod(mode)
 
 
-def _lock(providers: Mapping[Entry, Sequence[tuple[str, Path]]]) -> str:
+def _lock(files: Iterable[tuple[Entry, Mapping[str, Path]]]) -> str:
     """Return Terraform's dependency lock file: the hashes of the archives, and of what is in them."""
     blocks = []
-    for entry, archives in providers.items():
-        hashes = sorted(
-            {f"zh:{entry.checksum(platform)}" for platform, _ in archives}
-            | {_h1(path) for _, path in archives}
-        )
-        lines = "".join(f'    "{one}",\n' for one in hashes)
+    for entry, archives in files:
+        hashes = {f"zh:{entry.checksum(name)}" for name in archives} | {_h1(one) for one in archives.values()}
+        lines = "".join(f'    "{one}",\n' for one in sorted(hashes))
         blocks.append(
             f'provider "{entry.name}" {{\n  version = "{entry.version}"\n  hashes = [\n{lines}  ]\n}}\n'
         )

@@ -136,10 +136,10 @@ class Installations:
         return folder
 
 
-def pinned(file: str) -> dict[str, str]:
+def pinned(file: str, environment: dict[str, str] | None = None) -> dict[str, str]:
     """Names and versions that a compiled requirement file gives on this machine.
 
-    Every one must have a hash.
+    Every one must have a hash. `environment` says what another machine has: `{"python_version": "3.12"}`.
     """
     found: dict[str, str] = {}
     for entry in (ROOT / file).read_text().replace("\\\n", "").splitlines():
@@ -148,7 +148,7 @@ def pinned(file: str) -> dict[str, str]:
         text, *hashes = entry.split("--hash=")
         assert hashes, entry
         requirement = Requirement(text)
-        if requirement.marker is None or requirement.marker.evaluate():
+        if requirement.marker is None or requirement.marker.evaluate(environment):
             (version,) = requirement.specifier
             found[canonicalize_name(requirement.name)] = version.version
     return found
