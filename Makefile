@@ -89,6 +89,7 @@ lock: $(STAMP) ## Compile the requirements*.txt files anew.
 	$(COMPILE) $(API_IN) $(WORKER_IN) -o requirements.txt
 	$(COMPILE) -c requirements.txt $(API_IN) -o requirements-api.txt
 	$(COMPILE) -c requirements.txt $(API_IN) $(WORKER_IN) $(LOCAL_IN) $(SIMULATOR_IN) requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) -c requirements-dev.txt $(SIMULATOR_IN) -o simulator/requirements.txt
 	$(COMPILE) -c requirements-dev.txt containers/requirements-build.in -o containers/requirements-build.txt
 	$(COMPILE) containers/requirements-awscli.in -o containers/requirements-awscli.txt
 	$(COMPILE) requirements-supply.in -o requirements-supply.txt
@@ -135,6 +136,11 @@ lint-containers: $(SUPPLY_STAMP) ## Check Dockerfiles and shell scripts.
 
 test-containers: $(STAMP) $(SUPPLY_STAMP) $(CONTAINER_CHECKS) ## Build and run the images in a container engine of its own.
 	@scripts/test_containers.sh
+
+# The simulated cloud in containers. docs/compose.md.
+.PHONY: docker-build-simulated
+docker-build-simulated: docker-build ## Build the simulated cloud and the worker for it, too: docs/compose.md.
+	@scripts/build_simulated.sh
 
 clean: ## Stop what runs and remove all that was generated, .venv and .tools included.
 	@if [ -x $(CLI) ]; then $(CLI) local down; $(CLI) local dev-down --purge; fi

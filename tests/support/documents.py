@@ -36,7 +36,8 @@ code 1. A provider mirror with packed providers, or none, needs 1 GB more for ea
 
 Without `CHART_SOURCE` a worker starts, says so, and refuses creates (`charts_not_configured`) before anything
 is created. If the AWS endpoint (`AWS_ENDPOINT_URL`) is on loopback and answers as the simulator, the
-stand-ins are taken that it names. They are installed into nothing else, whatever `CHART_SOURCE` says.
+stand-ins are taken that it names. Stand-ins in `CHART_SOURCE` are taken only if it answers so, on loopback or
+under a name of one label, as containers of one network have them. They are installed into nothing else.
 
 Terraform and Helm do not get the worker's environment, but the variables that
 `engine/processes/child_variables.py` and `clouds/aws/terraform_variables.py` name: those of the machine, of

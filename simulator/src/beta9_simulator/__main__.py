@@ -5,8 +5,8 @@
 
 FILE holds the schema of the Terraform provider that is simulated; whoever writes for that provider keeps it.
 It keeps everything in DIRECTORY, writes `DIRECTORY/simulator.json` when it is ready, and stops on SIGTERM.
-A third, small door is for the local stack alone: `GET /health`, and `GET /leftovers`, which lists what is
-left in the simulated cloud and its clusters.
+A third, small door is for this machine alone: `GET /health`, and `GET /leftovers`, which lists what is left
+in the simulated cloud and its clusters. Containers reach the first two with `--host 0.0.0.0 --name cloud`.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -26,15 +27,33 @@ from beta9_simulator.cloud.seeding import seed
 from beta9_simulator.cloud.store import Store
 from beta9_simulator.cluster import ClusterServer
 from beta9_simulator.cluster import serve as serve_clusters
-from beta9_simulator.handle import CHARTS, Simulator, retract
+from beta9_simulator.handle import CHARTS, Simulator, retract, write_credentials
+from beta9_simulator.listening import LOOPBACK, Listening
 
-HOST = "127.0.0.1"
 _STORE = "cloud.sqlite"
 _MIRROR = "mirror"
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def run(directory: Path, *, provider_schema: Path, account: str, external_id: str, time_scale: float) -> None:
+@dataclass(frozen=True)
+class Doors:
+    """Where the doors are; a port of 0 takes a free one. The control door never leaves this machine."""
+
+    at: Listening = LOOPBACK
+    aws_port: int = 0
+    kubernetes_port: int = 0
+    control_port: int = 0
+
+
+def run(
+    directory: Path,
+    *,
+    provider_schema: Path,
+    account: str,
+    external_id: str,
+    time_scale: float,
+    doors: Doors,
+) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP.
 
     Args:
@@ -43,6 +62,7 @@ def run(directory: Path, *, provider_schema: Path, account: str, external_id: st
         account: the customer's account, whose role `Beta9Provisioner` the control plane may assume.
         external_id: what the role's trust policy demands.
         time_scale: real creation times are multiplied by this; 0 means no waiting.
+        doors: where it listens.
     """
     # Blocked in every thread, waited for in this one: no handler runs that could hang on a lock.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
@@ -50,21 +70,22 @@ def run(directory: Path, *, provider_schema: Path, account: str, external_id: st
     retract(directory)
     store = Store(directory / _STORE)
     seeded = seed(store, account=account, external_id=external_id)
-    clusters = serve_clusters(StoreClusters(store), time_scale=time_scale)
+    clusters = serve_clusters(StoreClusters(store), doors.kubernetes_port, time_scale=time_scale, at=doors.at)
     for key, value in (
         ("kube_url", clusters.url),
         ("kube_ca", clusters.ca_pem),
         ("time_scale", str(time_scale)),
     ):
         store.set_setting(key, value)
-    aws = cloud_api.serve(directory / _STORE)
+    aws = cloud_api.serve(directory / _STORE, doors.aws_port, at=doors.at)
     install_mirror(directory / _MIRROR, provider_schema, (directory / _STORE).absolute())
-    control = _serve_control(lambda: _leftovers(store, clusters))
+    control = _serve_control(doors.control_port, lambda: _leftovers(store, clusters))
+    write_credentials(directory, seeded.access_key, seeded.secret_key)
     Simulator(
         pid=os.getpid(),
         aws_url=aws.url,
         kubernetes_url=clusters.url,
-        control_url=f"http://{HOST}:{control.server_address[1]}",
+        control_url=f"http://{LOOPBACK.name}:{control.server_address[1]}",
         access_key=seeded.access_key,
         secret_key=seeded.secret_key,
         store=str(directory / _STORE),
@@ -89,7 +110,7 @@ def _leftovers(store: Store, clusters: ClusterServer) -> dict[str, list[str]]:
     }
 
 
-def _serve_control(report: Callable[[], object]) -> ThreadingHTTPServer:
+def _serve_control(port: int, report: Callable[[], object]) -> ThreadingHTTPServer:
     class Door(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             answers: dict[str, Callable[[], object]] = {
@@ -105,7 +126,7 @@ def _serve_control(report: Callable[[], object]) -> ThreadingHTTPServer:
         def log_message(self, *_: object) -> None:
             """Keep health checks out of the log."""
 
-    server = ThreadingHTTPServer((HOST, 0), Door)
+    server = ThreadingHTTPServer((LOOPBACK.address, port), Door)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="control", daemon=True).start()
     return server
@@ -121,13 +142,24 @@ def main() -> None:
     parser.add_argument("--account", required=True, help="the customer's account")
     parser.add_argument("--external-id", required=True, help="what the role's trust policy demands")
     parser.add_argument("--time-scale", type=float, required=True, help="1 is real time, 0 no waiting")
+    parser.add_argument("--host", default=LOOPBACK.address, help="IP address to listen on; default: loopback")
+    parser.add_argument(
+        "--name", default="", help="beyond loopback: the name by which others reach this host"
+    )
+    for door in ("aws", "kubernetes", "control"):
+        parser.add_argument(f"--{door}-port", type=int, default=0, help="default: a free one")
     arguments = parser.parse_args()
+    try:
+        at = Listening.checked(arguments.host, arguments.name)
+    except ValueError as error:
+        parser.error(str(error))
     run(
         arguments.directory.resolve(),
         provider_schema=arguments.provider_schema.resolve(),
         account=arguments.account,
         external_id=arguments.external_id,
         time_scale=arguments.time_scale,
+        doors=Doors(at, arguments.aws_port, arguments.kubernetes_port, arguments.control_port),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 _FILE = "simulator.json"
+_CREDENTIALS = "credentials"
 CHARTS = Path(__file__).parent / "charts"
 """The directory of the stand-in charts."""
 ABOUT = "/_beta9_simulator"
@@ -40,13 +41,24 @@ class Simulator:
 
     def announce(self, directory: Path) -> None:
         """Write it, whole or not at all, where `load` finds it; only its owner can read it."""
-        aside = directory / f"{_FILE}.new"
-        aside.unlink(missing_ok=True)
-        aside.touch(mode=0o600)
-        aside.write_text(json.dumps(asdict(self)))
-        aside.replace(directory / _FILE)
+        _write_secret(directory / _FILE, json.dumps(asdict(self)))
 
 
 def retract(directory: Path) -> None:
     """Remove what `announce` wrote there: the simulator is not, or no longer, ready."""
     (directory / _FILE).unlink(missing_ok=True)
+
+
+def write_credentials(directory: Path, access_key: str, secret_key: str) -> None:
+    """Write the control plane's access key as a file for AWS_SHARED_CREDENTIALS_FILE."""
+    lines = ("[default]", f"aws_access_key_id = {access_key}", f"aws_secret_access_key = {secret_key}")
+    _write_secret(directory / _CREDENTIALS, "\n".join(lines) + "\n")
+
+
+def _write_secret(path: Path, text: str) -> None:
+    """Write a file, whole or not at all, that only its owner can read."""
+    aside = path.with_name(f"{path.name}.new")
+    aside.unlink(missing_ok=True)
+    aside.touch(mode=0o600)
+    aside.write_text(text)
+    aside.replace(path)

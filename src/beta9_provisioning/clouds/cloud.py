@@ -88,10 +88,12 @@ class Simulation:
 
     Attributes:
         endpoint: where the worker asks for clusters.
-        charts: directory of the simulator's stand-in charts; None when the endpoint is not the simulator.
+        answers: whether the endpoint is near, and answers as the simulator.
+        charts: directory of this machine that the simulator names for its stand-in charts; None without one.
     """
 
     endpoint: str
+    answers: bool
     charts: Path | None
 
 
@@ -216,7 +218,7 @@ class Cloud(Protocol):
         """
 
     def simulation(self, region: str) -> Simulation:
-        """Return whether the endpoint of a region answers as the simulator; asked on this machine only."""
+        """Return whether the endpoint of a region answers as the simulator; asked near by only."""
 
     def worker_problems(self) -> Sequence[WorkerProblem]:
         """Return what is wrong with this process's own identity in the cloud, without asking the cloud."""

@@ -1,5 +1,7 @@
 """The job queue: Dramatiq on Redis. A message is a hint that carries one id; losing it loses nothing."""
 
+from typing import Any
+
 import dramatiq
 import redis
 from dramatiq.brokers.redis import RedisBroker
@@ -20,6 +22,17 @@ _PROBE_KEY = f"{NAMESPACE}:probe"
 _TIMEOUT_SECONDS = 2.0
 
 
+class _Client(redis.Redis):
+    """To Dramatiq a Redis that stands still is a fault of its own, told with a stack; to us it is away."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Send a command; an answer that does not come in time is a lost connection."""
+        try:
+            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except redis.TimeoutError as error:
+            raise redis.ConnectionError(str(error)) from error
+
+
 class QueueUnavailable(Exception):
     """Redis could not be used; the message says where, why and what to do."""
 
@@ -30,7 +43,7 @@ def redis_client(url: str) -> redis.Redis:
     A connection to a Redis that has become a replica is closed, and another one tried: its address may
     lead to the new primary already.
     """
-    return redis.Redis.from_url(
+    return _Client.from_url(
         url,
         socket_connect_timeout=_TIMEOUT_SECONDS,
         socket_timeout=_TIMEOUT_SECONDS,

@@ -1,7 +1,9 @@
 """Without CHART_SOURCE: the simulator's stand-ins in the simulator, a refusal everywhere else."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.operations.run.provisions import Provision
@@ -58,6 +60,38 @@ def test_stand_ins_got_into_genuine_clusters() -> None:
     with pytest.raises(ChartsNotConfigured) as refused:
         source(str(CHARTS))
     assert "holds stand-ins, and https://eks.us-east-1.amazonaws.com is not" in refused.value.detail
+
+
+def listen_under_another_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a name lead to this machine, as the name service of a network of containers does."""
+    real = socket.getaddrinfo
+
+    def resolved(host: str | bytes | None, *rest: Any, **more: Any) -> Any:
+        return real("127.0.0.1" if host in (name, name.encode()) else host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+
+
+def test_a_simulator_in_the_same_network_takes_the_stand_ins_that_the_worker_brings(
+    simulator: AwsApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen_under_another_name("cloud", monkeypatch)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", simulator.url.replace("127.0.0.1", "cloud"))
+    assert source(str(CHARTS)) == str(CHARTS)
+    with pytest.raises(ChartsNotConfigured) as refused:
+        source("")
+    assert "has none here" in refused.value.detail
+
+
+@pytest.mark.parametrize("name", ["cloud.example.com", "cloud.", "cloud。example"])
+def test_a_host_that_may_be_public_was_asked_whether_it_is_the_simulator(
+    name: str, simulator: AwsApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen_under_another_name(name, monkeypatch)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", simulator.url.replace("127.0.0.1", name))
+    with pytest.raises(ChartsNotConfigured) as refused:
+        source(str(CHARTS))
+    assert "is not the simulator" in refused.value.detail
 
 
 def test_charts_of_ones_own_are_taken_everywhere(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ from beta9_simulator.cloud.services.buckets import Buckets, check_name
 from beta9_simulator.cloud.services.request import Handler, Request
 from beta9_simulator.cloud.store import API_URL, Store
 from beta9_simulator.handle import ABOUT, CHARTS
+from beta9_simulator.listening import LOOPBACK, Listening
 
-HOST = "127.0.0.1"
 _STOP_POLL_SECONDS = 0.1
 _HANDLERS: dict[str, dict[str, Handler]] = {
     "sts": sts.HANDLERS,
@@ -50,10 +50,10 @@ class _QuietHandler(MotoRequestHandler):
 class AwsApi:
     """The running API door: ``url`` is its endpoint, ``stop`` ends it."""
 
-    def __init__(self, store_path: Path, port: int) -> None:
+    def __init__(self, store_path: Path, port: int, at: Listening) -> None:
         self._door = _Door(Store(store_path))
-        self._server = make_server(HOST, port, self._door, threaded=True, request_handler=_QuietHandler)
-        self.url = f"http://{HOST}:{self._server.port}"
+        self._server = make_server(at.address, port, self._door, threaded=True, request_handler=_QuietHandler)
+        self.url = f"http://{at.name}:{self._server.port}"
         self._door.store.set_setting(API_URL, self.url)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_STOP_POLL_SECONDS,), name="aws-api", daemon=True
@@ -67,12 +67,12 @@ class AwsApi:
         self._thread.join()
 
 
-def serve(store_path: Path, port: int = 0) -> AwsApi:
-    """Start the API door on 127.0.0.1 in a thread of this process; port 0 takes a free one.
+def serve(store_path: Path, port: int = 0, *, at: Listening = LOOPBACK) -> AwsApi:
+    """Start the API door in a thread of this process; port 0 takes a free one.
 
     One door per process: moto's memory is the process's own. Raises ``OSError`` when the port is taken.
     """
-    return AwsApi(store_path, port)
+    return AwsApi(store_path, port, at)
 
 
 class _Door:

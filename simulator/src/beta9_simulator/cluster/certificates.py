@@ -18,7 +18,7 @@ _SERVER = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "simulated clu
 
 
 def server_context(host: str) -> tuple[str, ssl.SSLContext]:
-    """The authority's certificate (PEM), and the TLS context of a server at that IP address."""
+    """The authority's certificate (PEM), and the TLS context of a server with that IP address or name."""
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority = (
         _builder(_AUTHORITY, authority_key.public_key())
@@ -27,7 +27,7 @@ def server_context(host: str) -> tuple[str, ssl.SSLContext]:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key()), critical=False)
         .sign(authority_key, hashes.SHA256())
     )
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(host))]
+    names = [x509.DNSName("localhost"), _general_name(host)]
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
     server = (
         _builder(_SERVER, key.public_key())
@@ -45,6 +45,13 @@ def server_context(host: str) -> tuple[str, ssl.SSLContext]:
         file.flush()
         context.load_cert_chain(file.name)
     return authority.public_bytes(serialization.Encoding.PEM).decode(), context
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 _SIGNING_ONLY = x509.KeyUsage(

@@ -1,4 +1,4 @@
-"""The server: HTTPS on 127.0.0.1, one path prefix per cluster, an event loop in a thread of its own."""
+"""The server: HTTPS, one path prefix per cluster, an event loop in a thread of its own."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from beta9_simulator.cluster.errors import ApiError
 from beta9_simulator.cluster.hosting import Hosting, Leftover
 from beta9_simulator.cluster.routes import respond
 from beta9_simulator.cluster.store import Object
+from beta9_simulator.listening import LOOPBACK, Listening
 
-HOST = "127.0.0.1"
 _LARGEST_BODY = 3 << 20  # bytes, as in the real API server
 _REFRESH_SECONDS = 0.25
 _CALL_SECONDS = 30.0
@@ -26,7 +26,9 @@ logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
-def serve(directory: ClusterDirectory, port: int = 0, *, time_scale: float = 0.0) -> ClusterServer:
+def serve(
+    directory: ClusterDirectory, port: int = 0, *, time_scale: float = 0.0, at: Listening = LOOPBACK
+) -> ClusterServer:
     """Start a server for the clusters of a directory; port 0 takes a free one.
 
     ``time_scale`` multiplies the time that things take to become ready; 0 makes them ready at once.
@@ -34,7 +36,7 @@ def serve(directory: ClusterDirectory, port: int = 0, *, time_scale: float = 0.0
     Raises:
         OSError: the port is taken.
     """
-    server = ClusterServer(directory, Behaviour(time_scale=time_scale))
+    server = ClusterServer(directory, Behaviour(time_scale=time_scale), at)
     server.start(port)
     return server
 
@@ -42,20 +44,21 @@ def serve(directory: ClusterDirectory, port: int = 0, *, time_scale: float = 0.0
 class ClusterServer:
     """A running server. Its methods may be called from any thread."""
 
-    def __init__(self, directory: ClusterDirectory, behaviour: Behaviour) -> None:
+    def __init__(self, directory: ClusterDirectory, behaviour: Behaviour, at: Listening = LOOPBACK) -> None:
+        self._at = at
         self._behaviour = behaviour
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="simulated-clusters", daemon=True)
         self._hosting = Hosting(directory, behaviour, self._later)
         self._runner: web.AppRunner | None = None
         self._refresher: asyncio.Task[None] | None = None
-        self.ca_pem, self._tls = server_context(HOST)
+        self.ca_pem, self._tls = server_context(at.name)
         self.port = 0
 
     @property
     def url(self) -> str:
         """Address of the server, without a slash at the end."""
-        return f"https://{HOST}:{self.port}"
+        return f"https://{self._at.name}:{self.port}"
 
     def endpoint(self, account: str, region: str, name: str) -> str:
         """Address of one cluster's API, as kubeconfigs need it."""
@@ -70,7 +73,8 @@ class ClusterServer:
             self.stop()
             raise OSError(
                 error.errno,
-                f"the simulated Kubernetes API cannot listen on {HOST}:{port} ({error}); free the port",
+                f"the simulated Kubernetes API cannot listen on {self._at.address}:{port} ({error}); "
+                "free the port",
             ) from error
 
     def stop(self) -> None:
@@ -154,7 +158,7 @@ class ClusterServer:
         app.router.add_get("/healthz", self._health)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
-        await web.TCPSite(self._runner, HOST, port, ssl_context=self._tls).start()
+        await web.TCPSite(self._runner, self._at.address, port, ssl_context=self._tls).start()
         self.port = self._runner.addresses[0][1]
         self._refresher = asyncio.create_task(self._refresh())
 

@@ -159,10 +159,8 @@ class Aws:
     def simulation(self, region: str) -> Simulation:
         """Return what the endpoint is, as EKS's clients find it."""
         from beta9_provisioning.clouds.aws import simulation  # noqa: PLC0415  loads the SDK
-        from beta9_provisioning.clouds.cloud import Simulation  # noqa: PLC0415
 
-        address = simulation.endpoint(region)
-        return Simulation(address, simulation.stand_in_charts(address))
+        return simulation.ask(simulation.endpoint(region))
 
     def worker_problems(self) -> Sequence[WorkerProblem]:
         """Return what is wrong with the worker's own AWS credentials."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -10,10 +11,13 @@ import httpx
 from botocore.exceptions import BotoCoreError
 
 from beta9_provisioning.clouds.aws.session import core_session
+from beta9_provisioning.clouds.cloud import Simulation
 
 # The simulator's own name for the question; no bucket can be called so.
 _ABOUT = "/_beta9_simulator"
 _SECONDS = 5.0
+# As name services of container networks give them; no address in any notation is one.
+_ONE_LABEL = re.compile(r"[a-z][a-z0-9-]*")
 
 
 def endpoint(region: str) -> str:
@@ -27,21 +31,31 @@ def endpoint(region: str) -> str:
         return ""
 
 
-def stand_in_charts(address: str) -> Path | None:
+def ask(address: str) -> Simulation:
+    """Return whether the simulator answers at this address.
+
+    Only what is near is asked: this machine, and hosts with a name of one label, as containers of one network
+    have them. No public host, AWS's least of all, has such a name. The directory that it names for its charts
+    counts on this machine alone.
+    """
+    host = urlsplit(address).hostname or ""
+    on_this_machine = _is_loopback(host)
+    named = _named_charts(address) if on_this_machine or _ONE_LABEL.fullmatch(host) else None
+    charts = named if named is not None and on_this_machine and named.is_dir() else None
+    return Simulation(address, answers=named is not None, charts=charts)
+
+
+def _named_charts(address: str) -> Path | None:
     """Return the directory of stand-in charts that the simulator names; None if it does not answer there."""
-    if not _is_loopback(address):
-        return None
     try:
         answer = httpx.get(address.rstrip("/") + _ABOUT, timeout=_SECONDS, trust_env=False)
         about = answer.raise_for_status().json()
-        charts = Path(about["charts"]) if about["simulator"] == "beta9" else None
+        return Path(about["charts"]) if about["simulator"] == "beta9" else None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, TypeError, KeyError):
         return None
-    return charts if charts is not None and charts.is_dir() else None
 
 
-def _is_loopback(address: str) -> bool:
-    host = urlsplit(address).hostname or ""
+def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -193,7 +193,8 @@ def take_from_lost_worker(session: Session, token: UUID, environment_id: str) ->
         "worker_lost",
         "The worker that ran the operation was lost.",
         f"Worker {attempt.worker} sent its last heartbeat at {attempt.heartbeat_at:%Y-%m-%d %H:%M:%S} UTC. "
-        "Terraform was told to stop and to save its state; what it had created is in the customer's account.",
+        "What it had created is in the customer's account. If only the worker ended, Terraform has stopped "
+        "and saved its state; if its container or machine ended, too, the state may not know what came last.",
         "Delete the environment to remove what was created, then create it again. "
         "If workers are lost repeatedly, look at their memory and their logs.",
     )

@@ -32,8 +32,9 @@ class ChartsNotConfigured(EngineError):
 def chart_source(settings: Settings, cloud: Cloud, region: str) -> str:
     """Return the directory or `oci://` prefix of the charts for an environment in this region.
 
-    Without CHART_SOURCE these are the stand-ins, if the cloud's endpoint is the simulator. Stand-ins that an
-    `oci://` prefix holds are not known here: they refuse a genuine cluster themselves.
+    Without CHART_SOURCE these are the stand-ins that the simulator names, if the cloud's endpoint is one on
+    this machine. Stand-ins in CHART_SOURCE are taken if the endpoint is the simulator, here or in the same
+    network. Those that an `oci://` prefix holds are not known here: they refuse a genuine cluster themselves.
 
     Raises:
         ChartsNotConfigured: there are none, or stand-ins would get into a genuine cluster.
@@ -42,10 +43,15 @@ def chart_source(settings: Settings, cloud: Cloud, region: str) -> str:
     if source and not _holds_stand_ins(source):
         return source
     found = cloud.simulation(region)
-    if found.charts is None:
+    endpoint = found.endpoint or "the endpoint"
+    if not found.answers:
         what = f"CHART_SOURCE is {source}, which holds stand-ins" if source else "CHART_SOURCE is not set"
-        raise ChartsNotConfigured(f"{what}, and {found.endpoint or 'the endpoint'} is not the simulator.")
-    return source or str(found.charts)
+        raise ChartsNotConfigured(f"{what}, and {endpoint} is not the simulator.")
+    if source:
+        return source
+    if found.charts is None:
+        raise ChartsNotConfigured(f"CHART_SOURCE is not set, and the simulator at {endpoint} has none here.")
+    return str(found.charts)
 
 
 def _holds_stand_ins(source: str) -> bool:

@@ -1,5 +1,6 @@
 """Finds out on whose behalf the provider acts: its access key, then the roles it is told to assume."""
 
+import configparser
 import os
 import re
 from typing import Any
@@ -35,11 +36,13 @@ class ConfigurationError(Exception):
 def resolve(store: Store, config: dict[str, Any]) -> Principal:
     """Return the principal that a provider configuration works as.
 
-    The access key comes from the configuration, else from the environment like the genuine provider's. Raises
+    The access key comes from the configuration, else from the environment, else from the profile `default` of
+    AWS_SHARED_CREDENTIALS_FILE, like the genuine provider's. Raises
     ``ConfigurationError`` with the genuine provider's words when a key is unknown, a role may not be
     assumed, or the account is not among those allowed.
     """
     key = config.get("access_key") or os.environ.get("AWS_ACCESS_KEY_ID", "")
+    key = key or _key_of_file()
     token = config.get("token") or os.environ.get("AWS_SESSION_TOKEN", "")
     if not key:
         raise ConfigurationError(
@@ -64,6 +67,15 @@ def resolve(store: Store, config: dict[str, Any]) -> Principal:
             "AWS account ID not allowed", f"AWS account ID not allowed: {principal.account}"
         )
     return principal
+
+
+def _key_of_file() -> str:
+    profiles = configparser.RawConfigParser()
+    try:
+        profiles.read(os.environ.get("AWS_SHARED_CREDENTIALS_FILE", ""))
+    except (OSError, configparser.Error):
+        return ""
+    return profiles.get("default", "aws_access_key_id", fallback="")
 
 
 def _assume(store: Store, caller: Principal, role: dict[str, Any]) -> Principal:
