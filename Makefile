@@ -104,7 +104,7 @@ SUPPLY_STAMP := $(SUPPLY)/.ready
 IMAGE_REQUIREMENTS := requirements-api.txt requirements.txt containers/requirements-awscli.txt
 TERRAFORM ?= terraform
 # What `make test-containers` runs besides: targets that need no engine.
-CONTAINER_CHECKS := lint-containers
+CONTAINER_CHECKS := lint-containers check-manifests
 
 docker-build: $(STAMP) ## Build both images, with marked stand-ins for what cannot be fetched.
 	@$(BIN)/python -m scripts.vendor --terraform $(TERRAFORM) --stand-ins
