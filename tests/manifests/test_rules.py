@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.support.clusters import ROOT
 from tests.support.manifests import (
     EXAMPLES,
     MANIFESTS,
@@ -184,15 +185,18 @@ def test_variables_are_settings_and_go_before_the_config_map(deployment: Manifes
 
 
 def test_the_worker_finds_what_its_image_has(service: list[Manifest]) -> None:
+    """The image says it too; it is said again because a `.env` in the ConfigMap goes before the image."""
+    image = dict(re.findall(r"(\w+)=(\S+)", (ROOT / "Dockerfile.worker").read_text()))
     settings = settings_of(find(service, "Deployment", WORKER))
-    wanted = {
-        "WORKDIR_BASE": "/var/lib/beta9",
-        "TERRAFORM_BINARY": "/usr/local/bin/terraform",
-        "TERRAFORM_CLI_CONFIG": "/opt/beta9/terraform.rc",
-        "HELM_BINARY": "/usr/local/bin/helm",
-        "CHART_SOURCE": "/opt/beta9/charts",
+    places = {name for name, value in settings.items() if value.startswith("/")}
+    assert places == {
+        "WORKDIR_BASE",
+        "TERRAFORM_BINARY",
+        "TERRAFORM_CLI_CONFIG",
+        "HELM_BINARY",
+        "CHART_SOURCE",
     }
-    assert {name: settings[name] for name in wanted} == wanted
+    assert {name: settings[name] for name in places} == {name: image.get(name) for name in places}
 
 
 def test_the_worker_is_given_longer_than_it_takes_to_stop(service: list[Manifest]) -> None:
