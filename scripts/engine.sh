@@ -94,9 +94,7 @@ base() {
     if [ ! -f "$archive" ]; then
         echo "$image cannot be pulled; making a stand-in of Debian $suite" >&2
         mmdebstrap --quiet --format=tar --variant=minbase --include=python3-venv,ca-certificates --dpkgopt=force-unsafe-io \
-            "$suite" "$archive.part" \
-            "deb http://deb.debian.org/debian $suite main" "deb http://deb.debian.org/debian $suite-updates main" \
-            "deb http://deb.debian.org/debian-security $suite-security main"
+            "$suite" "$archive.part"
         mv "$archive.part" "$archive"
     fi
     within docker import --change 'ENV LANG=C.UTF-8' "$archive" debian-for-tests >/dev/null
