@@ -136,5 +136,5 @@ clean: ## Stop what runs and remove all that was generated, .venv and .tools inc
 	@if [ -x $(CLI) ]; then $(CLI) local down; $(CLI) local dev-down --purge; fi
 	@scripts/engine.sh stop
 	rm -rf $(VENV) .tools .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache benchmarks/results
-	rm -rf build simulator/build src/*.egg-info simulator/src/*.egg-info
+	rm -rf build simulator/build src/*.egg-info simulator/src/*.egg-info dist/sbom dist/licences.md
 	find src simulator tests api models scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -67,7 +67,7 @@ start_network() {
 }
 
 within() {
-    env PATH="$run/bin:$PATH" DOCKER_HOST="unix://$run/docker.sock" DOCKER_CONFIG="$run/config" DOCKER_BUILDKIT=1 \
+    ${exec:-} env PATH="$run/bin:$PATH" DOCKER_HOST="unix://$run/docker.sock" DOCKER_CONFIG="$run/config" DOCKER_BUILDKIT=1 \
         COMPOSE_DOCKER_CLI_BUILD=1 nsenter --net="/run/netns/$name" "$@"
 }
 
@@ -123,13 +123,25 @@ start() {
     trap - EXIT
 }
 
+# Processes of the engine, and those of its containers.
+ours() {
+    [ ! -e "/run/netns/$name" ] || ip netns pids "$name"
+    find /sys/fs/cgroup -path "*/$name/*" -name cgroup.procs -exec cat {} + 2>/dev/null || true
+}
+
 stop() {
     if [ -f "$run/pid" ] && pid=$(cat "$run/pid") && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ]; then
         kill "$pid"
         # It stops its containers first, and gives each 10 s.
         for _ in $(seq 300); do [ -d "/proc/$pid" ] || break; sleep 0.2; done
-        [ ! -d "/proc/$pid" ] || kill -9 "$pid"
     fi
+    # What a daemon that was killed has left, containers included.
+    for _ in $(seq 50); do
+        left=$(ours)
+        [ -n "$left" ] || break
+        echo "$left" | xargs kill -9 2>/dev/null || true
+        sleep 0.2
+    done
     awk -v run="$run/" -v data="$data/" 'index($2, run) == 1 || index($2, data) == 1 { print $2 }' /proc/mounts |
         sort -r | xargs --no-run-if-empty umount --lazy
     if [ -e "/run/netns/$name" ]; then
@@ -150,6 +162,6 @@ command=${1:-}
 case $command in
     start) start ;;
     stop) stop ;;
-    run) within "$@" ;;
+    run) exec="exec" within "$@" ;;
     *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

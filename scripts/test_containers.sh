@@ -7,12 +7,14 @@ exec 9>.tools/engine.lock
 flock 9 # one at a time in a checkout
 code=0
 trap 'scripts/engine.sh stop' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-scripts/engine.sh start || code=$?
+scripts/engine.sh start 9>&- || code=$?
 if [ "$code" = 3 ]; then
     echo "test-containers: the tests in tests/containers were NOT run." >&2
     exit 0
 fi
 [ "$code" = 0 ] || exit "$code"
-scripts/engine.sh run .venv/bin/pytest --timeout 900 "${@:-tests/containers}" 9>&-
+# In the background, so that this shell hears at once that it is to end, and removes the engine.
+scripts/engine.sh run .venv/bin/pytest --timeout 900 "${@:-tests/containers}" 9>&- &
+trap 'kill $!; wait; exit 130' INT
+trap 'kill $!; wait; exit 143' TERM
+wait $!

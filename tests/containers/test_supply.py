@@ -4,8 +4,7 @@ import json
 
 import pytest
 from packaging.utils import canonicalize_name
-from tests.containers.test_images import installed
-from tests.support.containers import API, ROOT, WORKER, command
+from tests.support.containers import API, ROOT, WORKER, command, installed
 
 
 @pytest.mark.parametrize(("image", "name"), [(API, "api"), (WORKER, "worker")])

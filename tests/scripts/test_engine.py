@@ -55,6 +55,19 @@ def test_an_unknown_command_tells_the_known_ones(checkout: Path) -> None:
         assert f"scripts/engine.sh {name}" in done.stderr
 
 
+def test_a_build_without_an_engine_says_so(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [str(ROOT / "scripts" / "build_images.sh")],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DOCKER_HOST": f"unix://{tmp_path}/nothing"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "reaches no engine. Start one, or name it: DOCKER_HOST." in done.stderr
+
+
 def test_tests_that_need_an_engine_are_run_only_when_named() -> None:
     command = ["-m", "pytest", "--collect-only", "--quiet", "-p", "no:cacheprovider"]
     python = str(ROOT / ".venv" / "bin" / "python")

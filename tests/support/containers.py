@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from packaging.utils import canonicalize_name
 from tests.support.sealing import unsealed
 from tests.support.waiting import until
 
@@ -21,6 +22,11 @@ RESTRICTED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security
 INIT_DB = (
     "from models.database import init_db; from api.config import settings; init_db(settings.database_url)"
 )
+_DISTRIBUTIONS = """
+import json
+from importlib.metadata import distributions
+print(json.dumps({one.name: one.version for one in distributions()}))
+"""
 _SECONDS = 600
 
 
@@ -56,6 +62,12 @@ def inspect(kind: str, name: str) -> Any:
 def once(image: str, *arguments: str, options: Sequence[str] = RESTRICTED) -> str:
     """Run a command in a container of its own, restricted as in production, and return what it prints."""
     return docker("run", "--rm", *options, image, *arguments)
+
+
+def installed(image: str, python: str = "python") -> dict[str, str]:
+    """Return names and versions of the packages of one of the image's Pythons."""
+    found = json.loads(once(image, python, "-c", _DISTRIBUTIONS))
+    return {canonicalize_name(name): version for name, version in found.items()}
 
 
 @dataclass(frozen=True)
