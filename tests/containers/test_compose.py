@@ -2,11 +2,13 @@
 
 import filecmp
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from ruamel.yaml import YAML
 from tests.containers.composed import (
     GENUINE,
     SIMULATED,
@@ -25,6 +27,8 @@ INIT_DB = (
     'docker-compose exec api python -c "from models.database import init_db; '
     'from api.config import settings; init_db(settings.database_url)"'
 )
+PATHS = ("CHART_SOURCE", "TERRAFORM_CLI_CONFIG", "TERRAFORM_BINARY", "HELM_BINARY")
+SIMULATED_ONLY = ("api-simulated", "worker-simulated", "database-simulated")
 ALL = ("postgres", "redis", "api", "worker", "cloud", "api-simulated", "worker-simulated", "prometheus")
 figures: dict[str, float] = {}
 
@@ -73,7 +77,7 @@ def test_what_the_container_decides_goes_before_env(guide: Composed) -> None:
     api = dict(one.split("=", 1) for one in inspect(guide.container("api"))["Config"]["Env"])
     assert api["API_HOST"] == worker["WORKER_METRICS_HOST"] == "0.0.0.0"
     assert api["DATABASE_URL"] == worker["DATABASE_URL"]
-    for name in ("CHART_SOURCE", "TERRAFORM_CLI_CONFIG", "TERRAFORM_BINARY", "HELM_BINARY", "WORKDIR_BASE"):
+    for name in (*PATHS, "WORKDIR_BASE"):
         # It is not .env's, and there is such a thing.
         guide.inside("worker", "test", "-e", worker[name])
         assert worker[name].startswith("/opt/beta9/") or worker[name].startswith(
@@ -171,6 +175,30 @@ def test_prometheus_scrapes_both_products_and_the_dashboard_has_something_to_sho
                 return bool(prometheus.get("/query", params={"query": expression}).json()["data"]["result"])
 
             until(has_answer, f"the panel {panel['title']!r} has something to show")
+
+
+def test_what_env_says_of_the_host_does_not_get_into_the_containers(guide: Composed, tmp_path: Path) -> None:
+    hosts = {
+        **{name: "/of/the/host" for name in (*PATHS, "WORKDIR_BASE")},
+        **{name: "127.0.0.1" for name in ("API_HOST", "WORKER_METRICS_HOST")},
+        **{name: "redis://of.the.host:1/0" for name in ("DATABASE_URL", "REDIS_URL")},
+        **{name: "key" for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")},
+        "API_PORT": "9000",
+        "LOG_LEVEL": "DEBUG",
+    }
+    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in hosts.items()))
+    shutil.copy(guide.folder / "docker-compose.yaml", tmp_path)
+    printed = Composed(tmp_path).compose("--profile", "simulated", "config")
+    services = YAML(typ="safe", pure=True).load(printed)["services"]
+    keys = {name for name, value in hosts.items() if value == "key"}
+    for service, let_in in (
+        ("api", {"LOG_LEVEL", *PATHS, "WORKDIR_BASE", "WORKER_METRICS_HOST"}),  # it uses none of the paths
+        ("worker", {"LOG_LEVEL", "API_HOST", "API_PORT", *keys}),
+        *((name, set()) for name in SIMULATED_ONLY),
+    ):
+        given = services[service]["environment"]
+        assert {name for name, value in hosts.items() if given.get(name) == value} <= let_in, service
+    assert services["api"]["ports"] == ["127.0.0.1:9000:8000/tcp"]
 
 
 def test_the_file_is_valid_for_the_compose_that_is_here(guide: Composed) -> None:

@@ -157,3 +157,15 @@ def test_a_full_disk_has_a_code_of_its_own(running: Composed, api: Api) -> None:
     api.delete(environment_id)
     api.wait(environment_id, "destroyed")
     assert running.leftovers() == []
+
+
+def test_what_was_taken_down_with_its_cloud_can_be_deleted(running: Composed, api: Api) -> None:
+    environment_id = api.create("without-cloud")
+    api.wait(environment_id, "ready")
+    running.compose("--profile", "simulated", "down")
+    running.compose("up", "--detach", "api-simulated", "worker-simulated")
+    running.wait_until_healthy("cloud", "api-simulated", "worker-simulated")
+    assert api.get(environment_id)["status"] == "ready"  # the database is on a volume, the cloud in memory
+    api.delete(environment_id)
+    api.wait(environment_id, "destroyed")
+    assert running.leftovers() == []

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from beta9_simulator.cloud.inventory import inventory
 from beta9_simulator.cloud.principals import find_principal
 from beta9_simulator.cloud.seeding import seed
 from beta9_simulator.cloud.store import Store
+from beta9_simulator.handle import write_credentials
 
 TRUST = '{"Version":"2012-10-17","Statement":[]}'
 VPC = {"it": {"cidr_block": "10.0.0.0/16"}}
@@ -86,6 +88,19 @@ def test_an_unknown_access_key_stops_the_plan(terraform: Any) -> None:
     terraform.write(role())
     terraform.init()
     assert "InvalidClientTokenId" in terraform.run("plan", "-no-color", fails=True)
+
+
+def test_the_access_key_may_be_in_a_file(terraform: Any, tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    terraform.extra = {"AWS_ACCESS_KEY_ID": "", "AWS_SHARED_CREDENTIALS_FILE": str(file)}
+    terraform.write(role())
+    terraform.init()
+    assert "No valid credential sources found" in terraform.run("plan", "-no-color", fails=True)
+    file.write_bytes(b"\xff[default")
+    assert "No valid credential sources found" in terraform.run("plan", "-no-color", fails=True)
+    write_credentials(tmp_path, terraform.seeded.access_key, terraform.seeded.secret_key)
+    terraform.apply()
+    assert [item.name for item in inventory(terraform.store)] == ["it"]
 
 
 def test_objects_belong_to_the_assumed_role_s_account(terraform: Any) -> None:

@@ -73,7 +73,7 @@ def _key_of_file() -> str:
     profiles = configparser.RawConfigParser()
     try:
         profiles.read(os.environ.get("AWS_SHARED_CREDENTIALS_FILE", ""))
-    except (OSError, configparser.Error):
+    except (configparser.Error, UnicodeDecodeError):
         return ""
     return profiles.get("default", "aws_access_key_id", fallback="")
 
