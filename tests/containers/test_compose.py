@@ -20,12 +20,13 @@ from tests.containers.composed import (
     tell,
     timed,
 )
+from tests.support.page import blocks
 from tests.support.simulated import ROOT
 from tests.support.waiting import GUARD_SECONDS, until
 
-INIT_DB = (
-    'docker-compose exec api python -c "from models.database import init_db; '
-    'from api.config import settings; init_db(settings.database_url)"'
+# As docs/deployment.md has them.
+COPY, UP, INIT_DB, CURL = (
+    command for block in blocks() if block.where == "compose" for command in block.text.splitlines()
 )
 PATHS = ("CHART_SOURCE", "TERRAFORM_CLI_CONFIG", "TERRAFORM_BINARY", "HELM_BINARY")
 SIMULATED_ONLY = ("api-simulated", "worker-simulated", "database-simulated")
@@ -37,9 +38,9 @@ figures: dict[str, float] = {}
 def guide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
     """What somebody has who typed the guide's commands, one after the other, in a terminal."""
     with composed(tmp_path_factory.mktemp("guide")) as found:
-        found.typed("cp .env.example .env")
+        found.typed(COPY)
         with timed("from `docker-compose up -d` to three healthy containers", figures):
-            found.typed("docker-compose up -d")
+            found.typed(UP)
             found.wait_until_healthy("postgres", "redis", "api")
         assert Api(GENUINE).ready()[1]["schema"]["code"] == "schema_missing"
         with timed("from `init_db` to a healthy worker", figures):
@@ -65,7 +66,7 @@ def _told(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def test_the_guides_commands_lead_to_a_healthy_service(guide: Composed) -> None:
-    answer = guide.typed("curl --silent http://localhost:8000/health")
+    answer = guide.typed(CURL)
     assert json.loads(answer) == {"status": "healthy", "service": "beta9-provisioning"}
     until(lambda: Api(GENUINE).ready()[0] == 200, "the service is ready")
     assert filecmp.cmp(guide.folder / ".env", ROOT / ".env.example", shallow=False)
