@@ -72,6 +72,6 @@ def test_processor_time_is_that_of_the_whole_tree() -> None:
         assert child.stdout is not None
         assert child.stdout.readline() == b"\n"
         assert child.stdout.readline() == b"1\n"
-        assert cpu_seconds(child.pid) >= 0.3
+        assert cpu_seconds(child.pid) >= 0.25  # the kernel counts in ticks
         os.killpg(child.pid, signal.SIGKILL)
     assert cpu_seconds(child.pid) == 0
