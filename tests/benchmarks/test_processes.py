@@ -69,9 +69,11 @@ def test_processor_time_is_that_of_the_whole_tree() -> None:
     work = "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
     shell = f"{sys.executable} -c '{work}\nprint(1, flush=True); time.sleep(600)' & echo; wait"
     with subprocess.Popen(["sh", "-c", shell], stdout=subprocess.PIPE, start_new_session=True) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == b"\n"
-        assert child.stdout.readline() == b"1\n"
-        assert cpu_seconds(child.pid) >= 0.25  # the kernel counts in ticks
-        os.killpg(child.pid, signal.SIGKILL)
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == b"\n"
+            assert child.stdout.readline() == b"1\n"
+            assert cpu_seconds(child.pid) >= 0.25  # the kernel counts in ticks
+        finally:
+            os.killpg(child.pid, signal.SIGKILL)
     assert cpu_seconds(child.pid) == 0
