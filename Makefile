@@ -122,10 +122,10 @@ $(SUPPLY_STAMP): requirements-supply.txt | $(STAMP)
 	@touch $@
 
 sbom: $(SUPPLY_STAMP) ## Write bills of materials of the images and the wheel into dist/sbom.
-	@$(BIN)/python -m scripts.sbom $(SUPPLY)/bin/cyclonedx-py dist/sbom
+	@$(BIN)/python -m scripts.sbom $(SUPPLY)/bin/cyclonedx-py dist/sbom $(TERRAFORM)
 
 licences: $(SUPPLY_STAMP) ## Write the licences of all Python packages of the images into dist/licences.md.
-	@$(BIN)/python -m scripts.licences $(SUPPLY)/bin/pip-licenses dist/licences.md
+	@$(BIN)/python -m scripts.licences $(SUPPLY)/bin/pip-licenses dist/licences.md $(TERRAFORM)
 
 audit: $(SUPPLY_STAMP) ## Look for known vulnerabilities in the images' Python packages; fails unless all were looked at.
 	@$(BIN)/python -m scripts.audit $(SUPPLY)/bin/pip-audit $(IMAGE_REQUIREMENTS)

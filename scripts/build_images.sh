@@ -1,7 +1,7 @@
 #!/bin/sh
 # Build beta9-provisioning-api:latest and beta9-provisioning-worker:latest: `make docker-build`.
 # PYTHON_IMAGE, TERRAFORM_IMAGE, HELM_IMAGE, KUBECTL_IMAGE, PROVIDERS_IMAGE, CHARTS_IMAGE and PG_MAJOR are
-# passed on. Without an image of its own a part of the worker is what scripts/vendor.py has put there.
+# passed on, PIP_CONF names a pip.conf for the build. Without an image of its own a part of the worker is what scripts/vendor.py has put there.
 set -eu
 cd "$(dirname "$0")/.."
 export DOCKER_BUILDKIT=1
@@ -24,6 +24,9 @@ docker image inspect "$python" >/dev/null 2>&1 || docker pull --quiet "$python" 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 revision=$(git describe --always --abbrev=40 --dirty 2>/dev/null || echo unknown)
 set -- --build-arg "PYTHON_IMAGE=$python" --build-arg "VERSION=$version" --build-arg "REVISION=$revision"
+
+# A package index of one's own, and the password to it, are for the build alone.
+[ -z "${PIP_CONF:-}" ] || set -- "$@" --secret "id=pip,src=$PIP_CONF"
 
 docker build "$@" --build-arg "PG_MAJOR=${PG_MAJOR:-}" --file Dockerfile.api --tag beta9-provisioning-api:latest .
 

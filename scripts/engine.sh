@@ -32,9 +32,10 @@ require() {
     [ -z "$missing" ] && return
     command -v apt-get >/dev/null || without "these are missing, and there is no apt-get:$missing."
     echo "Installing Debian's docker.io, docker-compose and mmdebstrap" >&2
-    # A service that the package starts would be an engine of the machine; RUNLEVEL=1 leaves it off.
+    # A service that the package starts would be an engine of the machine; RUNLEVEL=1 leaves it off. Another Docker
+    # that is here must not go for ours: --no-remove.
     { apt-get update && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install --yes \
-        --no-install-recommends docker.io docker-compose mmdebstrap iptables iproute2; } >"$data/apt.log" 2>&1 ||
+        --no-remove --no-install-recommends docker.io docker-compose mmdebstrap iptables iproute2; } >"$data/apt.log" 2>&1 ||
         without "apt-get could not install$missing; see $data/apt.log."
 }
 

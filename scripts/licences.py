@@ -50,10 +50,11 @@ def table(rows: list[tuple[str, str, str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(program: str, file: str) -> int:
+def main(program: str, file: str, terraform: str) -> int:
     """Write the file; return the exit code."""
     parts = {name: of_packages(program, ROOT / name) for name in REQUIREMENTS}
-    parts["containers/vendor.toml"] = [(one.name, one.version, one.licence) for one in pinned()]
+    vendored = pinned(terraform=terraform)
+    parts["containers/vendor.toml"] = [(one.name, one.version, one.licence) for one in vendored]
     into = Path(file)
     into.parent.mkdir(parents=True, exist_ok=True)
     into.write_text("\n".join(f"# {name}\n\n{table(rows)}" for name, rows in parts.items()))

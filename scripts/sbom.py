@@ -1,6 +1,6 @@
 """Write bills of materials (CycloneDX JSON) of both images and of the wheel: `make sbom`.
 
-    python scripts/sbom.py CYCLONEDX_PY DIRECTORY
+    python scripts/sbom.py CYCLONEDX_PY DIRECTORY TERRAFORM
 
 Python packages come from the hashed requirement files by `cyclonedx-py`; the rest of the worker's image is
 added from containers/vendor.toml. What the base image holds is its publisher's to list, and not in here.
@@ -24,8 +24,8 @@ DOCUMENTS = {
 }
 
 
-def write(program: str, into: Path) -> list[Path]:
-    """Write the documents, and return where they are.
+def write(program: str, into: Path, terraform: str) -> list[Path]:
+    """Write the documents, and return where they are; `terraform` is that or `opentofu`.
 
     Raises:
         subprocess.CalledProcessError: `cyclonedx-py` failed; what it said is on standard error.
@@ -35,7 +35,7 @@ def write(program: str, into: Path) -> list[Path]:
     for name, files in DOCUMENTS.items():
         document = _of_requirements(program, [ROOT / file for file in files])
         if name == "worker":
-            document["components"] += [_component(entry) for entry in pinned()]
+            document["components"] += [_component(entry) for entry in pinned(terraform=terraform)]
         path = into / f"{name}.cdx.json"
         path.write_text(json.dumps(document, indent=2) + "\n")
         written.append(path)
@@ -79,5 +79,5 @@ def _reference(entry: Entry, platform: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    for one in write(sys.argv[1], Path(sys.argv[2])):
+    for one in write(sys.argv[1], Path(sys.argv[2]), sys.argv[3]):
         print(one)

@@ -254,6 +254,8 @@ def _aside(place: Path) -> Iterator[Path]:
         made = Path(scratch) / "made"
         made.mkdir()
         yield made
+        for folder in (made, *(path for path in made.rglob("*") if path.is_dir())):
+            folder.chmod(0o755)  # whatever the umask: the image's user must get in
         if place.exists():
             place.replace(Path(scratch) / "old")
         made.replace(place)

@@ -126,6 +126,31 @@ def test_a_machine_that_is_not_fit_is_told_to_the_operator_before_any_operation(
     assert operation(sessions, waiting).status == "queued"
 
 
+def test_a_worker_whose_parts_are_empty_says_so_and_starts(settings: Settings, tmp_path: Path) -> None:
+    """As in an image that was built where nothing could be fetched."""
+    charts, mirror, config = (tmp_path / name for name in ("charts", "mirror", "terraform.rc"))
+    charts.mkdir()
+    mirror.mkdir()
+    config.write_text(f'provider_installation {{\n  filesystem_mirror {{\n    path = "{mirror}"\n  }}\n}}\n')
+    given = settings.model_copy(
+        update={
+            "chart_source": str(charts),
+            "terraform_cli_config": config,
+            "workdir_base": tmp_path / "work",
+        }
+    )
+
+    def told() -> list[str]:
+        found = [problem for problem in problems(given) if "docs/images.md" in problem.message]
+        assert not any(problem.is_fatal for problem in found)
+        return [problem.message.split(",")[0] for problem in found]
+
+    assert told() == [f"CHART_SOURCE is {charts}", f"TERRAFORM_CLI_CONFIG names the provider mirror {mirror}"]
+    (charts / "beta9").mkdir()
+    (mirror / "registry.example.com").mkdir()
+    assert told() == []
+
+
 def test_the_guides_local_worker_ended_because_chart_source_was_not_set(
     environment: dict[str, str], tmp_path: Path, sessions: Sessions, queue: Queue
 ) -> None:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from beta9_provisioning.clouds.cloud import Cloud, WorkerProblem
@@ -41,6 +42,7 @@ def problems(settings: Settings) -> list[WorkerProblem]:
         *_charts(settings.chart_source),
     ]
     told = [WorkerProblem(sentence, is_fatal=True) for sentence in fatal]
+    told += [WorkerProblem(sentence, is_fatal=False) for sentence in _empty(settings)]
     for cloud in CLOUDS.values():
         told.extend(cloud.worker_problems())
         told.extend(_charts_of(cloud, settings))
@@ -151,21 +153,39 @@ def _no_tool(setting: str, program: str, answer: str) -> str:
 
 
 def _provider_mirror(config: Path | None) -> Iterator[str]:
-    if config is None:
-        return
     try:
-        text = config.read_text(encoding="utf-8", errors="replace")
+        for mirror in _mirrors(config):
+            if not mirror.is_dir():
+                yield f"TERRAFORM_CLI_CONFIG is {config}, whose provider mirror {mirror} is no directory."
     except OSError as error:
         yield f"TERRAFORM_CLI_CONFIG is {config}, which cannot be read: {error.strerror}."
-        return
-    for found in _MIRROR.finditer(text):
-        if not Path(found["path"]).is_dir():
-            yield f"TERRAFORM_CLI_CONFIG is {config}, whose provider mirror {found['path']} is no directory."
+
+
+def _mirrors(config: Path | None) -> list[Path]:
+    """Return the provider mirrors that Terraform's CLI configuration names.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    text = config.read_text(encoding="utf-8", errors="replace") if config else ""
+    return [Path(found["path"]) for found in _MIRROR.finditer(text)]
 
 
 def _charts(source: str) -> Iterator[str]:
     if source and not source.startswith("oci://") and not Path(source).is_dir():
         yield f"CHART_SOURCE is {source}, which is no directory. Name one, or an oci:// prefix."
+
+
+def _empty(settings: Settings) -> Iterator[str]:
+    """Tell of directories without anything in them, as images have them that were built with stand-ins."""
+    without = "so every operation will fail that needs them. docs/images.md says how they get into an image."
+    charts = settings.chart_source and Path(settings.chart_source)
+    with suppress(OSError):  # what cannot be read is told as such
+        if charts and charts.is_dir() and not any(charts.iterdir()):
+            yield f"CHART_SOURCE is {charts}, which holds no charts, {without}"
+        for mirror in _mirrors(settings.terraform_cli_config):
+            if mirror.is_dir() and not any(path.is_dir() for path in mirror.iterdir()):
+                yield f"TERRAFORM_CLI_CONFIG names the provider mirror {mirror}, which holds none, {without}"
 
 
 def _charts_of(cloud: Cloud, settings: Settings) -> Iterator[WorkerProblem]:
