@@ -8,20 +8,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 from tests.support.simulated import ROOT, World
+from tests.support.user import User
 from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_provisioning.local.stack import Stack
 from beta9_provisioning.local.state import Member
 
-FINAL = {"ready", "failed", "destroyed"}
 
-
-class Product:
+class Product(User):
     """A running stack, spoken to over HTTP."""
 
     def __init__(self, stack: Stack) -> None:
@@ -31,7 +28,7 @@ class Product:
         self.url = state.api_url
         self.members: dict[str, Member] = {member.name: member for member in state.members}
         self.environment = state.environment
-        self.http = httpx.Client(base_url=self.url, timeout=GUARD_SECONDS)
+        super().__init__(self.url)
         self.world = World(stack.simulator())
         environ = Path(f"/proc/{self.members['worker'].pid}/environ").read_text()
         self.worker_environment = dict(item.split("=", 1) for item in environ.split("\0") if item)
@@ -69,40 +66,6 @@ class Product:
         assert code == "202", answer
         assert answer["status"] == "queued"
         return str(answer["environment_id"])
-
-    def get(self, environment_id: str) -> dict[str, Any]:
-        answer = self.http.get(f"/api/v1/environments/{environment_id}")
-        assert answer.status_code == 200, answer.text
-        document: dict[str, Any] = answer.json()
-        return document
-
-    def delete(self, environment_id: str) -> httpx.Response:
-        return self.http.delete(f"/api/v1/environments/{environment_id}")
-
-    def wait(self, environment_id: str, *statuses: str) -> dict[str, Any]:
-        """Wait for one of the statuses; any other final one fails the test at once."""
-        ends = FINAL | set(statuses)
-        until(lambda: self.get(environment_id)["status"] in ends, f"it is {' or '.join(statuses)}")
-        found = self.get(environment_id)
-        assert found["status"] in statuses, found["error"]
-        return found
-
-    def wait_until_it_builds(self, environment_id: str) -> None:
-        """Wait until the network stands; the rest takes ten minutes and more at the pace of a real cloud."""
-
-        def is_there() -> bool:
-            return any(
-                event["data"]["address"] == "aws_vpc.main" and event["data"]["phase"] == "complete"
-                for event in self.events(environment_id)
-                if event["type"] == "terraform.resource"
-            )
-
-        until(is_there, "the network stands")
-
-    def events(self, environment_id: str) -> list[dict[str, Any]]:
-        answer = self.http.get(f"/api/v1/environments/{environment_id}/events", params={"limit": 1000})
-        items: list[dict[str, Any]] = answer.json()["items"]
-        return items
 
 
 @contextmanager

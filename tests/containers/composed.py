@@ -18,11 +18,11 @@ import pytest
 from ruamel.yaml import YAML
 from tests.support import sealing
 from tests.support.simulated import ROOT
-from tests.support.waiting import GUARD_SECONDS, until
+from tests.support.user import User
+from tests.support.waiting import until
 
 GENUINE, SIMULATED = "http://localhost:8000", "http://localhost:8100"
 """The two APIs: the ports are published in the network of the engine, and of these tests."""
-FINAL = {"ready", "failed", "destroyed"}
 _FILES = ("docker-compose.yaml", ".env.example", "example-config.yaml", "containers/monitoring")
 _STAND_INS = ("postgres", "redis", "prometheus")
 _STAND_INS_FOLDER = ROOT / "tests" / "containers" / "stand_ins"
@@ -120,11 +120,8 @@ class Composed:
         return self.compose("--profile", "simulated", "--profile", "monitoring", "logs", "--no-color")
 
 
-class Api:
+class Api(User):
     """One of the APIs."""
-
-    def __init__(self, url: str) -> None:
-        self.http = httpx.Client(base_url=url, timeout=GUARD_SECONDS)
 
     def create(self, name: str) -> str:
         """Create the example environment under a name; return its id."""
@@ -133,39 +130,10 @@ class Api:
         assert answer.status_code == 202, answer.text
         return str(answer.json()["environment_id"])
 
-    def delete(self, environment_id: str) -> None:
-        answer = self.http.delete(f"/api/v1/environments/{environment_id}")
+    def delete(self, environment_id: str) -> httpx.Response:
+        answer = super().delete(environment_id)
         assert answer.status_code == 202, answer.text
-
-    def get(self, environment_id: str) -> dict[str, Any]:
-        answer = self.http.get(f"/api/v1/environments/{environment_id}")
-        assert answer.status_code == 200, answer.text
-        document: dict[str, Any] = answer.json()
-        return document
-
-    def wait(self, environment_id: str, *statuses: str) -> dict[str, Any]:
-        """Wait for one of the statuses; any other final one fails the test at once."""
-        ends = FINAL | set(statuses)
-        until(lambda: self.get(environment_id)["status"] in ends, f"it is {' or '.join(statuses)}")
-        found = self.get(environment_id)
-        assert found["status"] in statuses, found["error"]
-        return found
-
-    def wait_until_it_builds(self, environment_id: str) -> None:
-        """Wait until the network stands."""
-
-        def is_there() -> bool:
-            return any(
-                event["data"]["address"] == "aws_vpc.main" and event["data"]["phase"] == "complete"
-                for event in self.events(environment_id, "terraform.resource")
-            )
-
-        until(is_there, "the network stands")
-
-    def events(self, environment_id: str, type_: str) -> list[dict[str, Any]]:
-        """Return the events of a type."""
-        answer = self.http.get(f"/api/v1/environments/{environment_id}/events", params={"limit": 1000})
-        return [event for event in answer.json()["items"] if event["type"] == type_]
+        return answer
 
     def ready(self) -> tuple[int, dict[str, Any]]:
         """Return the code of /health/ready, and its checks."""

@@ -112,7 +112,8 @@ def test_a_worker_that_its_memory_limit_killed_is_told_of_and_nothing_is_lost(
     if found["status"] == "failed":
         # Terraform was killed with its container: what it had not written into its state is named.
         assert found["error"]["code"] == "leftovers"
-        found_left = api.events(environment_id, "inventory.leftovers")[-1]["data"]["resources"]
+        told = [event for event in api.events(environment_id) if event["type"] == "inventory.leftovers"]
+        found_left = told[-1]["data"]["resources"]
         named = {one["id"] for one in found_left}
         rows = "[(one.type, one.id, one.name) for one in inventory(store) if 'tfstate' not in one.id]"
         how = "import json; from beta9_simulator.cloud.inventory import inventory; "
