@@ -34,14 +34,19 @@ class Product(User):
         self.worker_environment = dict(item.split("=", 1) for item in environ.split("\0") if item)
 
     @contextmanager
-    def another_worker(self, directory: Path) -> Iterator[None]:
-        """Run one more worker, set up as the stack's own."""
+    def another_worker(self, directory: Path, **changes: str) -> Iterator[None]:
+        """Run one more worker, set up as the stack's own but for some variables."""
         log = directory / "another-worker.log"
         with log.open("wb") as output:
             child = subprocess.Popen(
                 [sys.executable, "-m", "beta9_provisioning.worker"],
                 # It judges nobody before it has watched for one lease of its own.
-                env={**self.worker_environment, "WORKER_METRICS_PORT": "0", "LEASE_SECONDS": "20"},
+                env={
+                    **self.worker_environment,
+                    "WORKER_METRICS_PORT": "0",
+                    "LEASE_SECONDS": "20",
+                    **changes,
+                },
                 cwd=directory,
                 stdout=output,
                 stderr=output,

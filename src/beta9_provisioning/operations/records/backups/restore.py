@@ -75,8 +75,8 @@ def _examine(file: BinaryIO, identity_file: Path | None) -> Manifest:
     misfit = schema.judge(manifest.revision, manifest.oldest_program)
     if misfit is not None and misfit.code == "schema_newer":
         raise BackupError(
-            f"The backup's schema is at revision {manifest.revision}, of release {manifest.program}, and this "
-            f"program knows {schema.head()} as the newest: restore it with that release."
+            f"The backup's schema is at revision {manifest.revision}, of release {manifest.program}, and "
+            f"this program knows {schema.head()} as the newest: restore it with that release."
         )
     return manifest
 
@@ -91,13 +91,13 @@ def _refuse_unfit(connection: Connection, manifest: Manifest, client_major: int)
     if namespace != manifest.namespace:
         raise BackupError(
             f"The backup's tables are in the schema {manifest.namespace}, but this connection makes them in "
-            f"{namespace or 'none'}: create that schema if it is absent, and let the search_path begin with it."
+            f"{namespace or 'none'}: create that schema if it is absent; search_path must begin with it."
         )
     workers = connection.scalar(select(LIVE_WORKERS_BY_LOCK)) or 0
     if workers:
         raise BackupError(
-            f"{workers} worker(s) work on this database, and a restore is for an empty one. Stop them, and see "
-            "that DATABASE_URL names the database that you mean."
+            f"{workers} worker(s) work on this database, and a restore is for an empty one. Stop them, and "
+            "see that DATABASE_URL names the database that you mean."
         )
 
 
