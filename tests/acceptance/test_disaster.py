@@ -69,10 +69,9 @@ class Rehearsal:
     @contextmanager
     def running(self, url: str) -> Iterator[None]:
         """Run API and worker on another database meanwhile, the API at its old address."""
-        worker = self.product.worker_environment | {
-            "WORKER_METRICS_PORT": "0",
-            "LEASE_SECONDS": LEASE_SECONDS,
-        }
+        # It judges nobody before it has watched for one lease of its own.
+        changes = {"WORKER_METRICS_PORT": "0", "WORKER_THREADS": "4", "LEASE_SECONDS": "20"}
+        worker = self.product.worker_environment | changes
         with ExitStack() as stack:
             for name, variables in (("api", self._api), ("worker", worker)):
                 stack.enter_context(self._process(name, variables | {"DATABASE_URL": url}))
