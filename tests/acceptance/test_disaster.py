@@ -6,14 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from ruamel.yaml import YAML
-from tests.acceptance.test_product import Product
+from tests.acceptance.test_product import Product, process
 from tests.support.postgres import PROGRAMS, Servers, own_servers
 from tests.support.simulated import ROOT
 from tests.support.waiting import GUARD_SECONDS, until
@@ -69,32 +69,13 @@ class Rehearsal:
     @contextmanager
     def running(self, url: str) -> Iterator[None]:
         """Run API and worker on another database meanwhile, the API at its old address."""
-        # It judges nobody before it has watched for one lease of its own.
-        changes = {"WORKER_METRICS_PORT": "0", "WORKER_THREADS": "4", "LEASE_SECONDS": "20"}
-        worker = self.product.worker_environment | changes
-        with ExitStack() as stack:
-            for name, variables in (("api", self._api), ("worker", worker)):
-                stack.enter_context(self._process(name, variables | {"DATABASE_URL": url}))
+        at = {"DATABASE_URL": url}
+        with (
+            process("api", self._api | at, self.home),
+            self.product.another_worker(self.home, WORKER_THREADS="4", **at),
+        ):
             until(self._is_ready, "the API is ready")
             yield
-
-    @contextmanager
-    def _process(self, name: str, variables: dict[str, str]) -> Iterator[None]:
-        log = self.home / f"new-{name}.log"
-        with log.open("wb") as output:
-            child = subprocess.Popen(
-                [sys.executable, "-m", f"beta9_provisioning.{name}"],
-                env=variables,
-                cwd=self.home,
-                stdout=output,
-                stderr=output,
-            )
-        try:
-            yield
-            assert child.poll() is None, log.read_text()
-        finally:
-            child.terminate()
-            child.wait(GUARD_SECONDS)
 
     def _is_ready(self) -> bool:
         try:

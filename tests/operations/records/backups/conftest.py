@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyrage
 import pytest
@@ -14,6 +15,9 @@ from tests.support.postgres import PROGRAMS, execute
 from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.kit.database import Sessions
+from beta9_provisioning.operations.records.backups.archive import BackupError
+from beta9_provisioning.operations.records.backups.backup import new_file, write_backup
+from beta9_provisioning.operations.records.backups.restore import restore
 from beta9_provisioning.operations.records.model import Base
 from beta9_provisioning.settings import Settings
 
@@ -65,6 +69,27 @@ class Operator:
         assert words.startswith("error: "), words
         assert "Traceback" not in words
         return words.removeprefix("error: ").strip()
+
+    def settings(self, **changes: Any) -> Settings:
+        """Return the settings of a process that the shell starts."""
+        return Settings(database_url=self.url, pg_bin=self.pg_bin, **changes)
+
+    def backs_up(self, name: str, **changes: Any) -> Path:
+        """Make a backup without a process of its own, which is faster."""
+        path = self.home / name
+        with new_file(path, force=False) as file:
+            write_backup(self.settings(**changes), file)
+        return path
+
+    def restores(self, path: Path, **changes: Any) -> None:
+        """Restore one in the same way."""
+        restore(self.settings(**changes), path)
+
+    def may_not_restore(self, path: Path, **changes: Any) -> str:
+        """Be refused a restore, and return why."""
+        with pytest.raises(BackupError) as caught:
+            self.restores(path, **changes)
+        return str(caught.value)
 
     def files(self) -> Sequence[str]:
         """Return the names of all files, hidden ones too."""

@@ -111,7 +111,7 @@ def test_without_a_name_it_is_named_after_the_time(operator: Operator) -> None:
 
 
 def test_it_opens_without_this_program(operator: Operator) -> None:
-    operator.works("backup", "one.backup")
+    operator.backs_up("one.backup")
     program = "pg_restore" if operator.pg_bin is None else str(operator.pg_bin / "pg_restore")
     done = subprocess.run(
         f"tail -n +2 one.backup | {program} --list",
@@ -279,7 +279,7 @@ def test_it_is_of_one_moment(
         create(sessions, settings, name="later")
         held.release()
         assert held.child.wait(GUARD_SECONDS) == 0
-    elsewhere.works("restore", "one")
+    elsewhere.restores(elsewhere.home / "one")
     assert execute(elsewhere.url, "SELECT string_agg(name, ' ') FROM environments") == "first second third"
 
 

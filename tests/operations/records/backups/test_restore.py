@@ -30,8 +30,7 @@ TABLES = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
 @pytest.fixture
 def backup(operator: Operator) -> Path:
     """A plain one."""
-    operator.works("backup", "one")
-    return operator.home / "one"
+    return operator.backs_up("one")
 
 
 @pytest.fixture
@@ -46,9 +45,7 @@ def key(operator: Operator, identity: pyrage.x25519.Identity) -> Path:
 def encrypted(operator: Operator, identity: pyrage.x25519.Identity) -> Path:
     """One that is encrypted, for two keys."""
     others = pyrage.x25519.Identity.generate().to_public()
-    told = operator.works("backup", "two", BACKUP_RECIPIENTS=f"{others}, {identity.to_public()}")
-    assert "encrypted for 2" in told
-    return operator.home / "two"
+    return operator.backs_up("two", backup_recipients=(str(others), str(identity.to_public())))
 
 
 def is_untouched(operator: Operator) -> bool:
@@ -67,7 +64,7 @@ def test_the_restored_database_works_as_before(
     elsewhere: Operator, backup: Path, sessions: Sessions, settings: Settings
 ) -> None:
     """Constraints, triggers and idempotency keys are there; streams go on with the next number."""
-    elsewhere.works("restore", str(backup))
+    elsewhere.restores(backup)
     engine = connect(elsewhere.url)
     try:
         restored = Sessions(engine, expire_on_commit=False)
@@ -89,7 +86,7 @@ def test_a_schema_without_environments_gives_way(
     operator: Operator, elsewhere: Operator, backup: Path
 ) -> None:
     init_db(elsewhere.url)
-    elsewhere.works("restore", str(backup))
+    elsewhere.restores(backup)
     assert contents(elsewhere.url) == contents(operator.url)
 
 
@@ -102,15 +99,15 @@ def test_nothing_is_restored_over_environments(operator: Operator, backup: Path)
 
 def test_tables_of_somebody_else_stay(elsewhere: Operator, backup: Path) -> None:
     execute(elsewhere.url, "CREATE TABLE environments (theirs text)")
-    assert "did not make" in elsewhere.refused("restore", str(backup))
+    assert "did not make" in elsewhere.may_not_restore(backup)
     execute(elsewhere.url, "ALTER TABLE environments RENAME TO something_else")
-    elsewhere.works("restore", str(backup))
+    elsewhere.restores(backup)
     assert execute(elsewhere.url, "SELECT count(*) FROM something_else") == 0
 
 
 def test_what_is_in_the_way_is_told_and_nothing_is_left(elsewhere: Operator, backup: Path) -> None:
     execute(elsewhere.url, "CREATE SEQUENCE statistics_shards")
-    words = elsewhere.refused("restore", str(backup))
+    words = elsewhere.may_not_restore(backup)
     assert 'relation "statistics_shards" already exists' in words
     assert is_untouched(elsewhere)
 
@@ -122,16 +119,16 @@ def test_workers_must_be_stopped_first(elsewhere: Operator, backup: Path) -> Non
         with engine.connect() as worker:
             assert leases.hold_liveness(worker, 7)
             worker.commit()
-            assert "1 worker(s) work on this database" in elsewhere.refused("restore", str(backup))
+            assert "1 worker(s) work on this database" in elsewhere.may_not_restore(backup)
     finally:
         engine.dispose()
-    elsewhere.works("restore", str(backup))
+    elsewhere.restores(backup)
 
 
 def test_not_beside_a_migration_or_another_restore(elsewhere: Operator, backup: Path) -> None:
     with psycopg.connect(elsewhere.url) as other:
         other.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
-        assert "wait until it has ended" in elsewhere.refused("restore", str(backup))
+        assert "wait until it has ended" in elsewhere.may_not_restore(backup)
     assert is_untouched(elsewhere)
 
 
@@ -147,7 +144,7 @@ def test_a_killed_restore_leaves_nothing(elsewhere: Operator, backup: Path) -> N
         child.wait()
         until(lambda: execute(elsewhere.url, WAITING) == 0, "pg_restore has ended, too")
     assert is_untouched(elsewhere)
-    elsewhere.works("restore", str(backup))
+    elsewhere.restores(backup)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -179,7 +176,7 @@ DAMAGES: dict[str, Damage] = {
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_file_that_is_not_whole_changes_nothing(elsewhere: Operator, backup: Path, damage: Damage) -> None:
     backup.write_bytes(damage(backup.read_bytes()))
-    words = elsewhere.refused("restore", str(backup))
+    words = elsewhere.may_not_restore(backup)
     assert "not whole" in words or "no backup of this program" in words
     assert is_untouched(elsewhere)
 
@@ -189,7 +186,7 @@ def test_nor_does_one_that_is_encrypted(
     elsewhere: Operator, encrypted: Path, key: Path, damage: Damage
 ) -> None:
     encrypted.write_bytes(damage(encrypted.read_bytes()))
-    words = elsewhere.refused("restore", str(encrypted), BACKUP_IDENTITY_FILE=str(key))
+    words = elsewhere.may_not_restore(encrypted, backup_identity_file=key)
     assert "was cut off or changed" in words or "no backup of this program" in words
     assert is_untouched(elsewhere)
 
@@ -198,7 +195,7 @@ def test_a_dump_by_pg_dump_alone_is_told_apart(operator: Operator, elsewhere: Op
     program = "pg_dump" if operator.pg_bin is None else str(operator.pg_bin / "pg_dump")
     path = operator.home / "theirs"
     subprocess.run([program, "-Fc", "-f", str(path), operator.url], check=True)
-    assert "no backup of this program" in elsewhere.refused("restore", str(path))
+    assert "no backup of this program" in elsewhere.may_not_restore(path)
 
 
 def test_a_file_that_is_not_there_is_named(elsewhere: Operator) -> None:
@@ -219,7 +216,7 @@ def test_an_encrypted_one_comes_back_with_its_key(
 def test_without_its_key_it_changes_nothing(
     elsewhere: Operator, encrypted: Path, key: Path, tmp_path: Path
 ) -> None:
-    assert "BACKUP_IDENTITY_FILE" in elsewhere.refused("restore", str(encrypted))
+    assert "BACKUP_IDENTITY_FILE" in elsewhere.may_not_restore(encrypted)
     wrong = tmp_path / "wrong"
     wrong.write_text(str(pyrage.x25519.Identity.generate()))
     for content, why in (
@@ -234,7 +231,7 @@ def test_without_its_key_it_changes_nothing(
         file.unlink(missing_ok=True)
         if content is not None:
             file.write_bytes(content)
-        assert why in elsewhere.refused("restore", str(encrypted), BACKUP_IDENTITY_FILE=str(file))
+        assert why in elsewhere.may_not_restore(encrypted, backup_identity_file=file)
     assert is_untouched(elsewhere)
 
 
@@ -260,23 +257,23 @@ def test_one_that_does_not_suit_changes_nothing(
     elsewhere: Operator, backup: Path, fields: dict[str, object], why: str
 ) -> None:
     change(backup, **fields)
-    assert why in elsewhere.refused("restore", str(backup))
+    assert why in elsewhere.may_not_restore(backup)
     assert is_untouched(elsewhere)
 
 
 def test_rows_that_are_missing_afterwards_are_told(elsewhere: Operator, backup: Path) -> None:
     change(backup, rows={"environments": 4})
-    assert "Do not use it" in elsewhere.refused("restore", str(backup))
+    assert "Do not use it" in elsewhere.may_not_restore(backup)
 
 
 def test_one_of_an_older_release_is_brought_up_to_date(
     operator: Operator, elsewhere: Operator, empty_database_url: str, tmp_path: Path
 ) -> None:
     old_database(empty_database_url, tmp_path)
-    elsewhere.works("backup", "old")
+    old = elsewhere.backs_up("old")
     execute(empty_database_url, "DROP SCHEMA public CASCADE")
     execute(empty_database_url, "CREATE SCHEMA public")
-    elsewhere.works("restore", "old")
+    elsewhere.restores(old)
     assert execute(empty_database_url, "SELECT version_num FROM alembic_version") == schema.head()
 
 
@@ -284,5 +281,5 @@ def test_a_database_of_a_newer_release_stays(elsewhere: Operator, backup: Path) 
     init_db(elsewhere.url)
     execute(elsewhere.url, "UPDATE alembic_version SET version_num = '9999'")
     execute(elsewhere.url, "UPDATE schema_compatibility SET oldest_program = '9999'")
-    assert "restore into a new database" in elsewhere.refused("restore", str(backup))
+    assert "restore into a new database" in elsewhere.may_not_restore(backup)
     assert execute(elsewhere.url, "SELECT count(*) FROM environments") == 0
