@@ -3,8 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,6 @@ class Operator:
     home: Path
     url: str
     pg_bin: Path | None
-    variables: Mapping[str, str] = field(default_factory=dict)
 
     def environment(self, **variables: str) -> dict[str, str]:
         """Return what the shell exports."""
@@ -42,7 +41,7 @@ class Operator:
         }
         if self.pg_bin is not None:
             found["PG_BIN"] = str(self.pg_bin)
-        return {**found, **self.variables, **variables}
+        return {**found, **variables}
 
     def types(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
         """Run the program, whatever comes of it."""

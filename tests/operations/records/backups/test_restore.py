@@ -283,3 +283,11 @@ def test_a_database_of_a_newer_release_stays(elsewhere: Operator, backup: Path) 
     execute(elsewhere.url, "UPDATE schema_compatibility SET oldest_program = '9999'")
     assert "restore into a new database" in elsewhere.may_not_restore(backup)
     assert execute(elsewhere.url, "SELECT count(*) FROM environments") == 0
+
+
+def test_one_of_a_newer_release_that_says_so_comes_back(elsewhere: Operator, backup: Path) -> None:
+    """It has tables that this program does not know, and says that this program works with it."""
+    known = json.loads(backup.read_bytes().split(b"\n", 1)[0])["rows"]
+    change(backup, revision="9999", oldest_program=schema.head(), rows={**known, "later": 7})
+    elsewhere.restores(backup)
+    assert execute(elsewhere.url, "SELECT count(*) FROM environments") == 3

@@ -157,7 +157,8 @@ def _load(client: PgClient, manifest: Manifest, file: BinaryIO, identity_file: P
 
 def _compare(connection: Connection, manifest: Manifest) -> None:
     found = rows(connection)
-    if found != manifest.rows:
+    # A later release, whose schema suits this program, may have counted tables that it does not know.
+    if any(manifest.rows.get(name) != count for name, count in found.items()):
         raise BackupError(
             f"The database holds {found} after the restore, but the backup says {manifest.rows}. "
             "Do not use it; take another backup."
