@@ -1,7 +1,8 @@
-"""Around every request: an id, one line of log, two metrics, and an answer to errors nobody expected."""
+"""Around every request: its origin, one line of log, two metrics, and an answer to errors nobody expected."""
 
 import asyncio
 import secrets
+from dataclasses import replace
 from time import perf_counter
 
 import structlog
@@ -13,6 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from beta9_provisioning.api import problems
 from beta9_provisioning.api.methods import METHODS
+from beta9_provisioning.api.trail import Trail
+from beta9_provisioning.kit import origin
+from beta9_provisioning.kit.origin import Origin
 
 log = structlog.get_logger(__name__)
 
@@ -52,9 +56,10 @@ class Telemetry:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = secrets.token_hex(8)
+        trail = Trail(_origin(scope))
+        scope.setdefault("state", {})["trail"] = trail
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        structlog.contextvars.bind_contextvars(**trail.origin.fields())
         began = perf_counter()
         status = 0
 
@@ -62,7 +67,7 @@ class Telemetry:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                MutableHeaders(scope=message)["X-Request-ID"] = trail.origin.request_id or ""
                 self._count(scope, status, perf_counter() - began)
             await send(message)
 
@@ -92,6 +97,7 @@ class Telemetry:
                 status=status,
                 milliseconds=round((perf_counter() - began) * 1000, 1),
                 client=client[0] if client else None,
+                **trail.made,
             )
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
@@ -99,3 +105,9 @@ class Telemetry:
         route = getattr(scope.get("route"), "path", "other")
         self._metrics.requests.labels(method, route, str(status)).inc()
         self._metrics.latency.labels(method, route).observe(seconds)
+
+
+def _origin(scope: Scope) -> Origin:
+    """Return where a request comes from; one whose caller gave no id that can be used gets its own."""
+    found = origin.read(scope["headers"])
+    return found if found.request_id else replace(found, request_id=secrets.token_hex(8))

@@ -65,19 +65,20 @@ class Runner:
         Whatever goes wrong between the claim and the end is told: in a step, beside the steps, or while what
         they opened is closed.
         """
-        structlog.contextvars.bind_contextvars(
-            operation_id=claim.operation_id, environment_id=claim.environment_id
-        )
-        log.info("operation_started", kind=claim.kind, attempt=claim.attempt)
-        try:
-            status = self._run(claim, stop)
-        except LeaseLost as error:
-            log.warning("lease_lost", detail=str(error))
-            return None
-        finally:
-            structlog.contextvars.unbind_contextvars("operation_id", "environment_id")
-        log.info("operation_ended", kind=claim.kind, status=status, operation_id=claim.operation_id)
-        return status
+        with structlog.contextvars.bound_contextvars(
+            operation_id=claim.operation_id,
+            environment_id=claim.environment_id,
+            attempt=claim.attempt,
+            **claim.origin.fields(),
+        ):
+            log.info("operation_started", kind=claim.kind)
+            try:
+                status = self._run(claim, stop)
+            except LeaseLost as error:
+                log.warning("lease_lost", detail=str(error))
+                return None
+            log.info("operation_ended", kind=claim.kind, status=status)
+            return status
 
     def _run(self, claim: Claim, stop: Stop) -> OperationStatus:
         recorder = Recorder(self._factory, claim, stop)

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from types import TracebackType
 from typing import Self
 
@@ -73,7 +74,8 @@ class Cluster:
             ingress_controller=context.settings.ingress_controller,
         )
         with ThreadPoolExecutor(max_workers=len(releases), thread_name_prefix="helm") as pool:
-            for future in [pool.submit(self.install, release) for release in releases]:
+            # A context of its own for each: one cannot be entered twice at a time.
+            for future in [pool.submit(copy_context().run, self.install, one) for one in releases]:
                 future.result()
 
     def install(self, release: Release) -> None:
