@@ -8,10 +8,20 @@ from ruamel.yaml import YAML
 from tests.acceptance.test_product import Product, running
 from tests.support.loglines import Line, written
 from tests.support.simulated import ROOT
+from tests.support.traces import CALLER, PARENT, TRACE, Traces, collecting
+from tests.support.waiting import until
+
+from beta9_provisioning.operations.workflows import PROVISION
 
 CONFIG = YAML(typ="safe", pure=True).load((ROOT / "example-config.yaml").read_text())
-TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traces]:
+    """A collector that stacks are told of which are started from now on."""
+    with collecting() as traces:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", traces.url)
+        yield traces
 
 
 @pytest.fixture
@@ -52,3 +62,57 @@ def test_a_request_is_found_in_the_logs_of_both(product: Product) -> None:
     destroy = [line for line in worker if line.get("operation_id") not in (None, operation_id)]
     assert having(destroy, environment_id=environment_id)
     assert not [line for line in destroy if "trace_id" in line or line.get("request_id") == "call-1"]
+
+
+def test_one_trace_leads_from_the_request_to_every_resource(collector: Traces, product: Product) -> None:
+    headers = {"traceparent": PARENT, "X-Request-ID": "call-1"}
+    made = product.http.post("/api/v1/environments", json=CONFIG, headers=headers).json()
+    environment_id = made["environment_id"]
+    product.wait(environment_id, "ready")
+    created = {
+        event["data"]["address"]
+        for event in product.events(environment_id)
+        if event["type"] == "terraform.resource" and event["data"]["phase"] == "complete"
+    }
+    product.delete(environment_id)
+    product.wait(environment_id, "destroyed")
+    until(lambda: collector.named("attempt destroy"), "all spans have come")
+
+    request, attempt = collector.one("POST /api/v1/environments"), collector.one("attempt provision")
+    assert (request.service, request.parent) == ("provisioning-api", CALLER)
+    ids = {
+        "provisioning.environment_id": environment_id,
+        "provisioning.operation_id": made["operation"]["id"],
+        "provisioning.request_id": "call-1",
+    }
+    assert request.attributes.items() >= {**ids, "http.response.status_code": 202}.items()
+    assert (attempt.service, attempt.parent) == ("provisioning-worker", request.id)
+    assert attempt.attributes.items() >= {**ids, "provisioning.outcome": "succeeded"}.items()
+    steps = collector.below(attempt)
+    assert [span.name for span in steps] == [f"step {step.name}" for step in PROVISION]
+
+    (apply,) = [span for span in steps if span.name == "step apply"]
+    made_here = [span for span in collector.below(apply) if "terraform.address" in span.attributes]
+    assert len(made_here) == len(created) > 40
+    assert {span.attributes["terraform.address"] for span in made_here} == created
+    charts = [span for span in collector.spans if span.name.startswith("helm install")]
+    assert {span.name.split()[-1] for span in charts} == {
+        "metrics-server",
+        "traefik",
+        "cert-manager",
+        "beta9",
+    }
+    assert {span.parent for span in charts} <= {span.id for span in steps}
+    trace = {span.id for span in (request, attempt, *steps, *made_here, *charts)}
+    assert {span.id for span in collector.spans if span.trace == TRACE} == trace
+
+    # The delete is a trace of its own, whose caller gave none.
+    delete, destroy = (
+        collector.one("DELETE /api/v1/environments/{environment_id}"),
+        collector.one("attempt destroy"),
+    )
+    assert (delete.parent, destroy.parent, destroy.trace) == ("", delete.id, delete.trace)
+    assert not [span for span in collector.spans if span.is_error]
+    assert not {
+        span.name for span in collector.spans if "health" in span.name or "metrics" in span.name.split("/")
+    }

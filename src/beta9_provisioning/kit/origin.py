@@ -39,6 +39,10 @@ class Origin:
         known = {"request_id": self.request_id, "trace_id": self.trace_id}
         return {name: value for name, value in known.items() if value is not None}
 
+    def attributes(self) -> dict[str, str]:
+        """Return what belongs to a span of this work; its trace it knows."""
+        return {} if self.request_id is None else {"provisioning.request_id": self.request_id}
+
 
 UNKNOWN = Origin()
 """Of what nobody's request has asked for, or one that an earlier release took."""
