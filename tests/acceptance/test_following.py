@@ -1,16 +1,21 @@
 """One request followed through API, queue and worker, all of them processes of their own."""
 
+import os
+import signal
+import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 from tests.acceptance.test_product import Product, running
-from tests.support.loglines import Line, written
+from tests.support.loglines import Line, named, written
 from tests.support.simulated import ROOT
 from tests.support.traces import CALLER, PARENT, TRACE, Traces, collecting
 from tests.support.waiting import until
 
+from beta9_provisioning.local.state import Member
 from beta9_provisioning.operations.workflows import PROVISION
 
 CONFIG = YAML(typ="safe", pure=True).load((ROOT / "example-config.yaml").read_text())
@@ -22,6 +27,14 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traces]:
     with collecting() as traces:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", traces.url)
         yield traces
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A collector that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        yield
 
 
 @pytest.fixture
@@ -116,3 +129,21 @@ def test_one_trace_leads_from_the_request_to_every_resource(collector: Traces, p
     assert not {
         span.name for span in collector.spans if "health" in span.name or "metrics" in span.name.split("/")
     }
+
+
+def has_ended(member: Member) -> bool:
+    return not member.reference.is_running()
+
+
+def test_a_collector_that_never_answers_holds_up_nobody(silent: None, product: Product) -> None:
+    environment_id = product.curl_create()
+    product.wait(environment_id, "ready")
+    product.delete(environment_id)
+    product.wait(environment_id, "destroyed")
+    for name in ("worker", "api"):
+        member = product.members[name]
+        os.kill(member.pid, signal.SIGTERM)
+        until(partial(has_ended, member), f"{name} has ended")
+        told = lines(product, name)
+        assert len([line for line in told if line["event"] == "traces_in_trouble"]) <= 1
+    assert named(lines(product, "worker"), "worker_stopped")

@@ -28,6 +28,7 @@ class Told:
     """A span as it was sent."""
 
     service: str
+    instance: str
     name: str
     kind: int
     trace: str
@@ -66,16 +67,17 @@ class Traces:
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             about = _attributes(resource.resource.attributes)
             for scope in resource.scope_spans:
-                self.spans += [_told(str(about["service.name"]), span) for span in scope.spans]
+                self.spans += [_told(about, span) for span in scope.spans]
 
 
 def _attributes(pairs: Iterable[KeyValue]) -> dict[str, str | int]:
     return {pair.key: getattr(pair.value, pair.value.WhichOneof("value") or "") for pair in pairs}
 
 
-def _told(service: str, span: Span) -> Told:
+def _told(about: dict[str, str | int], span: Span) -> Told:
     return Told(
-        service=service,
+        service=str(about["service.name"]),
+        instance=str(about["service.instance.id"]),
         name=span.name,
         kind=span.kind,
         trace=span.trace_id.hex(),
