@@ -197,22 +197,28 @@ def _fill(api: Api) -> None:
 def _multiply(api: Api, wanted: int) -> tuple[int, int]:
     """Copy what there is, with other ids, names and times, until there are as many as are wanted.
 
-    Each gets events, too. Returns how many environments and events there are.
+    The copies are ready, and each gets events. Returns how many environments and events there are.
     """
     copy = """
         INSERT INTO {table} SELECT copy.* FROM {table} row, generate_series(1, %(times)s) turn,
         LATERAL jsonb_populate_record(row, {changes}) copy
     """
-    environment = "{0} || '-' || turn"
+    other = "row.{0} || '-' || turn".format
     changes = {
-        "environments": {"id": "row.id", "name": "row.name"},
-        "operations": {"id": "row.id", "environment_id": "row.environment_id"},
+        "environments": {"id": other("id"), "name": other("name"), "status": "'ready'"},
+        "operations": {
+            "id": other("id"),
+            "environment_id": other("environment_id"),
+            "status": "'succeeded'",
+            "started_at": "row.created_at",
+            "finished_at": "row.created_at",
+        },
     }
     with psycopg.connect(api.database, autocommit=True) as connection:
         there = connection.execute("SELECT count(*) FROM environments").fetchone()
         assert there is not None
         for table, columns in changes.items():
-            pairs = ", ".join(f"'{name}', {environment.format(value)}" for name, value in columns.items())
+            pairs = ", ".join(f"'{name}', {value}" for name, value in columns.items())
             statement = copy.format(table=table, changes=f"jsonb_build_object({pairs})")
             connection.execute(statement, {"times": wanted // there[0]})
         connection.execute(

@@ -1,11 +1,12 @@
-"""docs/deployment.md: its commands are run as they stand, and it says truly which are."""
+"""Commands of docs/deployment.md and docs/operations.md are run as they stand; the page says truly which."""
 
+import base64
 import shutil
 
 from tests.manifests.conftest import Operator
 from tests.support.documents import ROOT
 from tests.support.manifests import NAMESPACE
-from tests.support.page import DEPLOYMENT, counts, prose, script
+from tests.support.page import DEPLOYMENT, OPERATIONS, counts, prose, script
 
 
 def test_the_page_says_how_many_of_its_commands_are_run() -> None:
@@ -29,6 +30,15 @@ def test_the_commands_for_a_cluster_work_as_typed(operator: Operator) -> None:
     (path,) = ingress["spec"]["rules"][0]["http"]["paths"]
     assert path["backend"]["service"]["name"] == "provisioning-api-v2"
     assert operator.get("configmap", "provisioning-config")["metadata"]["namespace"] == NAMESPACE
+
+
+def test_the_runbooks_commands_for_a_cluster_work_as_typed(deployed: Operator) -> None:
+    deployed.types(script(OPERATIONS, "cluster"))
+    assert deployed.replicas("provisioning-worker") == 6
+    (url,) = deployed.get("secret", "provisioning-secrets")["data"].values()
+    assert base64.b64decode(url) == b"postgresql://user:new@host:5432/provisioning"
+    template = deployed.get("deployment", "provisioning-worker")["spec"]["template"]
+    assert "kubectl.kubernetes.io/restartedAt" in template["metadata"]["annotations"]
 
 
 def _copy_checkout(operator: Operator) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from tests.support.documents import ROOT
 
 DEPLOYMENT = ROOT / "docs" / "deployment.md"
+OPERATIONS = ROOT / "docs" / "operations.md"
 _BLOCK = re.compile(
     r"^```(?P<language>\S+)(?: (?P<where>[a-z]+)(?:: (?P<why>[^\n]+))?)?\n(?P<text>.*?)^```$", re.M | re.S
 )
+_HEADING = re.compile(r"^##{1,2} (.+)$", re.M)
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,18 @@ class Block:
 
 def blocks(page: Path) -> list[Block]:
     """Return all blocks of a page, in order."""
-    found = _BLOCK.finditer(page.read_text())
+    return _blocks(page.read_text())
+
+
+def _blocks(text: str) -> list[Block]:
+    found = _BLOCK.finditer(text)
     return [Block(block["where"] or "", block["why"] or "", block["text"]) for block in found]
+
+
+def sections(page: Path) -> dict[str, list[Block]]:
+    """Return the blocks below each heading of the second and third level, in order."""
+    _, *parts = _HEADING.split(page.read_text())
+    return {title: _blocks(text) for title, text in zip(parts[::2], parts[1::2], strict=True)}
 
 
 def script(page: Path, where: str) -> str:
