@@ -5,11 +5,10 @@ import signal
 import socket
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
-from tests.acceptance.test_product import Product, running
+from tests.acceptance.test_product import Product
 from tests.support.loglines import Line, named, written
 from tests.support.simulated import ROOT
 from tests.support.traces import CALLER, PARENT, TRACE, Traces, collecting
@@ -35,16 +34,6 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
         yield
-
-
-@pytest.fixture
-def product(
-    tmp_path: Path, database_url: str, clean_database: None, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Product]:
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("REDIS_URL", redis_url)
-    with running(tmp_path / "stack") as product:
-        yield product
 
 
 def lines(product: Product, process: str) -> list[Line]:
