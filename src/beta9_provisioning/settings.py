@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -20,6 +21,7 @@ _ENV_FILE = ".env"
 # `*`, a name, one with `*.` before it, or an address; IPv6 without brackets.
 _HOST = re.compile(r"\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f:.]*:[0-9a-f:.]*:[0-9a-f:.]*")
 _HTTP_URL = re.compile(r"https?://[^/\s?#]+(/(?!.*v1/traces/?$)[^\s?#]*)?")
+_HEADER = re.compile(r"[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*=(?P<value>[\x20\x21\x23-\x7e]*)")
 # How near a name must be to that of a setting: in the environment, which is everybody's, and in our own file.
 CLOSE_IN_ENVIRONMENT = 0.885
 CLOSE_IN_FILE = 0.75
@@ -133,6 +135,17 @@ class Settings(BaseSettings):
     def _http_url(cls, value: str) -> str:
         if value and not _HTTP_URL.fullmatch(value):
             raise ValueError("must be a URL such as http://collector:4318, without /v1/traces")
+        return value
+
+    @field_validator("otel_exporter_otlp_headers")
+    @classmethod
+    def _headers(cls, value: str) -> str:
+        # The SDK would log what it cannot read, secret or not.
+        for part in filter(str.strip, value.split(",")):
+            found = _HEADER.fullmatch(part)
+            decoded = unquote(found["value"]) if found else "\0"
+            if not (decoded.isascii() and decoded.isprintable()):
+                raise ValueError("must be name=value, comma-separated, with what is special percent-encoded")
         return value
 
     @field_validator("database_url")

@@ -1,10 +1,19 @@
-"""The product that most tests of this room start."""
+"""The product that most tests of this room start, and a collector of its traces."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.acceptance.test_product import Product, running
+from tests.support.traces import Traces, collecting
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traces]:
+    """A collector that stacks are told of which are started from now on."""
+    with collecting() as traces:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", traces.url)
+        yield traces
 
 
 @pytest.fixture

@@ -11,21 +11,13 @@ from ruamel.yaml import YAML
 from tests.acceptance.test_product import Product
 from tests.support.loglines import Line, named, written
 from tests.support.simulated import ROOT
-from tests.support.traces import CALLER, PARENT, TRACE, Traces, collecting
+from tests.support.traces import CALLER, PARENT, TRACE, Traces
 from tests.support.waiting import until
 
 from beta9_provisioning.local.state import Member
 from beta9_provisioning.operations.workflows import PROVISION
 
 CONFIG = YAML(typ="safe", pure=True).load((ROOT / "example-config.yaml").read_text())
-
-
-@pytest.fixture
-def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traces]:
-    """A collector that stacks are told of which are started from now on."""
-    with collecting() as traces:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", traces.url)
-        yield traces
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from beta9_provisioning.api.app import create_app
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.local.ports import free_port
 from beta9_provisioning.operations.records.model import OperationRow
-from beta9_provisioning.settings import Settings
+from beta9_provisioning.settings import Settings, SettingsError, get_settings
 
 URL = "/api/v1/environments"
 SERVER = 2  # opentelemetry.proto.trace.v1.Span.SPAN_KIND_SERVER
@@ -102,6 +102,23 @@ def test_each_of_several_processes_sends_its_spans(
             parent.send_signal(signal.SIGTERM)
             assert parent.wait(GUARD_SECONDS) == 0
     assert {span.service for span in traces.spans} == {"our-api"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    ["hunter2", "=hunter2", "a b=hunter2", "a=hunter2,hunter2", "a=hunter2%0d%0ab=c", "a=hunter2%C3%A4"],
+)
+def test_headers_that_are_none_are_told_without_their_values(
+    headers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", headers)
+    get_settings.cache_clear()
+    with pytest.raises(SettingsError, match=r"OTEL_EXPORTER_OTLP_HEADERS: .* must be name=value") as caught:
+        get_settings()
+    assert "hunter2" not in str(caught.value)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer hunter2==, x-a=b%2C,")
+    assert get_settings().collector("tests").headers
+    get_settings.cache_clear()
 
 
 def test_an_endpoint_that_is_none_is_told_at_the_start(

@@ -210,5 +210,17 @@ print([name for name in sys.modules if name.startswith(ours)])
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
 
 
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_SDK_DISABLED"])
+def test_variables_that_the_sdk_reads_itself(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Headers that it cannot read it would repeat, and spans that it was told not to make have no place."""
+    monkeypatch.setenv(name, {"OTEL_SDK_DISABLED": "true"}.get(name, SECRET))
+    with captured() as lines, traced() as traces:
+        with tracing.span("work", {"n": 1}) as span:
+            span.fail("code", "sentence")
+        assert (span.traceparent is None) is (name == "OTEL_SDK_DISABLED")
+    assert len(traces.spans) == (name != "OTEL_SDK_DISABLED")
+    assert lines == []
+
+
 def test_headers_are_in_no_picture_of_the_collector() -> None:
     assert SECRET not in repr(Collector("http://c", f"authorization={SECRET}", "tests", "always_on", 1.0))

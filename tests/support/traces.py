@@ -47,6 +47,7 @@ class Traces:
     url: str = ""
     status: int = 200
     requests: list[dict[str, str]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list, repr=False)
     spans: list[Told] = field(default_factory=list)
 
     def named(self, name: str) -> list[Told]:
@@ -64,6 +65,7 @@ class Traces:
 
     def take(self, body: bytes) -> None:
         """Read a request."""
+        self.bodies.append(body)
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             about = _attributes(resource.resource.attributes)
             for scope in resource.scope_spans:

@@ -112,3 +112,5 @@ def _speak_rarely() -> None:
     logger = logging.getLogger("opentelemetry")
     logger.handlers[:] = [_Rarely()]
     logger.propagate = False
+    # It repeats headers that it cannot read, secrets included; settings have been checked.
+    logging.getLogger(parse_env_headers.__module__).disabled = True
