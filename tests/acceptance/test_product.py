@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from tests.support.simulated import ROOT, World
 from tests.support.user import User
 from tests.support.waiting import GUARD_SECONDS, until
@@ -87,17 +86,6 @@ def running(base: Path) -> Iterator[Product]:
         assert product.world.leftovers() == []
     finally:
         stack.down()
-
-
-@pytest.fixture
-def product(
-    tmp_path: Path, database_url: str, clean_database: None, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Product]:
-    """A stack of its own on the session's PostgreSQL and Valkey; nothing may be left in its cloud."""
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("REDIS_URL", redis_url)
-    with running(tmp_path / "stack") as product:
-        yield product
 
 
 def test_from_curl_to_ready_to_destroyed(product: Product, tmp_path: Path) -> None:
