@@ -1,0 +1,38 @@
+"""The previous and the first release, and a place where programs of several releases run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from scripts.releases import FIRST, PREVIOUS, NoHistory, Program, Release, prepare
+from tests.support.sealing import unsealed
+from tests.support.simulated import simulated_world
+from tests.upgrades.fleet import Fleet
+
+
+def _released(release: Release) -> Program:
+    try:
+        return prepare(release, variables=unsealed())
+    except NoHistory as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def previous() -> Program:
+    """The previous release; without the history the test is skipped."""
+    return _released(PREVIOUS)
+
+
+@pytest.fixture(scope="session")
+def first() -> Program:
+    """0.1.0; without the history the test is skipped."""
+    return _released(FIRST)
+
+
+@pytest.fixture
+def fleet(empty_database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Fleet]:
+    """An empty database, an empty queue and a simulated cloud."""
+    (tmp_path / "cloud").mkdir()
+    (tmp_path / "fleet").mkdir()
+    with simulated_world(tmp_path / "cloud") as world:
+        yield Fleet(empty_database_url, redis_url, world, tmp_path / "fleet")

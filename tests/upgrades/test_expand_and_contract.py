@@ -1,0 +1,86 @@
+"""The previous release on our schema, with our data, and back: an update that can be taken back."""
+
+from typing import Any
+
+import httpx
+from scripts.releases import OURS, Program
+from tests.upgrades.fleet import ENVIRONMENTS, REFUSED, Api, Fleet
+
+
+def lacks(ours: Any, theirs: Any, place: str = "") -> list[str]:
+    """Return where an answer of one release lacks, or changes, what the other's has; more is no lack."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        return [
+            found
+            for name, value in theirs.items()
+            for found in (
+                lacks(ours[name], value, f"{place}.{name}") if name in ours else [f"{place}.{name} is gone"]
+            )
+        ]
+    if isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours):
+        return [
+            found
+            for number, (one, other) in enumerate(zip(ours, theirs, strict=True))
+            for found in lacks(one, other, f"{place}[{number}]")
+        ]
+    return [] if ours == theirs else [f"{place} is {ours!r} and was {theirs!r}"]
+
+
+def replays(api: Api, name: str, key: str, answer: httpx.Response) -> bool:
+    """Tell whether an API answers a key as another one did."""
+    again = api.create(name, external_id=REFUSED, key=key)
+    return bool(again.headers.get("Idempotency-Replayed") == "true" and again.json() == answer.json())
+
+
+def test_there_and_back_again(fleet: Fleet, previous: Program) -> None:
+    fleet.migrate(previous)
+    with fleet.api(previous) as old:
+        with fleet.worker(previous):
+            built, refused = old.make("built"), old.make("refused", external_id=REFUSED)
+            keyed = old.create("keyed", external_id=REFUSED, key="theirs")
+            old.wait(refused, "failed")
+            old.wait(keyed.json()["environment_id"], "failed")
+            old.wait(built, "ready")
+            before = old.shows()
+            # Both programs run while the schema changes.
+            fleet.migrate(OURS)
+            assert old.readiness() == (200, "")
+            assert old.shows() == before
+            assert replays(old, "keyed", "theirs", keyed)
+            # The old ones work on: a create, an operation, a delete.
+            old.remove(refused)
+            old.wait(refused, "destroyed")
+            old.wait(old.make("late", external_id=REFUSED), "failed")
+        queued = old.make("queued", external_id=REFUSED)
+        before = old.shows()
+
+        with fleet.api(OURS) as new:
+            assert new.readiness() == (200, "")
+            assert lacks(new.shows(), before) == []
+            assert replays(new, "keyed", "theirs", keyed)
+            keyed_here = new.create("keyed-here", external_id=REFUSED, key="ours")
+            assert replays(old, "keyed-here", "ours", keyed_here)
+            with fleet.worker(OURS):
+                # What the old worker's Terraform has built is ours to take down.
+                new.remove(built)
+                new.wait(queued, "failed")
+                new.wait(keyed_here.json()["environment_id"], "failed")
+                ours = new.make("ours")
+                new.wait(built, "destroyed")
+                new.wait(ours, "ready")
+            after = new.shows()
+
+        # Back: the old `db init` changes nothing, and the old programs serve what ours have left.
+        fleet.migrate(previous)
+        with fleet.api(previous) as restarted:
+            assert restarted.readiness() == (200, "")
+            assert lacks(after, restarted.shows()) == []
+            assert replays(restarted, "keyed-here", "ours", keyed_here)
+            with fleet.worker(previous):
+                restarted.remove(ours)
+                restarted.remove(queued)
+                restarted.wait(queued, "destroyed")
+                restarted.wait(ours, "destroyed")
+            listed = restarted.http.get(ENVIRONMENTS, params={"status": "destroyed"}).json()["items"]
+            assert {item["environment_id"] for item in listed} == {built, refused, queued, ours}
+    assert fleet.world.leftovers() == []
