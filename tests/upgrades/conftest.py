@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from scripts.releases import FIRST, PREVIOUS, NoHistory, Program, Release, prepare
 from tests.support.sealing import unsealed
-from tests.support.simulated import simulated_world
+from tests.support.simulated import World, simulated_world
 from tests.upgrades.fleet import Fleet
 
 
@@ -29,10 +29,16 @@ def first() -> Program:
     return _released(FIRST)
 
 
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A simulated cloud; every test leaves it empty."""
+    with simulated_world(tmp_path_factory.mktemp("cloud")) as world:
+        yield world
+
+
 @pytest.fixture
-def fleet(empty_database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Fleet]:
-    """An empty database, an empty queue and a simulated cloud."""
-    (tmp_path / "cloud").mkdir()
+def fleet(empty_database_url: str, redis_url: str, cloud: World, tmp_path: Path) -> Iterator[Fleet]:
+    """An empty database, an empty queue and a simulated cloud that takes no time."""
     (tmp_path / "fleet").mkdir()
-    with simulated_world(tmp_path / "cloud") as world:
-        yield Fleet(empty_database_url, redis_url, world, tmp_path / "fleet")
+    yield Fleet(empty_database_url, redis_url, cloud, tmp_path / "fleet")
+    cloud.be_slow(0)

@@ -35,7 +35,10 @@ class Api(User):
     def create(self, name: str, *, external_id: str = EXTERNAL_ID, key: str = "") -> httpx.Response:
         """Request an environment; it is refused in its first step unless the external ID is the true one."""
         body = document(name=name, cloud__external_id=external_id)
-        headers = {"Idempotency-Key": key} if key else {}
+        # Both are for releases that pass them on, whoever runs the operation.
+        headers = {"X-Request-ID": f"request-{name}", "traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
+        if key:
+            headers["Idempotency-Key"] = key
         answer = self.http.post(ENVIRONMENTS, json=body, headers=headers)
         assert answer.status_code == 202, answer.text
         return answer
@@ -159,6 +162,31 @@ class Fleet:
             "RECONCILE_SECONDS": "0.5",
             "MAX_ENVIRONMENTS_PER_USER": "1000",
         }
+
+
+def lacks(ours: Any, theirs: Any, place: str = "") -> list[str]:
+    """Return where an answer of one release lacks, or changes, what the other's has; more is no lack."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        return [
+            found
+            for name, value in theirs.items()
+            for found in (
+                lacks(ours[name], value, f"{place}.{name}") if name in ours else [f"{place}.{name} is gone"]
+            )
+        ]
+    if isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours):
+        return [
+            found
+            for number, (one, other) in enumerate(zip(ours, theirs, strict=True))
+            for found in lacks(one, other, f"{place}[{number}]")
+        ]
+    return [] if ours == theirs else [f"{place} is {ours!r} and was {theirs!r}"]
+
+
+def replays(api: Api, name: str, key: str, answer: httpx.Response) -> bool:
+    """Tell whether an API answers a key as another one did."""
+    again = api.create(name, external_id=REFUSED, key=key)
+    return bool(again.headers.get("Idempotency-Replayed") == "true" and again.json() == answer.json())
 
 
 def db_init(program: Program, database_url: str, directory: Path) -> subprocess.Popen[str]:

@@ -1,35 +1,7 @@
 """The previous release on our schema, with our data, and back: an update that can be taken back."""
 
-from typing import Any
-
-import httpx
 from scripts.releases import OURS, Program
-from tests.upgrades.fleet import ENVIRONMENTS, REFUSED, Api, Fleet
-
-
-def lacks(ours: Any, theirs: Any, place: str = "") -> list[str]:
-    """Return where an answer of one release lacks, or changes, what the other's has; more is no lack."""
-    if isinstance(theirs, dict) and isinstance(ours, dict):
-        return [
-            found
-            for name, value in theirs.items()
-            for found in (
-                lacks(ours[name], value, f"{place}.{name}") if name in ours else [f"{place}.{name} is gone"]
-            )
-        ]
-    if isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours):
-        return [
-            found
-            for number, (one, other) in enumerate(zip(ours, theirs, strict=True))
-            for found in lacks(one, other, f"{place}[{number}]")
-        ]
-    return [] if ours == theirs else [f"{place} is {ours!r} and was {theirs!r}"]
-
-
-def replays(api: Api, name: str, key: str, answer: httpx.Response) -> bool:
-    """Tell whether an API answers a key as another one did."""
-    again = api.create(name, external_id=REFUSED, key=key)
-    return bool(again.headers.get("Idempotency-Replayed") == "true" and again.json() == answer.json())
+from tests.upgrades.fleet import ENVIRONMENTS, REFUSED, Fleet, lacks, replays
 
 
 def test_there_and_back_again(fleet: Fleet, previous: Program) -> None:
