@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.support.documents import ROOT
 
 DEPLOYMENT = ROOT / "docs" / "deployment.md"
+UPGRADING = ROOT / "docs" / "upgrading.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
 _BLOCK = re.compile(
     r"^```(?P<language>\S+)(?: (?P<where>[a-z]+)(?:: (?P<why>[^\n]+))?)?\n(?P<text>.*?)^```$", re.M | re.S

@@ -26,7 +26,8 @@ from beta9_provisioning.local.tools import ensure_tools, find_terraform
 ENVIRONMENTS = "/api/v1/environments"
 REFUSED = "b9-this-is-another-one"
 """External ID that the customer's role does not accept: the operation fails in its first step."""
-LEASE_SECONDS = 8
+IMPATIENT = {"LEASE_SECONDS": "15"}
+"""Settings of a worker that judges others soon after its start; a lease must still outlast a busy machine."""
 
 
 class Api(User):
@@ -158,7 +159,6 @@ class Fleet:
             **settings,
             # Children of a program find its package by the same variable.
             "PYTHONPATH": str(program.source),
-            "LEASE_SECONDS": str(LEASE_SECONDS),
             "RECONCILE_SECONDS": "0.5",
             "MAX_ENVIRONMENTS_PER_USER": "1000",
         }

