@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 from tests.support.waiting import GUARD_SECONDS, until
 
-# Operations take seconds, and each look is a request: all of them together must not slow down what is awaited.
+# Operations take seconds, and each look is a request, which slows down what is awaited.
 _LOOK_SECONDS = 0.2
 FINAL = {"ready", "failed", "destroyed"}
 
