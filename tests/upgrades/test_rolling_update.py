@@ -23,7 +23,7 @@ from beta9_provisioning.kit.database import connect
 
 pytestmark = pytest.mark.timeout(600)
 _LOOK_SECONDS = 0.25
-_BURST = 6
+_BURST = 5
 _OPERATIONS = text(
     """
     SELECT environment_id, kind, operations.status, operations.attempts, error->>'code' AS code,
