@@ -76,7 +76,10 @@ dev-down: $(STAMP) ## Stop them; the database stays for the next dev-up.
 	@$(CLI) local dev-down
 
 # Kubernetes.
-.PHONY: manifests check-manifests
+.PHONY: manifests check-manifests dashboards
+
+dashboards: $(STAMP) ## Write dashboards/*.json, the dashboards of Grafana, from scripts/dashboards.
+	@$(BIN)/python -m scripts.dashboards
 
 manifests: $(STAMP) ## Write manifests/*.yaml; with VERSION and DOCKER_REGISTRY only the second track, with that image.
 	@$(BIN)/python scripts/render_manifests.py --version "$(VERSION)" --registry "$(DOCKER_REGISTRY)"

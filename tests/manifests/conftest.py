@@ -19,7 +19,14 @@ from tests.support.waiting import GUARD_SECONDS, until
 from beta9_provisioning.local.tools import ensure_tools
 from beta9_simulator.cluster import serve
 
-GROUPS = {"ScaledObject": "scaledobjects", "ExternalSecret": "externalsecrets", "SecretStore": "secretstores"}
+GROUPS = {
+    "ScaledObject": "scaledobjects",
+    "ExternalSecret": "externalsecrets",
+    "SecretStore": "secretstores",
+    "ServiceMonitor": "servicemonitors",
+    "PodMonitor": "podmonitors",
+    "PrometheusRule": "prometheusrules",
+}
 REGISTRY = "your-registry.com/beta9"
 
 
@@ -148,7 +155,7 @@ def deployed(prepared: Operator) -> Operator:
 
 @pytest.fixture
 def with_custom_types(prepared: Operator) -> Operator:
-    """The operators of KEDA and External Secrets are there: their types are, their controllers are not."""
+    """The operators of KEDA, External Secrets and Prometheus are there: their types, not their controllers."""
     for path in SCHEMAS.glob("*.json"):
         declared = json.loads(path.read_text())["$defs"][path.stem]["properties"]
         (group_version,) = declared["apiVersion"]["enum"]
