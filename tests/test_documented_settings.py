@@ -18,7 +18,7 @@ def test_derived_documents_are_up_to_date(path: str) -> None:
     assert committed == DOCUMENTS[path](), "run: python -m tests.support.documents"
 
 
-@pytest.mark.parametrize("path", ["docs/settings.md", ".env.example"])
+@pytest.mark.parametrize("path", ["docs/configuration.md", ".env.example"])
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_documented(path: str, name: str) -> None:
     assert name.upper() in (ROOT / path).read_text()

@@ -33,7 +33,8 @@ def test_all_room_is_allocated(tmp_path: Path) -> None:
     with counting.shared(2, [tmp_path]) as directory:
         files = sorted(directory.iterdir())
         assert [path.name for path in files] == [
-            "counter_0.db", "counter_1.db", "histogram_0.db", "histogram_1.db"
+            "counter_0.db", "counter_1.db", "gauge_sum_0.db", "gauge_sum_1.db",
+            "histogram_0.db", "histogram_1.db",
         ]  # fmt: skip
         assert all(path.stat().st_blocks * 512 >= path.stat().st_size > 0 for path in files)
     assert not directory.exists()

@@ -102,7 +102,7 @@ def test_a_signal_ends_all_in_order(
     parent: "subprocess.Popen[bytes]", port: int, tmp_path: Path, number: signal.Signals
 ) -> None:
     children, counts = descendants(parent.pid), counts_of(parent)
-    assert len(list(counts.iterdir())) == 6
+    assert len(list(counts.iterdir())) == 9
     parent.send_signal(number)
     assert parent.wait(GUARD_SECONDS) == 0
     wait_for_end(*children)

@@ -4,14 +4,14 @@ import pytest
 from alembic import command
 from sqlalchemy import text
 from tests.support.configs import config
-from tests.support.lives import create, delete, walk
+from tests.support.lives import claim, create, delete, walk
 
 from beta9_provisioning.environments import commands, statistics
 from beta9_provisioning.environments.statistics import BUCKETS, Statistics
 from beta9_provisioning.kit.database import Sessions, connect, transaction
 from beta9_provisioning.kit.database import sessions as session_factory
-from beta9_provisioning.lifecycle import EnvironmentStatus, OperationStatus
-from beta9_provisioning.operations.records import schema
+from beta9_provisioning.lifecycle import EnvironmentStatus, OperationStatus, Reason
+from beta9_provisioning.operations.records import schema, store
 from beta9_provisioning.operations.records.migrate import init_db
 from beta9_provisioning.operations.records.model import OperationRow
 from beta9_provisioning.settings import Settings
@@ -27,7 +27,10 @@ def read(sessions: Sessions) -> Statistics:
 def test_nothing_happened_yet(sessions: Sessions) -> None:
     found = read(sessions)
     assert found.entered == dict.fromkeys(EnvironmentStatus, 0)
+    assert found.present == found.entered
     assert (found.oldest, found.durations) == ({}, [])
+    assert set(found.work.phases.values()) == set(found.ends.values()) == set(found.attempts.values()) == {0}
+    assert found.work.longest_wait == 0
 
 
 def test_counts_what_was_entered_ever(sessions: Sessions, settings: Settings) -> None:
@@ -41,6 +44,10 @@ def test_counts_what_was_entered_ever(sessions: Sessions, settings: Settings) ->
         "provisioning": 1,
         "bootstrapping": 1,
         "ready": 1,
+        "destroy_queued": 1,
+    }
+    assert {status: count for status, count in read(sessions).present.items() if count} == {
+        "queued": 1,
         "destroy_queued": 1,
     }
 
@@ -65,12 +72,61 @@ def test_work_is_what_workers_could_take_and_what_they_are_at(sessions: Sessions
     done = create(sessions, settings, name="done")
     walk(sessions, done.operation.id, S.PLANNING, S.APPLYING, S.BOOTSTRAPPING, S.SUCCEEDED)
     walk(sessions, runs.operation.id, S.PLANNING)
-    found = read(sessions)
+    found = read(sessions).work
     assert (found.waiting, found.running) == (1, 1)
     # Its destroy waits for the operation that runs, and not for a worker.
     delete(sessions, runs.environment_id)
-    found = read(sessions)
+    found = read(sessions).work
     assert (found.waiting, found.running) == (1, 1)
+    assert {phase: count for phase, count in found.phases.items() if count} == {
+        ("provision", "queued"): 1,
+        ("provision", "planning"): 1,
+        ("destroy", "queued"): 1,
+    }
+
+
+def test_the_longest_wait_is_that_of_an_operation_that_a_worker_could_take(
+    sessions: Sessions, settings: Settings
+) -> None:
+    runs = create(sessions, settings, name="runs")
+    walk(sessions, runs.operation.id, S.PLANNING)
+    delete(sessions, runs.environment_id)
+    _requested(sessions, runs.environment_id, "2 hours")
+    assert read(sessions).work.longest_wait == 0
+    _requested(sessions, create(sessions, settings, name="waits").environment_id, "1 hour")
+    create(sessions, settings, name="waits-since-now")
+    assert 3600 <= read(sessions).work.longest_wait < 7200
+
+
+def _requested(sessions: Sessions, environment_id: str, ago: str) -> None:
+    with transaction(sessions) as session:
+        session.execute(
+            text(
+                "UPDATE operations SET created_at = created_at - CAST(:ago AS interval) "
+                "WHERE environment_id = :id"
+            ),
+            {"ago": ago, "id": environment_id},
+        )
+
+
+def test_ends_and_attempts_are_counted_with_their_reasons(sessions: Sessions, settings: Settings) -> None:
+    good, bad, cancelled = (create(sessions, settings, name=name) for name in ("good", "bad", "cancelled"))
+    walk(sessions, good.operation.id, S.PLANNING, S.APPLYING, S.BOOTSTRAPPING, S.SUCCEEDED)
+    claimed = claim(sessions, bad.operation.id)
+    with transaction(sessions) as session:
+        store.fail(session, claimed, store.Failure(Reason.TERRAFORM_FAILED, "failed", "It failed."))
+        store.request_cancel(session, session.get_one(OperationRow, cancelled.operation.id))
+    found = read(sessions)
+    assert {end: count for end, count in found.ends.items() if count} == {
+        ("provision", "succeeded", ""): 1,
+        ("provision", "failed", "terraform_failed"): 1,
+        ("provision", "cancelled", "cancelled"): 1,
+    }
+    # The one that was cancelled in the queue had none.
+    assert {outcome: count for outcome, count in found.attempts.items() if count} == {
+        "succeeded": 1,
+        "terraform_failed": 1,
+    }
 
 
 def test_durations_are_those_of_finished_work(sessions: Sessions, settings: Settings) -> None:
@@ -112,6 +168,9 @@ def test_a_history_from_before_the_counts_is_counted(empty_database_url: str, se
     for number in range(3):
         made = create(factory, settings, name=f"n{number}")
         walk(factory, made.operation.id, S.PLANNING, S.APPLYING, S.BOOTSTRAPPING, S.SUCCEEDED)
+    claimed = claim(factory, create(factory, settings, name="failed").operation.id)
+    with transaction(factory) as session:
+        store.fail(session, claimed, store.Failure(Reason.WORKER_LOST, "worker_lost", "It was lost."))
     with transaction(factory) as session:
         counted = statistics.read(session)
     with engine.connect() as connection:
@@ -122,7 +181,8 @@ def test_a_history_from_before_the_counts_is_counted(empty_database_url: str, se
         command.upgrade(config, "head")
     with transaction(factory) as session:
         assert statistics.read(session) == counted
-    assert counted.entered["ready"] == 3
+    assert counted.entered["ready"] == counted.present["ready"] == 3
+    assert counted.attempts["worker_lost"] == counted.ends["provision", "failed", "worker_lost"] == 1
     engine.dispose()
 
 

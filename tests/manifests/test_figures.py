@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 
+from sqlalchemy import Engine
 from tests.support.manifests import find, objects
 
 from beta9_provisioning.api.metrics import Metrics as ApiMetrics
-from beta9_provisioning.kit.database import Sessions
 from beta9_provisioning.kit.queue import Queue
 from beta9_provisioning.worker.metrics import Metrics as WorkerMetrics
 
 WORKER = "provisioning-worker"
 
 
-def test_every_figure_is_exported_by_api_or_worker(sessions: Sessions, queue: Queue) -> None:
-    registries = (ApiMetrics(sessions, queue, None).registry, WorkerMetrics(4).registry)
+def test_every_figure_is_exported_by_api_or_worker(engine: Engine, queue: Queue) -> None:
+    registries = (ApiMetrics(engine, queue, None).registry, WorkerMetrics(4).registry)
     samples = [s for registry in registries for metric in registry.collect() for s in metric.samples]
     exported = {sample.name for sample in samples}
     (trigger,) = find(objects("autoscaling-keda.yaml"), "ScaledObject", WORKER)["spec"]["triggers"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic.fields import FieldInfo
+from tests.support.reference import fields_table, metrics_page
 
 from beta9_provisioning.schemas.configuration import json_schema
 from beta9_provisioning.settings import Settings
@@ -16,7 +17,11 @@ from beta9_provisioning.settings import Settings
 ROOT = Path(__file__).parents[2]
 
 _SETTINGS_HEAD = """\
-# Settings
+# Configuration
+
+Of the service first, then of [an environment](#an-environment).
+
+## Settings of the service
 
 Service and worker read these from the environment, or from a file `.env` in their working directory
 (`.env.example` holds them all with their defaults). The environment goes first; an empty value means the
@@ -48,17 +53,24 @@ configuration is `TERRAFORM_CLI_CONFIG`.
 The worker finds its cloud credentials the way every AWS SDK does (`AWS_PROFILE`, `AWS_ACCESS_KEY_ID`, a role
 of the machine or pod). What it needs behind a proxy is in [proxy.md](proxy.md). The command line reads
 `BETA9_PROVISIONING_URL`, the address of the API.
+
+## An environment
+
+The configuration of an environment, as `POST /api/v1/environments` takes it in YAML or JSON
+(`example-config.yaml` is one). Its JSON Schema, with all patterns and limits, is in
+[schema/environment.json](schema/environment.json) and at `/api/v1/schema`.
+
 """
 _ENV_HEAD = """\
-# Settings of service and worker with their defaults; docs/settings.md has them as a table.
+# Settings of service and worker with their defaults; docs/configuration.md has them as a table.
 # Copy this file to .env and change what differs. Variables of the environment go before it.
 """
 
 
 def settings_page() -> str:
-    """Return docs/settings.md."""
+    """Return docs/configuration.md."""
     rows = [f"| `{name}` | {_code(value)} | {meaning} |\n" for name, value, meaning in _settings()]
-    return _SETTINGS_HEAD + "".join(rows) + _SETTINGS_TAIL
+    return _SETTINGS_HEAD + "".join(rows) + _SETTINGS_TAIL + fields_table()
 
 
 def env_example() -> str:
@@ -73,9 +85,10 @@ def schema_file() -> str:
 
 
 DOCUMENTS = {
-    "docs/settings.md": settings_page,
+    "docs/configuration.md": settings_page,
     ".env.example": env_example,
     "docs/schema/environment.json": schema_file,
+    "docs/metrics.md": metrics_page,
 }
 
 

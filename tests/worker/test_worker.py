@@ -257,3 +257,4 @@ def test_metrics_count_what_ran(
     assert sample(metrics.registry, count, kind="provision", outcome="succeeded") == 1
     assert sample(metrics.registry, count, kind="provision", outcome="failed") == 2
     assert sample(metrics.registry, "provisioning_worker_dispatch_seconds_count") == 3
+    assert sample(metrics.registry, "provisioning_worker_leases_lost_total") == 0

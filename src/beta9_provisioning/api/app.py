@@ -56,7 +56,7 @@ def create_app(
         queue=queue,
         hints=Hints(queue),
         streams=Streams(factory, stream_times or StreamTimes(), most=settings.max_streams_per_address),
-        metrics=Metrics(factory, queue, counts),
+        metrics=Metrics(engine, queue, counts),
         readiness=Readiness(settings.database_url, settings.redis_url),
     )
 

@@ -18,7 +18,7 @@ from beta9_provisioning.kit.temporary import temporary_directory
 
 _PREFIX = "beta9-api-"
 # In bytes, by kind of metric: a series takes about 230, and several thousand are more than there can be.
-_ROOM = {"counter": 2**19, "histogram": 2**20}
+_ROOM = {"counter": 2**19, "histogram": 2**20, "gauge_sum": 2**16}
 # Memory: nobody tidies it up, and the files of others do not fill it.
 _MEMORY = Path("/dev/shm")  # noqa: S108  a directory of our own is made in it
 

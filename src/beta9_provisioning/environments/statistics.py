@@ -6,10 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
 
-from sqlalchemy import func, select, text
+from sqlalchemy import extract, func, select, text
 from sqlalchemy.orm import Session, aliased
 
-from beta9_provisioning.lifecycle import FINAL, RUNNING, EnvironmentStatus, OperationStatus
+from beta9_provisioning.lifecycle import (
+    FINAL,
+    PATHS,
+    RUNNING,
+    EnvironmentStatus,
+    Kind,
+    OperationStatus,
+    Reason,
+)
 from beta9_provisioning.operations.records.leases import LIVE_WORKERS
 from beta9_provisioning.operations.records.model import EnvironmentRow, OperationRow, StatisticRow
 
@@ -17,6 +25,18 @@ BUCKETS = (5, 15, 30, 60, 120, 300, 600, 900, 1200, 1800, 2700, 3600, 5400, 7200
 """Upper bounds in seconds of the durations' histogram, as migration 0005 has them."""
 # A scrape does not wait without bound.
 _STATEMENT_MS = 5000
+
+_PHASES = [(kind, phase) for kind, path in PATHS.items() for phase in path if phase not in FINAL]
+_ENDS = [
+    (kind, outcome, reason)
+    for kind in Kind
+    for outcome, reasons in (
+        (OperationStatus.SUCCEEDED, [""]),
+        (OperationStatus.FAILED, [reason for reason in Reason if reason is not Reason.CANCELLED]),
+        (OperationStatus.CANCELLED, [Reason.CANCELLED]),
+    )
+    for reason in reasons
+]
 
 
 @dataclass(frozen=True)
@@ -32,56 +52,129 @@ class Durations:
 
 
 @dataclass(frozen=True)
+class Work:
+    """Unfinished operations.
+
+    Attributes:
+        phases: how many there are by kind and status; every pair that can be is there.
+        waiting: how many of them a worker could take now.
+        running: how many workers are at.
+        longest_wait: seconds since the oldest of those that wait was requested; 0 when none waits.
+    """
+
+    phases: dict[tuple[str, str], int]
+    waiting: int
+    running: int
+    longest_wait: float
+
+
+@dataclass(frozen=True)
 class Statistics:
     """All figures, read in one transaction."""
 
     entered: dict[str, int]
     """How many environments entered each status, ever; every status is there."""
+    present: dict[str, int]
+    """How many environments are in each status now; every status is there."""
     oldest: dict[str, datetime]
     """Start of the oldest unfinished operation of the environments in each status that has one."""
     durations: list[Durations]
+    ends: dict[tuple[str, str, str], int]
+    """How many operations ended, ever, by kind, outcome and reason ("" for none); every triple is there."""
+    attempts: dict[str, int]
+    """How many attempts ended, ever, by `succeeded` or the reason; every one is there."""
     live_workers: int
     """How many workers live, busy or not."""
-    waiting: int
-    """How many operations a worker could take now."""
-    running: int
-    """How many operations workers are at."""
+    work: Work
 
 
 def read(session: Session) -> Statistics:
     """Return all figures; their cost does not grow with history."""
     session.execute(text(f"SET LOCAL statement_timeout = {_STATEMENT_MS}"))
-    workers = session.scalar(select(LIVE_WORKERS)) or 0
-    return Statistics(_entered(session), _oldest(session), _durations(session), workers, *_work(session))
-
-
-def _entered(session: Session) -> dict[str, int]:
-    rows = session.execute(
-        select(StatisticRow.label, func.sum(StatisticRow.count))
-        .where(StatisticRow.figure == "entered")
-        .group_by(StatisticRow.label)
+    counts = _Counts(session)
+    entered, left = counts.of("entered"), counts.of("left")
+    ends = {_end(label): count for label, count in counts.of("ended").items()}
+    return Statistics(
+        entered={status: entered.get(status, 0) for status in EnvironmentStatus},
+        present={status: entered.get(status, 0) - left.get(status, 0) for status in EnvironmentStatus},
+        oldest=_oldest(session),
+        durations=counts.durations(),
+        ends={**dict.fromkeys(_ENDS, 0), **ends},
+        attempts={
+            **dict.fromkeys((OperationStatus.SUCCEEDED, *Reason), 0),
+            **counts.of("attempt"),
+        },
+        live_workers=session.scalar(select(LIVE_WORKERS)) or 0,
+        work=_work(session),
     )
-    return {**dict.fromkeys(EnvironmentStatus, 0), **{status: int(count) for status, count in rows}}
 
 
-def _work(session: Session) -> tuple[int, int]:
-    """Return how many operations wait for a worker, and how many run.
+def _end(label: str) -> tuple[str, str, str]:
+    kind, outcome, *reason = label.split("/")
+    return kind, outcome, "".join(reason)
 
-    One that waits for another of its environment has no use for a worker yet.
-    """
+
+class _Counts:
+    """The table of statistics, its shards added up."""
+
+    def __init__(self, session: Session) -> None:
+        row = StatisticRow
+        self._rows = session.execute(
+            select(row.figure, row.label, row.bound, func.sum(row.count), func.sum(row.total)).group_by(
+                row.figure, row.label, row.bound
+            )
+        ).all()
+
+    def of(self, figure: str) -> dict[str, int]:
+        """Return the counts of a figure that has no bounds, by label."""
+        return {label: int(count) for its, label, _, count, _ in self._rows if its == figure}
+
+    def durations(self) -> list[Durations]:
+        """A row has the durations between its bound and the one before; the histogram adds them up."""
+        counts: defaultdict[str, dict[int, int]] = defaultdict(dict)
+        totals: defaultdict[str, float] = defaultdict(float)
+        for figure, label, bound, count, total in self._rows:
+            if figure == "duration":
+                counts[label][bound] = int(count)
+                totals[label] += total
+        return [_histogram(label, counts[label], totals[label]) for label in sorted(counts)]
+
+
+def _histogram(label: str, counts: dict[int, int], total: float) -> Durations:
+    kind, _, outcome = label.partition("/")
+    below = accumulate(counts.get(bound, 0) for bound in BUCKETS)
+    return Durations(kind, outcome, list(zip(BUCKETS, below, strict=True)), sum(counts.values()), total)
+
+
+def _work(session: Session) -> Work:
+    """One that waits for another of its environment has no use for a worker yet."""
     other = aliased(OperationRow)
     is_blocked = (
         select(other.id)
         .where(other.environment_id == OperationRow.environment_id, other.status.in_(RUNNING))
         .exists()
     )
-    waiting, running = session.execute(
+    could_be_taken = (OperationRow.status == OperationStatus.QUEUED) & ~is_blocked
+    rows = session.execute(
         select(
-            func.count().filter(OperationRow.status == OperationStatus.QUEUED, ~is_blocked),
-            func.count().filter(OperationRow.status.in_(RUNNING)),
-        ).where(OperationRow.status.not_in(FINAL))
-    ).one()
-    return waiting, running
+            OperationRow.kind,
+            OperationRow.status,
+            func.count(),
+            func.count().filter(could_be_taken),
+            extract(
+                "epoch", func.clock_timestamp() - func.min(OperationRow.created_at).filter(could_be_taken)
+            ),
+        )
+        .where(OperationRow.status.not_in(FINAL))
+        .group_by(OperationRow.kind, OperationRow.status)
+    ).all()
+    found = {(kind, status): count for kind, status, count, _, _ in rows}
+    return Work(
+        phases={**dict.fromkeys(_PHASES, 0), **found},
+        waiting=sum(waiting for _, _, _, waiting, _ in rows),
+        running=sum(count for (_, status), count in found.items() if status in RUNNING),
+        longest_wait=max((max(0.0, float(wait)) for *_, wait in rows if wait is not None), default=0.0),
+    )
 
 
 def _oldest(session: Session) -> dict[str, datetime]:
@@ -101,26 +194,3 @@ def _oldest(session: Session) -> dict[str, datetime]:
         .group_by(EnvironmentRow.status)
     )
     return {status: start for status, start in rows}
-
-
-def _durations(session: Session) -> list[Durations]:
-    """A row has the durations between its bound and the one before; the histogram adds them up."""
-    rows = session.execute(
-        select(
-            StatisticRow.label, StatisticRow.bound, func.sum(StatisticRow.count), func.sum(StatisticRow.total)
-        )
-        .where(StatisticRow.figure == "duration")
-        .group_by(StatisticRow.label, StatisticRow.bound)
-    )
-    counts: defaultdict[str, dict[int, int]] = defaultdict(dict)
-    totals: defaultdict[str, float] = defaultdict(float)
-    for label, bound, count, total in rows:
-        counts[label][bound] = int(count)
-        totals[label] += total
-    return [_histogram(label, counts[label], totals[label]) for label in sorted(counts)]
-
-
-def _histogram(label: str, counts: dict[int, int], total: float) -> Durations:
-    kind, _, outcome = label.partition("/")
-    below = accumulate(counts.get(bound, 0) for bound in BUCKETS)
-    return Durations(kind, outcome, list(zip(BUCKETS, below, strict=True)), sum(counts.values()), total)

@@ -195,8 +195,11 @@ class NodeTaint(Section):
     """A taint on every node of the cluster's node group."""
 
     key: LabelKey
+    """Key of the taint."""
     value: LabelValue = ""
+    """Value of the taint; it may be empty."""
     effect: Annotated[TaintEffect, _Lax]
+    """NoSchedule, PreferNoSchedule or NoExecute."""
 
 
 class Cluster(Section):
@@ -233,7 +236,9 @@ class Postgres(Section):
     """The PostgreSQL database of Beta9."""
 
     size: Annotated[Size, _Lax] = Size.SMALL
+    """Size of the instance: small, medium or large."""
     multi_az: bool = False
+    """Keep a standby in another zone, and fail over to it."""
     backup_retention_days: Annotated[int, Field(ge=1, le=35)] = 7
     """Days that automatic backups are kept."""
     storage_gb: Annotated[int, Field(ge=20, le=65536)] = 20
@@ -244,6 +249,7 @@ class Redis(Section):
     """The Redis of Beta9."""
 
     size: Annotated[Size, _Lax] = Size.SMALL
+    """Size of its nodes: small, medium or large."""
     ha: bool = False
     """Keep replicas and fail over by itself."""
     num_replicas: Annotated[int, Field(ge=1, le=5)] = 1
@@ -258,6 +264,7 @@ class ObjectStore(Section):
     ] = "beta9"
     """Start of the bucket's name, lower-case letters, digits, hyphens; the environment's suffix is added."""
     versioning: bool = True
+    """Keep the versions before of every object."""
     lifecycle_days: Annotated[int, Field(ge=1, le=3650)] | None = None
     """Days after which noncurrent versions expire; null keeps them."""
 
@@ -274,10 +281,13 @@ class Workers(Section):
     """Beta9's workers."""
 
     gpu_enabled: bool = False
+    """Add nodes with GPUs; refused by this release."""
     gpu_type: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,40}$")] | None = None
     """GPU type, such as T4 or A10G."""
     min_workers: Annotated[int, Field(ge=0, le=1000)] = 1
+    """Workers for which the nodes always keep room free."""
     max_workers: Annotated[int, Field(ge=1, le=1000)] = 3
+    """Most replicas of one deployment in Beta9."""
 
     @model_validator(mode="after")
     def _bounds(self) -> Self:
@@ -299,7 +309,9 @@ class Beta9(Section):
     """Image tag of gateway and worker; null takes the version that the pinned chart names."""
     workers: Workers = Workers()
     enable_metrics: bool = True
+    """Let Prometheus scrape gateway and workers."""
     enable_logging: bool = True
+    """Let a collector of logs such as Fluent Bit read the gateway's."""
 
 
 class EnvironmentConfig(Section):

@@ -19,6 +19,7 @@ from beta9_provisioning.kit.database import DatabaseUnavailable, hasten
 from beta9_provisioning.kit.database_errors import describe
 from beta9_provisioning.kit.listening import cannot_listen
 from beta9_provisioning.kit.orphans import start_reaping
+from beta9_provisioning.kit.pool_metrics import count_connections
 from beta9_provisioning.kit.queue import ACTOR, Queue, make_broker
 from beta9_provisioning.kit.signals import StopSignal, stop_signals
 from beta9_provisioning.operations.records import schema
@@ -112,13 +113,14 @@ def _serve_metrics(settings: Settings, metrics: Metrics) -> None:
 
 def _serve(settings: Settings, synthesizer: Synthesizer, told: StopSignal) -> None:
     metrics = Metrics(settings.worker_threads)
+    count_connections(get_engine(), metrics.registry)
     queue = Queue(settings.redis_url)
     factory = get_sessions()
     worker = Worker(
         get_engine(),
         factory,
         queue,
-        Runner(factory, settings, synthesizer, workflow_of),
+        Runner(factory, settings, synthesizer, workflow_of, metrics.observe_step),
         metrics,
         actor=ACTOR,
         lease_seconds=settings.lease_seconds,

@@ -84,6 +84,8 @@ class Worker:
                 status = self._runner.run(taken, stop)
         finally:
             self.heartbeat.release(taken.lease_token)
+        if status is None:
+            self._metrics.leases_lost.inc()
         self._metrics.duration.labels(taken.kind, status or "lease_lost").observe(time.monotonic() - began)
         self._wake(taken.environment_id)
 

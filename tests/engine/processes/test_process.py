@@ -91,6 +91,29 @@ def test_a_signal_that_nobody_here_sent_is_no_stop(run: Runner) -> None:
     assert finished == Finished(128 + 9, "", timed_out=False, stopped=False, killed=False)
 
 
+def test_exits_are_counted_by_tool_and_verb(run: Runner) -> None:
+    def counted(command: str, exit_code: int) -> float:
+        (family,) = process.COMMANDS.collect()
+        samples = {
+            (sample.labels["command"], sample.labels["exit_code"]): sample.value
+            for sample in family.samples
+            if sample.name.endswith("_total")
+        }
+        return samples.get((command, str(exit_code)), 0)
+
+    tool = run.directory / "tool"
+    tool.write_text('#!/bin/sh\nexit "$2"\n')
+    tool.chmod(0o755)
+    found = {**ENV, "PATH": f"{run.directory}:{ENV['PATH']}"}
+    run(str(tool), "apply", "0")
+    run("tool", "apply", "3", env=found)
+    run("tool", "apply", "3", env=found)
+    run("sh", "-c", "exit 7")
+    assert (counted("tool apply", 0), counted("tool apply", 3)) == (1, 2)
+    # What is no verb has no series of its own.
+    assert counted("sh", 7) == 1
+
+
 def test_runs_in_the_directory_with_the_environment_given(run: Runner) -> None:
     run("sh", "-c", "pwd; env | grep -v '^\\(PWD\\|SHLVL\\|_\\|OLDPWD\\)='", env={**ENV, "A": "b c"})
     assert run.lines[0] == str(run.directory)

@@ -22,6 +22,7 @@ from beta9_provisioning.operations.run.runner import Runner, Step
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
 from beta9_provisioning.operations.workflows import DESTROY, DESTROY_NOTHING, PROVISION, workflow_of
 from beta9_provisioning.settings import Settings
+from beta9_provisioning.worker.metrics import Metrics
 
 S = OperationStatus
 STATUSES = (S.PLANNING, S.PLANNING, S.APPLYING, S.BOOTSTRAPPING)
@@ -37,6 +38,7 @@ class Fixture:
         self.stop = Stop()
         self.ran: list[str] = []
         self.settings = Settings(workdir_base=tmp_path)
+        self.metrics = Metrics()
 
     def run(self, **work: Callable[[Context], None]) -> OperationStatus | None:
         """Run steps one to four; a step named in `work` does that, the others nothing."""
@@ -53,9 +55,17 @@ class Fixture:
             Step(name, f"Step {name}", status, Reason.TERRAFORM_FAILED, step(name))
             for name, status in zip(("one", "two", "three", "four"), STATUSES, strict=True)
         )
-        return Runner(self.sessions, self.settings, new_synthesizer(), lambda _: steps).run(
-            self.claim, self.stop
-        )
+        return Runner(
+            self.sessions, self.settings, new_synthesizer(), lambda _: steps, self.metrics.observe_step
+        ).run(self.claim, self.stop)
+
+    def steps_counted(self, outcome: str) -> list[float]:
+        return [
+            sample.value
+            for metric in self.metrics.registry.collect()
+            for sample in metric.samples
+            if sample.name == "provisioning_worker_step_seconds_count" and sample.labels["outcome"] == outcome
+        ]
 
     def types(self) -> list[str]:
         return [type_ for _, type_, _ in events(self.sessions, self.made.environment_id)]
@@ -100,6 +110,8 @@ def test_each_step_can_fail_and_nothing_runs_after_it(fixture: Fixture, name: st
     assert row.error == {"code": "it_broke", "message": "It broke.", "detail": "because", "remedy": "mend it"}
     assert row.reason == Reason.TERRAFORM_FAILED
     assert fixture.types()[-3:] == ["step.failed", "operation.finished", "environment.status"]
+    for outcome, count in (("succeeded", len(fixture.ran) - 1), ("failed", 1)):
+        assert sum(fixture.steps_counted(outcome)) == count
 
 
 def test_a_timeout_is_a_reason_of_its_own(fixture: Fixture) -> None:

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from prometheus_client import Counter
+
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.processes import launcher
 from beta9_provisioning.engine.processes.memory import memory_file
@@ -34,6 +36,14 @@ LINE_BYTES = 1024 * 1024
 CHUNK_BYTES = 256 * 1024
 
 Reason = Literal["stop", "timeout"]
+
+COMMANDS = Counter(
+    "provisioning_worker_commands_total",
+    "Commands that ended, by tool and verb (such as `terraform apply`) and exit code; 128 + n: by signal n.",
+    ["command", "exit_code"],
+    registry=None,
+)
+"""Of this process since its start; whoever serves metrics registers it."""
 
 
 class ToolMissing(EngineError):
@@ -135,6 +145,7 @@ def run(
         # Negative: the launcher itself was ended by a signal, mostly a stop request before it had started
         # anything.
         returncode = child.returncode if child.returncode >= 0 else 128 - child.returncode
+        COMMANDS.labels(_name(argv), str(returncode)).inc()
         return Finished(
             returncode,
             tail.last(TAIL_BYTES),
@@ -143,6 +154,12 @@ def run(
             killed=reason is not None and returncode == 128 + signal.SIGKILL,
             unobserved=observer.faults,
         )
+
+
+def _name(argv: Sequence[str]) -> str:
+    """Return what a command is called in metrics: tool and verb, and nothing that grows without bound."""
+    verb = [word for word in argv[1:2] if word.isalpha()]
+    return " ".join([Path(argv[0]).name, *verb])
 
 
 def _ignore(_line: str) -> None:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -48,16 +48,33 @@ class Step:
 Workflows = Callable[[Claim], tuple[Step, ...]]
 
 
+class StepObserver(Protocol):
+    """Is told of every step that has ended, and how many seconds it took."""
+
+    def __call__(self, step: Step, seconds: float, *, succeeded: bool) -> None:
+        """Take note."""
+
+
+def _unobserved(step: Step, seconds: float, *, succeeded: bool) -> None:
+    """Take no note."""
+
+
 class Runner:
     """Runs operations of this worker by its workflows; the caller opens and closes the synthesizer."""
 
     def __init__(
-        self, factory: Sessions, settings: Settings, synthesizer: Synthesizer, workflows: Workflows
+        self,
+        factory: Sessions,
+        settings: Settings,
+        synthesizer: Synthesizer,
+        workflows: Workflows,
+        observe: StepObserver = _unobserved,
     ) -> None:
         self._factory = factory
         self._settings = settings
         self._synthesizer = synthesizer
         self._workflows = workflows
+        self._observe = observe
 
     def run(self, claim: Claim, stop: Stop) -> OperationStatus | None:
         """Run a claimed operation to its end and return how it ended; None when the lease was lost.
@@ -140,9 +157,11 @@ class Runner:
             told = full_disk(error, context.settings.workdir_base) or error
             failure = _failure(step, told, context.stop)
             seconds = round(time.monotonic() - began, 3)
+            self._observe(step, seconds, succeeded=False)
             emit("step.failed", failure.message, step=step.name, title=step.title, seconds=seconds)
             raise _StepFailed(failure) from error
         seconds = round(time.monotonic() - began, 3)
+        self._observe(step, seconds, succeeded=True)
         emit("step.finished", f"{step.title}: done.", step=step.name, title=step.title, seconds=seconds)
 
 
