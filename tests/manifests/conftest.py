@@ -155,7 +155,7 @@ def deployed(prepared: Operator) -> Operator:
 
 @pytest.fixture
 def with_custom_types(prepared: Operator) -> Operator:
-    """The operators of KEDA, External Secrets and Prometheus are there: their types, not their controllers."""
+    """The operators of KEDA, External Secrets and Prometheus are there: their types, no controllers."""
     for path in SCHEMAS.glob("*.json"):
         declared = json.loads(path.read_text())["$defs"][path.stem]["properties"]
         (group_version,) = declared["apiVersion"]["enum"]
