@@ -15,7 +15,7 @@ def overview() -> Dashboard:
         "Provisioning Overview",
         "The service as a whole. Every API replica reports these figures alike; they are joined by max, never added up.",
     )
-    return _environments(_operations(_now(made)))
+    return _objectives(_environments(_operations(_now(made))))
 
 
 def _now(made: Dashboard) -> Dashboard:
@@ -169,6 +169,54 @@ def _environments(made: Dashboard) -> Dashboard:
                 unit="s",
                 limits=(3600,),
                 wide=True,
+            )
+        )
+    )
+
+
+def _objectives(made: Dashboard) -> Dashboard:
+    finished = f"job_outcome:provisioning_operations_finished:increase3d{{{_API}}}"
+    succeeded = f'job_outcome:provisioning_operations_finished:increase3d{{{_API}, outcome="succeeded"}}'
+    took = f"job_le:provisioning_duration_seconds_bucket:increase3d{{{_API}, "
+    spent = f"job:provisioning_api_requests:error_ratio1h{{{_API}}} / 0.001"
+    return (
+        made.with_row(row("Objectives, within 3 days"))
+        .with_panel(
+            number(
+                "Requests without error",
+                "Share of users' requests that were not answered with 5xx. The objective is 99.9 % in 30 days.",
+                f"1 - max(job:provisioning_api_requests:error_ratio3d{{{_API}}})",
+                unit="percentunit",
+                bad_below=0.999,
+            )
+        )
+        .with_panel(
+            number(
+                "Provisions that succeed",
+                "Without those that failed for what the customer has to mend. The objective is 95 % in 30 days.",
+                f"sum({succeeded}) / sum({finished})",
+                unit="percentunit",
+                bad_below=0.95,
+            )
+        )
+        .with_panel(
+            number(
+                "Ready within 30 minutes",
+                "Share of successful provisions. The objective is 95 % in 30 days.",
+                f'max({took}le="1800.0"}}) / max({took}le="+Inf"}})',
+                unit="percentunit",
+                bad_below=0.95,
+            )
+        )
+        .with_panel(
+            lines(
+                "Speed at which the budget of errors is spent",
+                "1 spends the budget of 30 days in 30 days. Beyond 14.4 for an hour somebody is called.",
+                Query(f"max({spent})", "within 1 hour"),
+                Query(
+                    f"max(job:provisioning_api_requests:error_ratio6h{{{_API}}} / 0.001)", "within 6 hours"
+                ),
+                limits=(1, 14.4),
             )
         )
     )

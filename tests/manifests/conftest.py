@@ -153,9 +153,8 @@ def deployed(prepared: Operator) -> Operator:
     return prepared
 
 
-@pytest.fixture
-def with_custom_types(prepared: Operator) -> Operator:
-    """The operators of KEDA, External Secrets and Prometheus are there: their types, no controllers."""
+def declare_custom_types(operator: Operator) -> None:
+    """Have what the operators of KEDA, External Secrets and Prometheus bring: their types, no controllers."""
     for path in SCHEMAS.glob("*.json"):
         declared = json.loads(path.read_text())["$defs"][path.stem]["properties"]
         (group_version,) = declared["apiVersion"]["enum"]
@@ -171,9 +170,15 @@ def with_custom_types(prepared: Operator) -> Operator:
                 "versions": [{"name": version, "served": True, "storage": True}],
             },
         }
-        (prepared.home / "definition.json").write_text(json.dumps(definition))
-        prepared.types("kubectl apply -f definition.json")
-        prepared.types(
+        (operator.home / "definition.json").write_text(json.dumps(definition))
+        operator.types("kubectl apply -f definition.json")
+        operator.types(
             f"kubectl wait --for=condition=Established crd/{definition['metadata']['name']} --timeout=60s"  # type: ignore[index]
         )
+
+
+@pytest.fixture
+def with_custom_types(prepared: Operator) -> Operator:
+    """A cluster in which objects of these types can be made."""
+    declare_custom_types(prepared)
     return prepared
