@@ -28,6 +28,8 @@ from beta9_provisioning.local.services import embedded_postgres, embedded_valkey
 
 _ENVIRONMENTS = 1000
 _MANY = 100_000
+_EVENTS = 50  # of each of them
+_SCRAPE_MS = 50.0
 _CLIENTS = (1, 8, 32)
 _BUSY = 32
 # Creating comes last, so that the others see just as many environments in every round.
@@ -87,7 +89,8 @@ def measure(report: Callable[[str], None], *, quick: bool) -> list[Row]:
         report(f"making {_ENVIRONMENTS} environments each, and {_MANY} of which one side lists")
         for api in apis.values():
             _fill(api)
-        _multiply(apis[_MANY_ROWS], 1000 if quick else _MANY)
+        environments, events = _multiply(apis[_MANY_ROWS], 1000 if quick else _MANY)
+        scrapes = _load(apis[_MANY_ROWS].url, "metrics", 1, seconds, "")["latencies_ms"]
         for what in _WHATS:
             for number in range(rounds):
                 report(f"{what}: round {number + 1} of {rounds}")
@@ -95,7 +98,12 @@ def measure(report: Callable[[str], None], *, quick: bool) -> list[Row]:
                     for side in apis if (what, clients) == ("list", _BUSY) else sides:
                         prefix = f"{what}-{number}-{clients}"
                         samples.take((side, what, clients), apis[side], seconds, prefix)
-    return [row for what in _WHATS for row in _rows(what, samples, statements)]
+    scrape = Row(
+        f"scrape, {environments} environments and {events} events",
+        Figure.percentile(scrapes, 99, "ms"),
+        aim=_SCRAPE_MS,
+    )
+    return [*(row for what in _WHATS for row in _rows(what, samples, statements)), scrape]
 
 
 def _rows(what: str, samples: _Samples, statements: Mapping[str, Mapping[str, Figure]]) -> list[Row]:
@@ -186,25 +194,42 @@ def _fill(api: Api) -> None:
         made += _load(api.url, "create", 8, 1.0, f"filling-{made}")["requests"]
 
 
-def _multiply(api: Api, wanted: int) -> None:
-    """Copy what there is, with other ids, names and times, until there are as many as are wanted."""
+def _multiply(api: Api, wanted: int) -> tuple[int, int]:
+    """Copy what there is, with other ids, names and times, until there are as many as are wanted.
+
+    The copies are ready, and each gets events. Returns how many environments and events there are.
+    """
     copy = """
         INSERT INTO {table} SELECT copy.* FROM {table} row, generate_series(1, %(times)s) turn,
         LATERAL jsonb_populate_record(row, {changes}) copy
     """
-    environment = "{0} || '-' || turn"
+    other = "row.{0} || '-' || turn".format
     changes = {
-        "environments": {"id": "row.id", "name": "row.name"},
-        "operations": {"id": "row.id", "environment_id": "row.environment_id"},
+        "environments": {"id": other("id"), "name": other("name"), "status": "'ready'"},
+        "operations": {
+            "id": other("id"),
+            "environment_id": other("environment_id"),
+            "status": "'succeeded'",
+            "started_at": "row.created_at",
+            "finished_at": "row.created_at",
+        },
     }
     with psycopg.connect(api.database, autocommit=True) as connection:
         there = connection.execute("SELECT count(*) FROM environments").fetchone()
         assert there is not None
         for table, columns in changes.items():
-            pairs = ", ".join(f"'{name}', {environment.format(value)}" for name, value in columns.items())
+            pairs = ", ".join(f"'{name}', {value}" for name, value in columns.items())
             statement = copy.format(table=table, changes=f"jsonb_build_object({pairs})")
             connection.execute(statement, {"times": wanted // there[0]})
+        connection.execute(
+            "INSERT INTO events SELECT id, 2 + turn, created_at, NULL, 'terraform.resource', 'Created.', "
+            "'{}' FROM environments, generate_series(1, %(times)s) turn",
+            {"times": _EVENTS},
+        )
         connection.execute("VACUUM ANALYZE")
+        counted = connection.execute("SELECT (SELECT count(*) FROM environments), count(*) FROM events")
+        environments, events = counted.fetchone() or (0, 0)
+    return environments, events
 
 
 def _load(url: str, what: str, clients: int, seconds: float, prefix: str) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
     python -m benchmarks.loader URL WHAT CLIENTS SECONDS PREFIX
 
-WHAT is `health`, `create`, `get` or `list`; PREFIX begins the names of what is created. Each client has one
-connection and sends its next request when it has the answer to the last. Prints
+WHAT is `health`, `create`, `get`, `list` or `metrics`; PREFIX begins the names of what is created. Each
+client has one connection and sends its next request when it has the answer to the last. Prints
 `{"requests": n, "seconds": s, "latencies_ms": [...]}`.
 """
 
@@ -69,7 +69,7 @@ async def _request(
             ids = [item["environment_id"] for item in (await response.json())["items"]]
         turn = itertools.cycle(ids)
         return lambda: ("GET", f"{_PATH}/{next(turn)}", None)
-    path = {"health": "/health", "list": _PATH}[what]
+    path = {"health": "/health", "list": _PATH, "metrics": "/metrics"}[what]
     return lambda: ("GET", path, None)
 
 

@@ -8,11 +8,14 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+from sqlalchemy import Engine, text
 from tests.support.process_tree import descendants, wait_for_end
 from tests.support.serving import answers, api_process
 from tests.support.waiting import GUARD_SECONDS, until
@@ -61,14 +64,18 @@ def get(port: int, path: str) -> httpx.Response:
     return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=GUARD_SECONDS, trust_env=False)
 
 
+def samples(port: int, name: str) -> list[Sample]:
+    """Return what /metrics tells of a metric."""
+    families = text_string_to_metric_families(get(port, "/metrics").text)
+    return [sample for family in families for sample in family.samples if sample.name == name]
+
+
 def counted(port: int, status: str = "200") -> float:
     """Return how many requests to / are counted."""
     found = [
         sample.value
-        for family in text_string_to_metric_families(get(port, "/metrics").text)
-        for sample in family.samples
-        if sample.name == "provisioning_api_requests_total"
-        and (sample.labels["route"], sample.labels["status"]) == ("/", status)
+        for sample in samples(port, "provisioning_api_requests_total")
+        if (sample.labels["route"], sample.labels["status"]) == ("/", status)
     ]
     assert len(found) <= 1
     return sum(found)
@@ -79,6 +86,29 @@ def test_any_of_them_tells_what_all_have_counted(port: int) -> None:
     for _ in range(ASKED):
         assert get(port, "/").is_success
     assert [counted(port) for _ in range(ASKED)] == [ASKED] * ASKED
+
+
+def test_connections_of_all_add_up_and_those_of_a_killed_one_do_not_stay(
+    parent: "subprocess.Popen[bytes]", port: int, engine: Engine
+) -> None:
+    def connections(what: str) -> float:
+        (one,) = samples(port, f"provisioning_database_connections_{what}")
+        return one.value
+
+    most = connections("max")
+    with engine.connect() as connection:
+        # Requests that wait for this lock have a connection each, wherever they are.
+        connection.execute(text("LOCK TABLE environments IN ACCESS EXCLUSIVE MODE"))
+        with ThreadPoolExecutor(8) as pool:
+            for _ in range(8):
+                pool.submit(get, port, "/api/v1/environments")
+            until(lambda: connections("in_use") > 2, "several are in use")
+            for child in descendants(parent.pid):
+                os.kill(child, signal.SIGKILL)
+    until(lambda: len(descendants(parent.pid)) == 3, "all are replaced")
+    # The one that asks has one in use itself.
+    until(lambda: connections("in_use") == 1, "none of those who are gone is counted")
+    assert connections("max") == most == 3 * 24
 
 
 def test_one_that_is_killed_is_replaced_and_its_counts_stay(

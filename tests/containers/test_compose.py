@@ -20,14 +20,12 @@ from tests.containers.composed import (
     tell,
     timed,
 )
-from tests.support.page import blocks
+from tests.support.page import DEPLOYMENT, script
 from tests.support.simulated import ROOT
 from tests.support.waiting import GUARD_SECONDS, until
 
 # As docs/deployment.md has them.
-COPY, UP, INIT_DB, CURL = (
-    command for block in blocks() if block.where == "compose" for command in block.text.splitlines()
-)
+COPY, UP, INIT_DB, CURL = script(DEPLOYMENT, "compose").splitlines()
 PATHS = ("CHART_SOURCE", "TERRAFORM_CLI_CONFIG", "TERRAFORM_BINARY", "HELM_BINARY")
 SIMULATED_ONLY = ("api-simulated", "worker-simulated", "database-simulated")
 ALL = ("postgres", "redis", "api", "worker", "cloud", "api-simulated", "worker-simulated", "prometheus")

@@ -1,30 +1,21 @@
-"""docs/deployment.md: its commands are run as they stand, and it says truly which are."""
+"""Commands of docs/deployment.md and docs/operations.md are run as they stand; the page says truly which."""
 
+import base64
 import shutil
-from collections import Counter
 
 from tests.manifests.conftest import Operator, declare_custom_types
 from tests.support.documents import ROOT
 from tests.support.manifests import NAMESPACE
-from tests.support.page import PAGE, blocks
-
-
-def test_every_block_says_who_runs_it() -> None:
-    found = blocks()
-    assert PAGE.read_text().count("```") == 2 * len(found)
-    assert {block.where for block in found} == {"cluster", "compose", "elsewhere"}
-    for block in found:
-        assert bool(block.why) == (block.where == "elsewhere"), block.text
+from tests.support.page import DEPLOYMENT, OPERATIONS, counts, prose, script
 
 
 def test_the_page_says_how_many_of_its_commands_are_run() -> None:
-    counts: Counter[str] = Counter()
-    for block in blocks():
-        counts[block.where] += block.commands
+    found = counts(DEPLOYMENT)
+    assert set(found) == {"cluster", "compose", "elsewhere"}
     assert (
-        f"Of its {counts.total()} commands {counts['cluster']} are run against the simulated cluster, "
-        f"{counts['compose']} in containers"
-    ) in " ".join(PAGE.read_text().split())
+        f"Of its {found.total()} commands {found['cluster']} are run against the simulated cluster, "
+        f"{found['compose']} in containers"
+    ) in prose(DEPLOYMENT)
 
 
 def test_the_commands_for_a_cluster_work_as_typed(operator: Operator) -> None:
@@ -32,8 +23,7 @@ def test_the_commands_for_a_cluster_work_as_typed(operator: Operator) -> None:
     # What kube-prometheus-stack leaves.
     operator.types("kubectl create namespace monitoring")
     declare_custom_types(operator)
-    script = "\n".join(block.text for block in blocks() if block.where == "cluster")
-    operator.types(script)
+    operator.types(script(DEPLOYMENT, "cluster"))
     images = {name: operator.image(name) for name in ("provisioning-api", "provisioning-worker")}
     # Set to v0.3.0, and taken back.
     assert images == {name: f"your-registry.com/beta9/{name}:v0.2.0" for name in images}
@@ -48,6 +38,15 @@ def test_the_commands_for_a_cluster_work_as_typed(operator: Operator) -> None:
     assert all(link.startswith("https://wiki.your-company.com/provisioning#") for link in links)
     shown = operator.types("kubectl get configmaps -n monitoring -l grafana_dashboard=1 -o name")
     assert shown == "configmap/provisioning-dashboards\n"
+
+
+def test_the_runbooks_commands_for_a_cluster_work_as_typed(deployed: Operator) -> None:
+    deployed.types(script(OPERATIONS, "cluster"))
+    assert deployed.replicas("provisioning-worker") == 6
+    (url,) = deployed.get("secret", "provisioning-secrets")["data"].values()
+    assert base64.b64decode(url) == b"postgresql://user:new@host:5432/provisioning"
+    template = deployed.get("deployment", "provisioning-worker")["spec"]["template"]
+    assert "kubectl.kubernetes.io/restartedAt" in template["metadata"]["annotations"]
 
 
 def _copy_checkout(operator: Operator) -> None:

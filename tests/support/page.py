@@ -1,14 +1,18 @@
-"""The commands of the deployment page, with what each block says of who can run it."""
+"""The commands of a page of docs/, with what each block says of who can run it."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.support.documents import ROOT
 
-PAGE = ROOT / "docs" / "deployment.md"
+DEPLOYMENT = ROOT / "docs" / "deployment.md"
+OPERATIONS = ROOT / "docs" / "operations.md"
 _BLOCK = re.compile(
     r"^```(?P<language>\S+)(?: (?P<where>[a-z]+)(?:: (?P<why>[^\n]+))?)?\n(?P<text>.*?)^```$", re.M | re.S
 )
+_HEADING = re.compile(r"^##{1,2} (.+)$", re.M)
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,7 @@ class Block:
     """One block of commands.
 
     Attributes:
-        where: `cluster`, `compose` or `elsewhere`.
+        where: who runs it, such as `cluster`, `compose`, or `elsewhere` for what no test can run.
         why: what a block that runs elsewhere needs, else empty.
         text: the commands.
     """
@@ -31,7 +35,39 @@ class Block:
         return len([line for line in self.text.replace("\\\n", " ").splitlines() if line.strip()])
 
 
-def blocks() -> list[Block]:
-    """Return all blocks of the page, in order."""
-    found = _BLOCK.finditer(PAGE.read_text())
+def blocks(page: Path) -> list[Block]:
+    """Return all blocks of a page, in order."""
+    return _blocks(page.read_text())
+
+
+def _blocks(text: str) -> list[Block]:
+    found = _BLOCK.finditer(text)
     return [Block(block["where"] or "", block["why"] or "", block["text"]) for block in found]
+
+
+def sections(page: Path) -> dict[str, list[Block]]:
+    """Return the blocks below each heading of the second and third level, in order."""
+    _, *parts = _HEADING.split(page.read_text())
+    return {title: _blocks(text) for title, text in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def script(page: Path, where: str) -> str:
+    """Return the commands of all blocks that one runs, in order."""
+    return "\n".join(block.text for block in blocks(page) if block.where == where)
+
+
+def counts(page: Path) -> Counter[str]:
+    """Return how many commands of a page each one runs; fails on a block that does not say who runs it."""
+    found = blocks(page)
+    assert page.read_text().count("```") == 2 * len(found), f"{page.name} has a block that cannot be read"
+    result: Counter[str] = Counter()
+    for block in found:
+        assert block.where, block.text
+        assert bool(block.why) == (block.where == "elsewhere"), block.text
+        result[block.where] += block.commands
+    return result
+
+
+def prose(page: Path) -> str:
+    """Return the text of a page as one line."""
+    return " ".join(page.read_text().split())

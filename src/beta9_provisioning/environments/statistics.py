@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import accumulate
 
 from sqlalchemy import extract, func, select, text
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from beta9_provisioning.lifecycle import (
     FINAL,
@@ -17,9 +17,10 @@ from beta9_provisioning.lifecycle import (
     Kind,
     OperationStatus,
     Reason,
+    environment_status,
 )
 from beta9_provisioning.operations.records.leases import LIVE_WORKERS
-from beta9_provisioning.operations.records.model import EnvironmentRow, OperationRow, StatisticRow
+from beta9_provisioning.operations.records.model import OperationRow, StatisticRow
 
 BUCKETS = (5, 15, 30, 60, 120, 300, 600, 900, 1200, 1800, 2700, 3600, 5400, 7200, 10800, 14400)
 """Upper bounds in seconds of the durations' histogram, as migration 0005 has them."""
@@ -94,10 +95,11 @@ def read(session: Session) -> Statistics:
     counts = _Counts(session)
     entered, left = counts.of("entered"), counts.of("left")
     ends = {_end(label): count for label, count in counts.of("ended").items()}
+    work, oldest = _unfinished(session)
     return Statistics(
         entered={status: entered.get(status, 0) for status in EnvironmentStatus},
         present={status: entered.get(status, 0) - left.get(status, 0) for status in EnvironmentStatus},
-        oldest=_oldest(session),
+        oldest=oldest,
         durations=counts.durations(),
         ends={**dict.fromkeys(_ENDS, 0), **ends},
         attempts={
@@ -105,7 +107,7 @@ def read(session: Session) -> Statistics:
             **counts.of("attempt"),
         },
         live_workers=session.scalar(select(LIVE_WORKERS)) or 0,
-        work=_work(session),
+        work=work,
     )
 
 
@@ -146,51 +148,53 @@ def _histogram(label: str, counts: dict[int, int], total: float) -> Durations:
     return Durations(kind, outcome, list(zip(BUCKETS, below, strict=True)), sum(counts.values()), total)
 
 
-def _work(session: Session) -> Work:
-    """One that waits for another of its environment has no use for a worker yet."""
-    other = aliased(OperationRow)
-    is_blocked = (
-        select(other.id)
-        .where(other.environment_id == OperationRow.environment_id, other.status.in_(RUNNING))
-        .exists()
+def _unfinished(session: Session) -> tuple[Work, dict[str, datetime]]:
+    """Return what there is to do, and the start of the oldest current operation by the environment's status.
+
+    An operation that waits for another of its environment has no use for a worker yet. The current one is the
+    latest; a queued one starts when it is requested.
+    """
+    operation = OperationRow
+    each = (
+        select(
+            operation.kind,
+            operation.status,
+            operation.created_at,
+            func.coalesce(operation.started_at, operation.created_at).label("start"),
+            func.bool_or(operation.status.in_(RUNNING))
+            .over(partition_by=operation.environment_id)
+            .label("is_busy"),
+            func.row_number()
+            .over(partition_by=operation.environment_id, order_by=operation.number.desc())
+            .label("turn"),
+        )
+        .where(operation.status.not_in(FINAL))
+        .subquery()
+        .c
     )
-    could_be_taken = (OperationRow.status == OperationStatus.QUEUED) & ~is_blocked
+    could_be_taken = (each.status == OperationStatus.QUEUED) & ~each.is_busy
     rows = session.execute(
         select(
-            OperationRow.kind,
-            OperationRow.status,
-            func.count(),
-            func.count().filter(could_be_taken),
-            extract(
-                "epoch", func.clock_timestamp() - func.min(OperationRow.created_at).filter(could_be_taken)
+            each.kind,
+            each.status,
+            func.count().label("amount"),
+            func.count().filter(could_be_taken).label("waiting"),
+            extract("epoch", func.clock_timestamp() - func.min(each.created_at).filter(could_be_taken)).label(
+                "longest_wait"
             ),
-        )
-        .where(OperationRow.status.not_in(FINAL))
-        .group_by(OperationRow.kind, OperationRow.status)
+            func.min(each.start).filter(each.turn == 1).label("oldest"),
+        ).group_by(each.kind, each.status)
     ).all()
-    found = {(kind, status): count for kind, status, count, _, _ in rows}
-    return Work(
+    found = {(row.kind, row.status): row.amount for row in rows}
+    work = Work(
         phases={**dict.fromkeys(_PHASES, 0), **found},
-        waiting=sum(waiting for _, _, _, waiting, _ in rows),
-        running=sum(count for (_, status), count in found.items() if status in RUNNING),
-        longest_wait=max((max(0.0, float(wait)) for *_, wait in rows if wait is not None), default=0.0),
+        waiting=sum(row.waiting for row in rows),
+        running=sum(amount for (_, status), amount in found.items() if status in RUNNING),
+        longest_wait=max((max(0.0, float(row.longest_wait)) for row in rows if row.waiting), default=0.0),
     )
-
-
-def _oldest(session: Session) -> dict[str, datetime]:
-    """The current operation is the latest one; a queued one starts when it is requested."""
-    later = aliased(OperationRow)
-    rows = session.execute(
-        select(
-            EnvironmentRow.status, func.min(func.coalesce(OperationRow.started_at, OperationRow.created_at))
-        )
-        .join(OperationRow, OperationRow.environment_id == EnvironmentRow.id)
-        .where(
-            OperationRow.status.not_in(FINAL),
-            ~select(later.id)
-            .where(later.environment_id == OperationRow.environment_id, later.number > OperationRow.number)
-            .exists(),
-        )
-        .group_by(EnvironmentRow.status)
-    )
-    return {status: start for status, start in rows}
+    oldest: dict[str, datetime] = {}
+    for row in rows:
+        if row.oldest is not None:
+            status = environment_status(Kind(row.kind), OperationStatus(row.status))
+            oldest[status] = min(row.oldest, oldest.get(status, row.oldest))
+    return work, oldest
