@@ -69,3 +69,21 @@ def test_paths_in_documents_exist(document: Path) -> None:
     bases = [ROOT, PRODUCT, SIMULATOR, document.parent, *PRODUCT.iterdir()]
     missing = [path for path in named if not any((base / path).exists() for base in bases)]
     assert missing == []
+
+
+def anchors(document: Path) -> set[str]:
+    """Return what a page's headings are called in links, as GitHub calls them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    broken = []
+    for path, anchor in re.findall(
+        r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", document.read_text(encoding="utf-8")
+    ):
+        target = document.parent / path if path else document
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(f"{path}#{anchor}")
+    assert broken == []

@@ -57,8 +57,14 @@ def _copy_checkout(operator: Operator) -> None:
     for name in ("scripts", "dashboards"):
         shutil.copytree(ROOT / name, operator.home / name)
     for path in ROOT.iterdir():
-        if path.name in {".venv", ".tools", "pyproject.toml", "src", "simulator"} or path.suffix in {
+        if path.name in {".tools", "pyproject.toml", "src", "simulator"} or path.suffix in {
             ".in",
             ".txt",
         }:
             (operator.home / path.name).symlink_to(path)
+    # Its stamp is of the copy: a set-up here would spoil the checkout's own.
+    (operator.home / ".venv").mkdir()
+    for path in (ROOT / ".venv").iterdir():
+        if path.name != ".ready":
+            (operator.home / ".venv" / path.name).symlink_to(path)
+    (operator.home / ".venv" / ".ready").touch()
