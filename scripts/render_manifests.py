@@ -26,6 +26,7 @@ SOURCES = {
     "provisioning-api-v2.yaml": "overlays/blue-green",
     "autoscaling.yaml": "autoscaling",
     "autoscaling-keda.yaml": "autoscaling/worker-keda",
+    "backup.yaml": "backup",
     "network-policies.yaml": "network-policies",
     "external-secrets.yaml": "external-secrets",
     "monitoring.yaml": "monitoring",

@@ -7,17 +7,21 @@ from collections.abc import Callable, Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from beta9_provisioning.kit import database_url, redis_url
+from beta9_provisioning.kit.collector import Collector, Sampler
 from beta9_provisioning.kit.dotenv import DotenvError, read_dotenv
 from beta9_provisioning.kit.misspelt import misspelt
 
 _ENV_FILE = ".env"
 # `*`, a name, one with `*.` before it, or an address; IPv6 without brackets.
 _HOST = re.compile(r"\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f:.]*:[0-9a-f:.]*:[0-9a-f:.]*")
+_HTTP_URL = re.compile(r"https?://[^/\s?#]+(/(?!.*v1/traces/?$)[^\s?#]*)?")
+_HEADER = re.compile(r"[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*=(?P<value>[\x20\x21\x23-\x7e]*)")
 # How near a name must be to that of a setting: in the environment, which is everybody's, and in our own file.
 CLOSE_IN_ENVIRONMENT = 0.885
 CLOSE_IN_FILE = 0.75
@@ -58,6 +62,17 @@ class Settings(BaseSettings):
     """Least severe level that is logged of this program; libraries log warnings only."""
     log_format: Literal["json", "console"] = "json"
     """`json` for log collectors, `console` for people."""
+    otel_exporter_otlp_endpoint: str = ""
+    """URL of the OpenTelemetry collector that takes traces over HTTP, such as http://collector:4318; unset:
+    no traces are made."""
+    otel_exporter_otlp_headers: str = ""
+    """Headers of requests to the collector: name=value, comma-separated, percent-encoded; often a secret."""
+    otel_service_name: str = ""
+    """Name of this process in traces; unset: provisioning-api, provisioning-worker."""
+    otel_traces_sampler: Sampler = "parentbased_always_on"
+    """Which traces are sent. With `parentbased_` a caller's traceparent decides, where there is one."""
+    otel_traces_sampler_arg: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the traces that the samplers `traceidratio` and `parentbased_traceidratio` send."""
     api_host: str = "127.0.0.1"
     """Address the API listens on; there is no authentication yet, so keep it private."""
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8000
@@ -77,6 +92,13 @@ class Settings(BaseSettings):
     """Seconds after its last heartbeat at which a silent worker's operation is taken from it."""
     event_retention_days: Annotated[int, Field(ge=0)] = 0
     """Days after which workers delete the details of events; summaries stay, and 0 keeps everything."""
+    backup_recipients: Annotated[tuple[str, ...], NoDecode] = ()
+    """Public keys of age (`age1...`), comma-separated, for which backups are encrypted; without one they are
+    not."""
+    backup_identity_file: Path | None = None
+    """File with the secret key of age for `restore`, as `age-keygen` writes it."""
+    pg_bin: Path | None = None
+    """Directory of pg_dump and pg_restore, of your server's major version; none takes them from PATH."""
     reconcile_seconds: Annotated[float, Field(gt=0)] = 2.0
     """Seconds between two rounds of the reconciler."""
     terraform_binary: str = "terraform"
@@ -100,7 +122,7 @@ class Settings(BaseSettings):
     leftover_grace_seconds: Annotated[float, Field(ge=0)] = 180.0
     """How long a destroy waits for the cloud to forget what was deleted, before it calls it left over."""
 
-    @field_validator("allowed_regions", "allowed_hosts", mode="before")
+    @field_validator("allowed_regions", "allowed_hosts", "backup_recipients", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -115,6 +137,24 @@ class Settings(BaseSettings):
             raise ValueError("must be host names without scheme, port and path, such as api.example.com")
         return names
 
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _http_url(cls, value: str) -> str:
+        if value and not _HTTP_URL.fullmatch(value):
+            raise ValueError("must be a URL such as http://collector:4318, without /v1/traces")
+        return value
+
+    @field_validator("otel_exporter_otlp_headers")
+    @classmethod
+    def _headers(cls, value: str) -> str:
+        # The SDK would log what it cannot read, secret or not.
+        for part in filter(str.strip, value.split(",")):
+            found = _HEADER.fullmatch(part)
+            decoded = unquote(found["value"]) if found else "\0"
+            if not (decoded.isascii() and decoded.isprintable()):
+                raise ValueError("must be name=value, comma-separated, with what is special percent-encoded")
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _postgresql(cls, value: str) -> str:
@@ -126,6 +166,16 @@ class Settings(BaseSettings):
     def _redis(cls, value: str) -> str:
         redis_url.check(value)
         return value
+
+    def collector(self, service: str) -> Collector:
+        """Return where traces go; `service` is whose they are unless a setting says so."""
+        return Collector(
+            self.otel_exporter_otlp_endpoint,
+            self.otel_exporter_otlp_headers,
+            self.otel_service_name or service,
+            self.otel_traces_sampler,
+            self.otel_traces_sampler_arg,
+        )
 
 
 class SettingsError(Exception):

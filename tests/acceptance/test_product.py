@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from tests.support.simulated import ROOT, World
 from tests.support.user import User
 from tests.support.waiting import GUARD_SECONDS, until
@@ -34,24 +33,12 @@ class Product(User):
         self.worker_environment = dict(item.split("=", 1) for item in environ.split("\0") if item)
 
     @contextmanager
-    def another_worker(self, directory: Path) -> Iterator[None]:
-        """Run one more worker, set up as the stack's own."""
-        log = directory / "another-worker.log"
-        with log.open("wb") as output:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "beta9_provisioning.worker"],
-                # It judges nobody before it has watched for one lease of its own.
-                env={**self.worker_environment, "WORKER_METRICS_PORT": "0", "LEASE_SECONDS": "20"},
-                cwd=directory,
-                stdout=output,
-                stderr=output,
-            )
-        try:
+    def another_worker(self, directory: Path, **changes: str) -> Iterator[None]:
+        """Run one more worker, set up as the stack's own but for some variables."""
+        # It judges nobody before it has watched for one lease of its own.
+        own = {"WORKER_METRICS_PORT": "0", "LEASE_SECONDS": "20"}
+        with process("worker", self.worker_environment | own | changes, directory):
             yield
-            assert child.poll() is None, log.read_text()
-        finally:
-            child.terminate()
-            child.wait(GUARD_SECONDS)
 
     def curl_create(self) -> str:
         """Create the example environment as the deployment guide types it."""
@@ -69,6 +56,26 @@ class Product(User):
 
 
 @contextmanager
+def process(name: str, environment: dict[str, str], directory: Path) -> Iterator[None]:
+    """Run an API or a worker meanwhile, which must not end by itself."""
+    log = directory / f"another-{name}.log"
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", f"beta9_provisioning.{name}"],
+            env=environment,
+            cwd=directory,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield
+        assert child.poll() is None, log.read_text()
+    finally:
+        child.terminate()
+        child.wait(GUARD_SECONDS)
+
+
+@contextmanager
 def running(base: Path) -> Iterator[Product]:
     """Run a product meanwhile, with the servers that the variables name; nothing may be left in its cloud."""
     stack = Stack(base, lambda _: None, tied=True)
@@ -79,17 +86,6 @@ def running(base: Path) -> Iterator[Product]:
         assert product.world.leftovers() == []
     finally:
         stack.down()
-
-
-@pytest.fixture
-def product(
-    tmp_path: Path, database_url: str, clean_database: None, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Product]:
-    """A stack of its own on the session's PostgreSQL and Valkey; nothing may be left in its cloud."""
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("REDIS_URL", redis_url)
-    with running(tmp_path / "stack") as product:
-        yield product
 
 
 def test_from_curl_to_ready_to_destroyed(product: Product, tmp_path: Path) -> None:

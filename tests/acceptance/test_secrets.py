@@ -17,6 +17,7 @@ import redis
 from sqlalchemy import Engine, text
 from tests.acceptance.test_product import Product, running
 from tests.support.secrets import Secrets
+from tests.support.traces import Traces
 from tests.support.waiting import until
 
 from beta9_provisioning.local.processes import ProcessRef
@@ -75,7 +76,7 @@ def stored(engine: Engine, redis_url: str) -> Iterator[tuple[str, bytes]]:
 
 
 def test_a_whole_life_at_debug_writes_no_secret_anywhere(
-    product: Product, engine: Engine, redis_url: str, tmp_path: Path
+    collector: Traces, product: Product, engine: Engine, redis_url: str, tmp_path: Path
 ) -> None:
     """At LOG_LEVEL=DEBUG the log had the customer's session token and the database's master password."""
     secrets = Secrets()
@@ -94,7 +95,9 @@ def test_a_whole_life_at_debug_writes_no_secret_anywhere(
         *("access key", "session token", "master password", "database_password", "encryption_key")
     }
     assert all(secrets.found.values())
-    for place, content in [*answers, *told(product, environment_id), *stored(engine, redis_url)]:
+    until(lambda: collector.named("attempt destroy"), "all spans have come")
+    sent = ("traces", b"\n".join(collector.bodies))
+    for place, content in [*answers, *told(product, environment_id), *stored(engine, redis_url), sent]:
         leaks += secrets.in_text(place, content)
     leaks += secrets.in_files(*places)
     assert leaks == []

@@ -96,6 +96,8 @@ def test_exit_codes_of_problems(fake: FakeApi, status: int, code: int) -> None:
     result = call(fake, "get", ENVIRONMENT_ID)
     assert result.exit_code == code
     assert "Title: Detail." in result.stderr
+    # Whom the caller could have asked is the operator, who has a log.
+    assert (fake_api.REQUEST_ID in result.stderr) is (status >= 500)
     assert result.stdout == ""
 
 

@@ -184,6 +184,7 @@ def test_errors_were_prose_under_json(
     assert error["exit_code"] == code
     assert message in error["message"]
     assert ("problem" in error) is (code == 4)
+    assert error.get("request_id") == (fake_api.REQUEST_ID if code == 4 else None)
 
 
 def test_update_wants_to_know_which_way(fake: FakeApi, variables: dict[str, str]) -> None:

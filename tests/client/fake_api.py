@@ -13,6 +13,8 @@ from tests.support.http_servers import QuietHandler, answering_with
 
 ENVIRONMENT_ID = "env_0123456789abcdef"
 OPERATION_ID = "op_0123456789abcdef"
+REQUEST_ID = "3f1c9a0b77d2e845"
+"""What answers with problem documents carry, as the service's do."""
 BASE = "/api/v1/environments"
 
 
@@ -83,7 +85,7 @@ def listening(fake: FakeApi, port: int = 0, context: ssl.SSLContext | None = Non
         yield
 
 
-def body(status: int, content: bytes | str, content_type: str = "application/json") -> Answer:
+def body(status: int, content: bytes | str, content_type: str = "application/json", **headers: str) -> Answer:
     """Answer with this content."""
     raw = content.encode() if isinstance(content, str) else content
 
@@ -91,6 +93,8 @@ def body(status: int, content: bytes | str, content_type: str = "application/jso
         handler.send_response(status)
         handler.send_header("Content-Type", content_type)
         handler.send_header("Content-Length", str(len(raw)))
+        for name, value in headers.items():
+            handler.send_header(name, value)
         handler.end_headers()
         handler.wfile.write(raw)
 
@@ -111,7 +115,7 @@ def problem(status: int, title: str, detail: str, errors: list[dict[str, Any]] |
         "detail": detail,
         "errors": errors or [],
     }
-    return body(status, json.dumps(document), "application/problem+json")
+    return body(status, json.dumps(document), "application/problem+json", **{"X-Request-ID": REQUEST_ID})
 
 
 def drop(handler: BaseHTTPRequestHandler) -> None:

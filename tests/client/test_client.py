@@ -95,7 +95,7 @@ def test_a_problem_is_raised_with_its_fields(fake: FakeApi, client: Client) -> N
     fake.on("POST", BASE, problem(422, "Invalid", "The region is not allowed.", errors))
     with pytest.raises(ApiProblem, match=r"Invalid: The region is not allowed\.") as caught:
         client.create("name: demo")
-    assert caught.value.status == 422
+    assert (caught.value.status, caught.value.request_id) == (422, fake_api.REQUEST_ID)
     assert caught.value.problem.errors[0].allowed == ["us-east-1"]
 
 
@@ -103,7 +103,7 @@ def test_a_proxys_error_page_is_a_problem_too(fake: FakeApi, client: Client) -> 
     fake.on("GET", ONE, body(502, "<html>bad gateway</html>", "text/html"))
     with pytest.raises(ApiProblem, match="502 Bad Gateway") as caught:
         client.get(ENVIRONMENT_ID)
-    assert caught.value.status == 502
+    assert (caught.value.status, caught.value.request_id) == (502, None)
 
 
 def test_no_service_says_what_to_do() -> None:

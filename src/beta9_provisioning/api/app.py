@@ -68,6 +68,8 @@ def create_app(
         services.close()
 
     app = FastAPIOffline(
+        # It would send stacks and messages of exceptions, and under other names what telemetry.py sends.
+        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
         title="Beta9 Provisioning",
         version=_API_VERSION,
         summary="Creates and destroys complete Beta9 environments in your cloud accounts.",

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from beta9_provisioning.api import bodies, guards, problems, streams
 from beta9_provisioning.api.dependencies import PrincipalDep, Services, ServicesDep
+from beta9_provisioning.api.trail import Trail, TrailDep
 from beta9_provisioning.environments import commands, ids, queries
 from beta9_provisioning.kit.database import read, transaction
 from beta9_provisioning.lifecycle import EnvironmentStatus
@@ -86,6 +87,7 @@ def create(
     *,
     services: ServicesDep,
     principal: PrincipalDep,
+    trail: TrailDep,
     body: Annotated[bytes, Depends(bodies.read)],
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
@@ -105,11 +107,11 @@ def create(
             settings=services.settings,
             idempotency_key=idempotency_key,
             body=body,
+            origin=trail.origin,
         )
     if isinstance(outcome, commands.Replay):
         return _replayed(outcome)
-    if outcome.operation_id is not None:
-        services.hints.send(outcome.operation_id)
+    _tell_workers(services, trail, outcome)
     return _written(outcome.environment, 202, {"Location": _location(outcome.environment.environment_id)})
 
 
@@ -180,13 +182,16 @@ def update(
     summary="Delete an environment",
 )
 def delete(
-    response: Response, services: ServicesDep, principal: PrincipalDep, environment_id: EnvironmentId
+    response: Response,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    trail: TrailDep,
+    environment_id: EnvironmentId,
 ) -> Environment:
     """Queue the environment's destroy, whatever its state; repeated calls answer with the same operation."""
     with transaction(services.sessions) as session:
-        outcome = commands.delete(session, environment_id, owner=principal)
-    if outcome.operation_id is not None:
-        services.hints.send(outcome.operation_id)
+        outcome = commands.delete(session, environment_id, owner=principal, origin=trail.origin)
+    _tell_workers(services, trail, outcome)
     if outcome.environment.status is EnvironmentStatus.DESTROYED:
         response.status_code = 200
     return outcome.environment
@@ -251,6 +256,12 @@ def kubeconfig(services: ServicesDep, principal: PrincipalDep, environment_id: E
         services.sessions, lambda session: queries.kubeconfig(session, environment_id, owner=principal)
     )
     return Response(text, media_type="text/yaml")
+
+
+def _tell_workers(services: Services, trail: Trail, outcome: commands.Outcome) -> None:
+    if outcome.operation_id is not None:
+        trail.lead_to(outcome.environment.environment_id, outcome.operation_id)
+        services.hints.send(outcome.operation_id)
 
 
 def _written(document: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

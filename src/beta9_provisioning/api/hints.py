@@ -6,6 +6,7 @@ A hint that is lost costs nothing but time, because the reconciler sends again f
 import contextlib
 import queue
 import threading
+from contextvars import Context, copy_context
 
 import structlog
 
@@ -19,11 +20,11 @@ _CLOSE_SECONDS = 3.0
 
 
 class Hints:
-    """One thread that sends operation ids to the workers, in order."""
+    """One thread that sends operation ids to the workers, in order; it logs in the name of who asked."""
 
     def __init__(self, target: Queue) -> None:
         self._target = target
-        self._waiting: queue.Queue[str | None] = queue.Queue(_WAITING)
+        self._waiting: queue.Queue[tuple[Context, str] | None] = queue.Queue(_WAITING)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._send_all, name="hints", daemon=True)
 
@@ -34,7 +35,7 @@ class Hints:
     def send(self, operation_id: str) -> None:
         """Send a hint soon; it is dropped when too many wait because the queue is away."""
         try:
-            self._waiting.put_nowait(operation_id)
+            self._waiting.put_nowait((copy_context(), operation_id))
         except queue.Full:
             log.warning("hint_dropped", operation_id=operation_id)
 
@@ -46,10 +47,16 @@ class Hints:
         self._closed.set()
 
     def _send_all(self) -> None:
-        while (operation_id := self._waiting.get()) is not None and not self._closed.is_set():
-            try:
-                self._target.send(ACTOR, operation_id)
-            except QueueUnavailable as error:
-                log.warning("hint_not_sent", operation_id=operation_id, error=str(error))
-            except Exception as error:  # noqa: BLE001  the thread must go on, whatever happens
-                failed("hints", error, operation_id=operation_id)
+        while (hint := self._waiting.get()) is not None and not self._closed.is_set():
+            request, operation_id = hint
+            request.run(self._send, operation_id)
+
+    def _send(self, operation_id: str) -> None:
+        try:
+            self._target.send(ACTOR, operation_id)
+        except QueueUnavailable as error:
+            log.warning("hint_not_sent", operation_id=operation_id, error=str(error))
+        except Exception as error:  # noqa: BLE001  the thread must go on, whatever happens
+            failed("hints", error, operation_id=operation_id)
+        else:
+            log.info("hint_sent", operation_id=operation_id)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.api import counting
 from beta9_provisioning.api.app import create_app
-from beta9_provisioning.kit import logs
+from beta9_provisioning.kit import logs, tracing
 from beta9_provisioning.kit.database import DatabaseUnavailable
 from beta9_provisioning.kit.database_errors import describe
 from beta9_provisioning.kit.signals import handling
@@ -70,12 +70,15 @@ def run(settings: Settings, listener: socket.socket, counts: Path | None = None)
         counts: directory of the counts of several processes; none when this one is alone.
     """
     logs.configure(settings.log_level, settings.log_format)
+    tracing.configure(settings.collector("provisioning-api"))
     app = create_app(settings, counts=counts)
     server = make_server(app, settings.api_host, settings.api_port)
     # It serves nevertheless: readiness says so until the database is there, or `db init` has run.
     if (unfit := _unfit(app.state.services.engine)) is not None:
         log.error(unfit[0], detail=unfit[1])
-    return serve(server, listener)
+    code = serve(server, listener)
+    tracing.shut_down()
+    return code
 
 
 def serve(server: Server, listener: socket.socket) -> int:

@@ -98,7 +98,11 @@ def _explain_service(error: Exception) -> _Told | None:
         return _Told([str(error)], ExitCode.UNREACHABLE)
     if isinstance(error, ApiProblem):
         document = error.problem.model_dump(mode="json")
-        return _Told(_problem_lines(error), _code_of(error.status), {"problem": document})
+        return _Told(
+            _problem_lines(error),
+            _code_of(error.status),
+            {"problem": document, "request_id": error.request_id},
+        )
     if isinstance(error, EngineError):
         lines = [part for part in (error.message, error.detail, error.remedy) if part]
         document = {"code": error.code, "detail": error.detail, "remedy": error.remedy}
@@ -115,6 +119,8 @@ def _problem_lines(error: Any) -> list[str]:
     for item in error.problem.errors:
         allowed = f" (allowed: {', '.join(item.allowed)})" if item.allowed else ""
         lines.append(f"  {item.field}: {item.message}{allowed}")
+    if error.request_id and error.status >= 500:
+        lines.append(f"  The service's log knows this request as {error.request_id}.")
     return lines
 
 

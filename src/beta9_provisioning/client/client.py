@@ -15,7 +15,7 @@ from beta9_provisioning.client.errors import (
     ApiProblem,
     CertificatesMissing,
     Unreachable,
-    problem_of,
+    refusal_of,
     unreachable,
 )
 from beta9_provisioning.client.stream import Stream
@@ -188,7 +188,7 @@ class Client:
     ) -> httpx.Response:
         response = self._try(method, path, **arguments)
         if expect_success and not response.is_success:
-            raise ApiProblem(problem_of(response))
+            raise refusal_of(response)
         return response
 
     def _try(self, method: str, path: str, **arguments: Any) -> httpx.Response:

@@ -57,11 +57,13 @@ class ApiProblem(ClientError):
 
     Attributes:
         problem: the problem document, which names the fields at fault.
+        request_id: by which the service's log knows the request; None when a proxy answered.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, request_id: str | None = None) -> None:
         super().__init__(f"{problem.title}: {problem.detail}" if problem.detail else problem.title)
         self.problem = problem
+        self.request_id = request_id
 
     @property
     def status(self) -> int:
@@ -76,7 +78,12 @@ def is_lasting(error: ClientError) -> bool:
     return not isinstance(error, Unreachable) or isinstance(error, CertificateUntrusted)
 
 
-def problem_of(response: httpx.Response) -> Problem:
+def refusal_of(response: httpx.Response) -> ApiProblem:
+    """Return what to raise for an error response that has been read."""
+    return ApiProblem(_problem_of(response), response.headers.get("X-Request-ID"))
+
+
+def _problem_of(response: httpx.Response) -> Problem:
     """Return the problem document of an error response, or one made from it when a proxy wrote it."""
     try:
         return Problem.model_validate_json(response.content)

@@ -9,10 +9,9 @@ from pydantic import ValidationError
 
 from beta9_provisioning.client.errors import (
     TEMPORARY,
-    ApiProblem,
     Unreachable,
     is_lasting,
-    problem_of,
+    refusal_of,
     unreachable,
 )
 from beta9_provisioning.schemas.environment import RESTARTED, Event
@@ -73,10 +72,10 @@ class Stream:
         with self._http.stream("GET", self._path, headers=headers, timeout=timeout) as response:
             if not response.is_success:
                 response.read()
-                refusal = problem_of(response)
-                if response.status_code in TEMPORARY and not refusal.type.endswith(_TOO_MANY):
+                refusal = refusal_of(response)
+                if response.status_code in TEMPORARY and not refusal.problem.type.endswith(_TOO_MANY):
                     raise _TemporarilyRefused(f"it answered {response.status_code}")
-                raise ApiProblem(refusal)
+                raise refusal
             yield from self._events(response)
 
     def _events(self, response: httpx.Response) -> Iterator[Event]:

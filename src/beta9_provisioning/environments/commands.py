@@ -19,6 +19,7 @@ from beta9_provisioning.environments.errors import (
     NotFound,
     QuotaExceeded,
 )
+from beta9_provisioning.kit.origin import UNKNOWN, Origin
 from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus, Kind
 from beta9_provisioning.operations.records.journal import NewEvent, append
 from beta9_provisioning.operations.records.model import KEY_LIFE, EnvironmentRow, IdempotencyRow, OperationRow
@@ -67,6 +68,7 @@ def create(
     settings: Settings,
     idempotency_key: str | None = None,
     body: bytes | None = None,
+    origin: Origin = UNKNOWN,
 ) -> Outcome | Replay:
     """Add an environment and queue its provision.
 
@@ -80,6 +82,7 @@ def create(
         settings: of this installation.
         idempotency_key: of the request, if it has one.
         body: of the request, as it was sent, if it came in one.
+        origin: of the request; the operation keeps it.
 
     Raises:
         ConfigurationRefused: the installation does not allow the configuration.
@@ -105,7 +108,7 @@ def create(
     if live >= settings.max_environments_per_user:
         raise QuotaExceeded(settings.max_environments_per_user)
     row = _new_row(config, document, owner, now)
-    operation = begin(session, row, owner)
+    operation = begin(session, row, owner, origin)
     answer = wire.environment(row, operation)
     if idempotency_key is not None:
         _keep(
@@ -141,7 +144,7 @@ def update(session: Session, environment_id: str, changes: EnvironmentChanges, *
     return wire.environment(row, latest(session, row.id))
 
 
-def delete(session: Session, environment_id: str, *, owner: str) -> Outcome:
+def delete(session: Session, environment_id: str, *, owner: str, origin: Origin = UNKNOWN) -> Outcome:
     """Queue the destroy of an environment, whatever state it is in.
 
     A create that waits is cancelled at once, and the destroy still runs: it is cheap, and shows that nothing
@@ -162,7 +165,7 @@ def delete(session: Session, environment_id: str, *, owner: str) -> Outcome:
     if row.deletion_protection:
         raise DeletionProtected(row.name)
     # Queued before the cancel, so that the environment goes straight to destroy_queued, not by way of failed.
-    destroy = queue(session, row, Kind.DESTROY, owner)
+    destroy = queue(session, row, Kind.DESTROY, owner, origin)
     for operation in _live_builds(session, row.id):
         request_cancel(session, operation)
     session.flush()

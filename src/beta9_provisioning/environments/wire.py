@@ -73,6 +73,7 @@ def operation(row: OperationRow) -> Operation:
         reason=row.reason,
         attempt=row.attempts,
         cancel_requested=row.cancel_requested_at is not None,
+        request_id=row.request_id,
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,

@@ -54,6 +54,8 @@ class Operation(Wire):
     attempt: int = 0
     """How many times a worker has tried it."""
     cancel_requested: bool = False
+    request_id: str | None = None
+    """Id of the request that made it, `X-Request-ID`: the logs of API and workers know it by this one."""
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None

@@ -14,7 +14,7 @@ from beta9_provisioning.clouds.registry import child_variables, preload
 from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.processes.child_variables import ignored
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
-from beta9_provisioning.kit import logs
+from beta9_provisioning.kit import logs, tracing
 from beta9_provisioning.kit.database import DatabaseUnavailable, hasten
 from beta9_provisioning.kit.database_errors import describe
 from beta9_provisioning.kit.listening import cannot_listen
@@ -51,6 +51,7 @@ def main(settings: Settings) -> int:
         try:
             _check(settings)
             _check_database()
+            tracing.configure(settings.collector("provisioning-worker"))
             with new_synthesizer() as synthesizer:
                 _serve(settings, synthesizer, told)
         except (_NotReady, DatabaseUnavailable) as error:
@@ -59,6 +60,8 @@ def main(settings: Settings) -> int:
         except SQLAlchemyError as error:
             print(f"error: {describe(error)}", file=sys.stderr)  # noqa: T201
             return 1
+        finally:
+            tracing.shut_down()
     return 0
 
 

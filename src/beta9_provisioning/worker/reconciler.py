@@ -80,6 +80,7 @@ class Reconciler:
         following = [self._end(token, environment_id) for token, environment_id in self._observer.look()]
         for operation_id in filter(None, following):
             self._queue.send(self._actor, operation_id)
+            log.info("hint_sent", operation_id=operation_id)
 
     def _end(self, token: UUID, environment_id: str) -> str | None:
         """End one attempt unless somebody else was first; return the operation that waited behind it."""

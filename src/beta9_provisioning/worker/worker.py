@@ -126,6 +126,7 @@ class Worker:
                 following = waiting(session, environment_id)
             if following is not None:
                 self._queue.send(self._actor, following)
+                log.info("hint_sent", operation_id=following, environment_id=environment_id)
         except SQLAlchemyError as error:
             failed("wake", error, environment_id=environment_id)
         except QueueUnavailable as error:

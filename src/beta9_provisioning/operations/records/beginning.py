@@ -17,7 +17,7 @@ _ENVIRONMENT = (
 )  # fmt: skip
 _OPERATION = (
     "id", "environment_id", "number", "kind", "status", "config", "config_version", "requested_by",
-    "created_at",
+    "request_id", "traceparent", "created_at",
 )  # fmt: skip
 _EVENT = ("environment_id", "id", "at", "operation_id", "type", "message", "data")
 _EVENTS = ("first_event", "second_event")

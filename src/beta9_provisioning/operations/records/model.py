@@ -96,6 +96,8 @@ class OperationRow(Base):
     config_version: Mapped[int] = mapped_column(server_default=text("1"))
     progress: Mapped[dict[str, Any] | None]
     requested_by: Mapped[str]
+    request_id: Mapped[str | None]
+    traceparent: Mapped[str | None]
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]

@@ -18,6 +18,7 @@ from sqlalchemy import and_, exists, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from beta9_provisioning.kit.ids import new_id
+from beta9_provisioning.kit.origin import UNKNOWN, Origin, traceparent
 from beta9_provisioning.kit.texts import clean_document, clean_text
 from beta9_provisioning.lifecycle import (
     FINAL,
@@ -50,6 +51,7 @@ class Claim:
         provider: with `region` and `account_id` where the environment is, as its row says.
         waited: seconds from the request to the claim.
         touched_cloud: whether any operation of the environment may have changed the customer's account.
+        origin: where its request came from.
     """
 
     operation_id: str
@@ -64,6 +66,7 @@ class Claim:
     provider: str
     region: str
     account_id: str | None
+    origin: Origin
 
 
 @dataclass(frozen=True)
@@ -99,12 +102,14 @@ def lock_environment(session: Session, environment_id: str) -> EnvironmentRow | 
     ).one_or_none()
 
 
-def begin(session: Session, environment: EnvironmentRow, requested_by: str) -> OperationRow:
+def begin(
+    session: Session, environment: EnvironmentRow, requested_by: str, origin: Origin = UNKNOWN
+) -> OperationRow:
     """Add a new environment with its provision; their time is the environment's `created_at`.
 
     Neither belongs to the session afterwards.
     """
-    operation = _operation(environment, Kind.PROVISION, 1, requested_by)
+    operation = _operation(environment, Kind.PROVISION, 1, requested_by, origin)
     operation.created_at = environment.created_at
     environment.status = status = environment_status(Kind.PROVISION, OperationStatus.QUEUED)
     events = [_queued(operation), _became(status, None, operation.id)]
@@ -113,14 +118,16 @@ def begin(session: Session, environment: EnvironmentRow, requested_by: str) -> O
     return operation
 
 
-def queue(session: Session, environment: EnvironmentRow, kind: Kind, requested_by: str) -> OperationRow:
+def queue(
+    session: Session, environment: EnvironmentRow, kind: Kind, requested_by: str, origin: Origin = UNKNOWN
+) -> OperationRow:
     """Add an operation to an environment whose row the caller holds locked."""
     number = session.scalar(
         select(func.coalesce(func.max(OperationRow.number), 0) + 1).where(
             OperationRow.environment_id == environment.id
         )
     )
-    operation = _operation(environment, kind, number or 1, requested_by)
+    operation = _operation(environment, kind, number or 1, requested_by, origin)
     session.add(operation)
     session.flush()
     append(session, environment.id, [_queued(operation)])
@@ -128,7 +135,9 @@ def queue(session: Session, environment: EnvironmentRow, kind: Kind, requested_b
     return operation
 
 
-def _operation(environment: EnvironmentRow, kind: Kind, number: int, requested_by: str) -> OperationRow:
+def _operation(
+    environment: EnvironmentRow, kind: Kind, number: int, requested_by: str, origin: Origin
+) -> OperationRow:
     return OperationRow(
         id=new_id("op"),
         environment_id=environment.id,
@@ -138,6 +147,8 @@ def _operation(environment: EnvironmentRow, kind: Kind, number: int, requested_b
         config=environment.config,
         config_version=environment.config_version,
         requested_by=requested_by,
+        request_id=origin.request_id,
+        traceparent=origin.traceparent,
         created_at=func.clock_timestamp(),
         attempts=0,
     )
@@ -209,6 +220,7 @@ def claim(
         provider=environment.provider,
         region=environment.region,
         account_id=environment.account_id,
+        origin=Origin(operation.request_id, traceparent(operation.traceparent)),
     )
 
 

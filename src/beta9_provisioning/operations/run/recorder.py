@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -47,7 +48,9 @@ class Recorder:
         self._most = _BATCH_EVENTS
         self._progress: dict[str, Any] | None = None
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"recorder-{claim.operation_id}", daemon=True)
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._run,), name=f"recorder-{claim.operation_id}", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()

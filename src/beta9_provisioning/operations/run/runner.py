@@ -1,8 +1,8 @@
 """Runs a claimed operation: a list of steps and one loop. Load, work, apply: no session stays open."""
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
@@ -12,6 +12,7 @@ import structlog
 
 from beta9_provisioning.engine.errors import DiskFull, EngineError, NotSupported, Stopped
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
+from beta9_provisioning.kit import tracing
 from beta9_provisioning.kit.database import Sessions
 from beta9_provisioning.lifecycle import OperationStatus, Reason
 from beta9_provisioning.operations.records.proof import fate_of
@@ -82,19 +83,19 @@ class Runner:
         Whatever goes wrong between the claim and the end is told: in a step, beside the steps, or while what
         they opened is closed.
         """
-        structlog.contextvars.bind_contextvars(
-            operation_id=claim.operation_id, environment_id=claim.environment_id
-        )
-        log.info("operation_started", kind=claim.kind, attempt=claim.attempt)
-        try:
-            status = self._run(claim, stop)
-        except LeaseLost as error:
-            log.warning("lease_lost", detail=str(error))
-            return None
-        finally:
-            structlog.contextvars.unbind_contextvars("operation_id", "environment_id")
-        log.info("operation_ended", kind=claim.kind, status=status, operation_id=claim.operation_id)
-        return status
+        with _followed(claim) as span:
+            log.info("operation_started", kind=claim.kind)
+            try:
+                status = self._run(claim, stop)
+            except LeaseLost as error:
+                log.warning("lease_lost", detail=str(error))
+                span.fail("lease_lost")
+                return None
+            log.info("operation_ended", kind=claim.kind, status=status)
+            span.note({"provisioning.outcome": status})
+            if status is not OperationStatus.SUCCEEDED:
+                span.fail(status)
+            return status
 
     def _run(self, claim: Claim, stop: Stop) -> OperationStatus:
         recorder = Recorder(self._factory, claim, stop)
@@ -136,7 +137,7 @@ class Runner:
             if step.status is not status:
                 self._advance(context, status, step.status)
                 status = step.status
-            self._run_step(context, step)
+            _traced(step, partial(self._run_step, context, step))
 
     def _advance(self, context: Context, before: OperationStatus, after: OperationStatus) -> None:
         claim = context.claim
@@ -163,6 +164,32 @@ class Runner:
         seconds = round(time.monotonic() - began, 3)
         self._observe(step, seconds, succeeded=True)
         emit("step.finished", f"{step.title}: done.", step=step.name, title=step.title, seconds=seconds)
+
+
+@contextmanager
+def _followed(claim: Claim) -> Iterator[tracing.Span]:
+    """Have what the attempt logs carry its ids, and open its span, which continues the request's trace."""
+    ids: dict[str, Any] = {
+        "environment_id": claim.environment_id,
+        "operation_id": claim.operation_id,
+        "attempt": claim.attempt,
+    }
+    about = {f"provisioning.{name}": value for name, value in ids.items()} | claim.origin.attributes()
+    parent = claim.origin.traceparent
+    with tracing.span(f"attempt {claim.kind}", about, parent=parent, role="consumer") as span:
+        origin = replace(claim.origin, traceparent=span.traceparent or parent)
+        with structlog.contextvars.bound_contextvars(**ids, **origin.fields()):
+            yield span
+
+
+def _traced(step: Step, run: Callable[[], None]) -> None:
+    about = {"provisioning.step": step.name, "provisioning.phase": step.status}
+    with tracing.span(f"step {step.name}", about) as span:
+        try:
+            run()
+        except _StepFailed as error:
+            span.fail(error.failure.code, error.failure.message)
+            raise
 
 
 class _Resources(ExitStack):

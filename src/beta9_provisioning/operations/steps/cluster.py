@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +13,7 @@ from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.helm.helm import Helm
 from beta9_provisioning.engine.helm.release import Release
 from beta9_provisioning.engine.kubernetes.kubernetes import Kubernetes
+from beta9_provisioning.kit import tracing
 from beta9_provisioning.lifecycle import Kind
 from beta9_provisioning.operations.run.context import Context
 
@@ -73,7 +75,8 @@ class Cluster:
             ingress_controller=context.settings.ingress_controller,
         )
         with ThreadPoolExecutor(max_workers=len(releases), thread_name_prefix="helm") as pool:
-            for future in [pool.submit(self.install, release) for release in releases]:
+            # A context of its own for each: one cannot be entered twice at a time.
+            for future in [pool.submit(copy_context().run, self.install, one) for one in releases]:
                 future.result()
 
     def install(self, release: Release) -> None:
@@ -83,7 +86,8 @@ class Cluster:
         emit("helm.release", f"Started to install {title}.", release=release.name, phase="start")
         began = time.monotonic()
         try:
-            self.helm.install(release)
+            with tracing.span(f"helm install {release.name}", {"helm.chart": title}):
+                self.helm.install(release)
         except EngineError as error:
             emit("helm.release", error.message, release=release.name, phase="errored", code=error.code)
             raise
@@ -93,7 +97,8 @@ class Cluster:
     def uninstall_all(self) -> None:
         """Uninstall every release, whoever installed it: Beta9 first, for it uses the others."""
         for one in sorted(self.helm.releases(), key=lambda one: one.namespace != BETA9_NAMESPACE):
-            self.helm.uninstall(one.name, one.namespace)
+            with tracing.span("helm uninstall", {"helm.release": one.name}):
+                self.helm.uninstall(one.name, one.namespace)
             self._context.recorder.emit(
                 "helm.release", f"Uninstalled {one.name}.", release=one.name, phase="uninstalled"
             )

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 
 from beta9_provisioning.engine.synthesis.synthesize import stack_directory
+from beta9_provisioning.engine.terraform.events import TerraformEvent
 from beta9_provisioning.engine.terraform.progress import Progress
 from beta9_provisioning.engine.terraform.terraform import Terraform
 from beta9_provisioning.engine.terraform.working_directory import clear
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.run.narration import Narrator
+from beta9_provisioning.operations.run.resource_spans import ResourceSpans
 from beta9_provisioning.operations.steps.overlap import BaseCharts
 
 
@@ -78,12 +80,19 @@ def terraform_of(
     """Return Terraform in the environment's directory; the journal is told what it does."""
     assert context.stack is not None
     narrator = Narrator(context.recorder, title, on_progress)
+    spans = ResourceSpans()
+    context.resources.callback(spans.close)
+
+    def take(event: TerraformEvent) -> None:
+        narrator.take(event)
+        spans.take(event)
+
     return Terraform(
         binary=context.settings.terraform_binary,
         directory=context.stack,
         env=context.child_env,
         stop=context.stop.event,
-        on_event=narrator.take,
+        on_event=take,
         rules=context.cloud.terraform_rules,
         grace=context.settings.lease_seconds / 3,
     )

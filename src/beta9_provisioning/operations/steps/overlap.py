@@ -5,6 +5,7 @@ which alone may fail the operation (ADR 2). It never outlives the attempt.
 """
 
 import threading
+from contextvars import copy_context
 from types import TracebackType
 from typing import Self
 
@@ -41,7 +42,7 @@ class BaseCharts:
     def look(self, progress: Progress) -> None:
         """Start, if Terraform has come far enough."""
         if self._thread is None and self._needed <= progress.completed_addresses:
-            thread = threading.Thread(target=self._run, name="base-charts")
+            thread = threading.Thread(target=copy_context().run, args=(self._run,), name="base-charts")
             thread.start()
             self._thread = thread
 
