@@ -87,6 +87,30 @@ def refused_by_schema(kind: str, name: str, file: str, how: Break) -> list[str]:
             "external-secrets.yaml",
             lambda b: b["spec"]["provider"]["aws"].pop("region"),
         ),
+        (
+            "ServiceMonitor",
+            "provisioning-api",
+            "monitoring.yaml",
+            lambda b: b["spec"]["endpoints"][0].update(prt="http"),
+        ),
+        (
+            "PodMonitor",
+            "provisioning-worker",
+            "monitoring.yaml",
+            lambda b: b["spec"].update(endpoints=[]),
+        ),
+        (
+            "PrometheusRule",
+            "provisioning-alerts",
+            "monitoring.yaml",
+            lambda b: b["spec"]["groups"][0]["rules"][0].pop("expr"),
+        ),
+        (
+            "PrometheusRule",
+            "provisioning-alerts",
+            "monitoring.yaml",
+            lambda b: b["spec"]["groups"][0]["rules"][0].update(keep_firing="5m"),
+        ),
     ],
 )
 def test_a_schema_finds_it(kind: str, name: str, file: str, how: Break) -> None:
