@@ -76,7 +76,10 @@ dev-down: $(STAMP) ## Stop them; the database stays for the next dev-up.
 	@$(CLI) local dev-down
 
 # Kubernetes.
-.PHONY: manifests check-manifests
+.PHONY: manifests check-manifests dashboards
+
+dashboards: $(STAMP) ## Write dashboards/*.json, the dashboards of Grafana, from scripts/dashboards.
+	@$(BIN)/python -m scripts.dashboards
 
 manifests: $(STAMP) ## Write manifests/*.yaml; with VERSION and DOCKER_REGISTRY only the second track, with that image.
 	@$(BIN)/python scripts/render_manifests.py --version "$(VERSION)" --registry "$(DOCKER_REGISTRY)"
@@ -98,13 +101,13 @@ lock: $(STAMP) ## Compile the requirements*.txt files anew.
 	$(COMPILE) requirements-checkov.in -o requirements-checkov.txt
 
 # Images, and what is told of them. docs/images.md.
-.PHONY: docker-build docker-push vendor sbom licences audit lint-containers test-containers
+.PHONY: docker-build docker-push vendor sbom licences audit lint-containers test-containers test-monitoring
 SUPPLY := .tools/supply
 SUPPLY_STAMP := $(SUPPLY)/.ready
 IMAGE_REQUIREMENTS := requirements-api.txt requirements.txt containers/requirements-awscli.txt
 TERRAFORM ?= terraform
 # What `make test-containers` runs besides: targets that need no engine.
-CONTAINER_CHECKS := lint-containers check-manifests
+CONTAINER_CHECKS := lint-containers check-manifests test-monitoring
 
 docker-build: $(STAMP) ## Build both images, with marked stand-ins for what cannot be fetched.
 	@$(BIN)/python -m scripts.vendor --terraform $(TERRAFORM) --stand-ins
@@ -133,6 +136,9 @@ audit: $(SUPPLY_STAMP) ## Look for known vulnerabilities in the images' Python p
 lint-containers: $(SUPPLY_STAMP) ## Check Dockerfiles and shell scripts.
 	@$(SUPPLY)/bin/hadolint Dockerfile.* containers/Dockerfile.*
 	@$(SUPPLY)/bin/shellcheck scripts/*.sh containers/*.sh .ci/run
+
+test-monitoring: $(STAMP) ## Run rules, alerts and dashboards in Debian's Prometheus and Alertmanager, which it installs.
+	@scripts/test_monitoring.sh
 
 test-containers: $(STAMP) $(SUPPLY_STAMP) $(CONTAINER_CHECKS) ## Build and run the images in a container engine of its own.
 	@scripts/test_containers.sh

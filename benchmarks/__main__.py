@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import api, demo, dispatch, machine, overhead, synthesis
+from benchmarks import api, backup, demo, dispatch, machine, overhead, synthesis
 from benchmarks.figures import Row, number
 from benchmarks.processes import BenchmarkFailed
 from benchmarks.stacks import ROOT, seal_environment
@@ -28,6 +28,7 @@ _SECTIONS = {
     "overhead": overhead.measure,
     "api": api.measure,
     "demo": demo.measure,
+    "backup": backup.measure,
 }
 _FAILURES = (BenchmarkFailed, ServiceError, ToolError, EngineError, ApiProblem, Unreachable)
 """What tells that the thing measured does not work; anything else is a fault of the benchmark."""
@@ -71,7 +72,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure synthesis, dispatch, overhead, the API and the demo. See docs/benchmarks.md.",
+        description="Measure synthesis, dispatch, overhead, API, demo and backups. See docs/benchmarks.md.",
     )
     parser.add_argument(
         "--only",

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import psycopg
 
-from benchmarks.api_servers import Api, Program, serving
+from benchmarks.api_servers import Api, Side, serving
 from benchmarks.figures import Figure, Row, percentile
 from benchmarks.processes import BenchmarkFailed, run
 from benchmarks.released import first_release
@@ -79,13 +79,13 @@ def measure(report: Callable[[str], None], *, quick: bool) -> list[Row]:
         BenchmarkFailed: an answer was not as it should be.
     """
     rounds, seconds = (1, 1.0) if quick else (3, 3.0)
-    directory = first_release(report)
-    released = {} if directory is None else {_RELEASED: Program.released(directory)}
-    sides = {**released, _OURS: Program("ours"), _TWO: Program("two", processes=2)}
+    first = first_release(report)
+    released = {} if first is None else {_RELEASED: Side(_RELEASED, first)}
+    sides = {**released, _OURS: Side("ours"), _TWO: Side("two", processes=2)}
     statements = _statements(report, {name: sides[name] for name in (*released, _OURS)})
     samples = _Samples()
     with ExitStack() as stack:
-        apis = _start(stack, {**sides, _MANY_ROWS: Program("many")}, DURABLE)
+        apis = _start(stack, {**sides, _MANY_ROWS: Side("many")}, DURABLE)
         report(f"making {_ENVIRONMENTS} environments each, and {_MANY} of which one side lists")
         for api in apis.values():
             _fill(api)
@@ -139,27 +139,23 @@ def _figure(samples: list[float] | None, unit: str) -> Figure | None:
     return Figure.median(samples, unit) if samples else None
 
 
-def _start(stack: ExitStack, programs: Mapping[str, Program], settings: Mapping[str, str]) -> dict[str, Api]:
+def _start(stack: ExitStack, sides: Mapping[str, Side], settings: Mapping[str, str]) -> dict[str, Api]:
     """Run PostgreSQL with these settings, Valkey and all programs until the stack ends."""
     directory = stack.enter_context(scratch())
     server = stack.enter_context(embedded_postgres(settings, log=directory / "postgres.log"))
     redis = stack.enter_context(embedded_valkey())
     return {
-        name: stack.enter_context(serving(program, server, redis, directory))
-        for name, program in programs.items()
+        name: stack.enter_context(serving(side, server, redis, directory)) for name, side in sides.items()
     }
 
 
-def _statements(
-    report: Callable[[str], None], programs: Mapping[str, Program]
-) -> dict[str, dict[str, Figure]]:
+def _statements(report: Callable[[str], None], sides: Mapping[str, Side]) -> dict[str, dict[str, Figure]]:
     """Return how many statements a request costs, as PostgreSQL's own log has them, by side."""
     report("counting statements")
     with ExitStack() as stack:
-        apis = _start(stack, programs, _LOGGED)
+        apis = _start(stack, sides, _LOGGED)
         return {
-            name: {what: _count(api, programs[name].name, what) for what in _WHATS}
-            for name, api in apis.items()
+            name: {what: _count(api, sides[name].name, what) for what in _WHATS} for name, api in apis.items()
         }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,36 +11,26 @@ from pathlib import Path
 
 import psycopg
 from psycopg import sql
+from scripts.releases import OURS, Program
 
 from benchmarks.processes import cpu_seconds, run
-from benchmarks.stacks import ROOT
 from beta9_provisioning.local.ports import HOST
 from beta9_provisioning.local.servers import answers, end, spawn, start_on_port
 
 
 @dataclass(frozen=True)
-class Program:
+class Side:
     """What is started.
 
     Attributes:
         name: of its database and its log.
-        python: the interpreter, with its dependencies.
-        source: directory of its package.
-        migrate: module that makes its tables.
+        program: ours, or that of a release.
         processes: how many processes serve.
     """
 
     name: str
-    python: Path = Path(sys.executable)
-    source: Path = ROOT / "src"
-    migrate: str = "beta9_provisioning.operations.records.migrate"
+    program: Program = OURS
     processes: int = 1
-
-    @classmethod
-    def released(cls, directory: Path) -> Program:
-        """Return the first release, as `released.py` prepares it."""
-        migrate = "beta9_provisioning.operations.migrate"
-        return cls("released", directory / "venv" / "bin" / "python", directory / "src", migrate)
 
 
 @dataclass(frozen=True)
@@ -66,22 +55,22 @@ class Api:
 
 
 @contextmanager
-def serving(program: Program, server: str, redis: str, directory: Path) -> Iterator[Api]:
-    """Run a program on a new database of a server, whose URL names another one."""
+def serving(side: Side, server: str, redis: str, directory: Path) -> Iterator[Api]:
+    """Run one on a new database of a server, whose URL names another one."""
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(program.name)))
-    database = server.rsplit("/", 1)[0] + f"/{program.name}"
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(side.name)))
+    database = server.rsplit("/", 1)[0] + f"/{side.name}"
     settings = {
         **os.environ,
-        "PYTHONPATH": str(program.source),
+        "PYTHONPATH": str(side.program.source),
         "DATABASE_URL": database,
         "REDIS_URL": redis,
         "API_HOST": HOST,
-        "API_PROCESSES": str(program.processes),
+        "API_PROCESSES": str(side.processes),
     }
-    python = str(program.python)
-    run([python, "-m", program.migrate], cwd=directory, env=settings)
-    log = directory / f"{program.name}.log"
+    python = str(side.program.python)
+    run([python, "-m", side.program.migrate], cwd=directory, env=settings)
+    log = directory / f"{side.name}.log"
     child, port = start_on_port(
         "api",
         lambda port: spawn(

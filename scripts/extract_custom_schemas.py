@@ -1,6 +1,7 @@
 """Makes JSON schemas of custom resources from the types that npm packages of `@kubernetes-models` declare.
 
-    npm pack @kubernetes-models/keda@2.0.0 @kubernetes-models/external-secrets@2.0.0
+    npm pack @kubernetes-models/keda@2.0.0 @kubernetes-models/external-secrets@2.0.0 \\
+      @kubernetes-models/prometheus-operator@6.0.0
     python scripts/extract_custom_schemas.py tests/manifests/schemas *.tgz
 
 The packages are made from the Go types behind the CustomResourceDefinitions. Their own validators take any
@@ -23,11 +24,26 @@ KINDS = {
         "ExternalSecret": "external-secrets.io/v1",
         "SecretStore": "external-secrets.io/v1",
     },
+    "@kubernetes-models/prometheus-operator": {
+        "ServiceMonitor": "monitoring.coreos.com/v1",
+        "PodMonitor": "monitoring.coreos.com/v1",
+        "PrometheusRule": "monitoring.coreos.com/v1",
+    },
 }
 _KEPT = {"SecretStoreProvider": {"aws"}}
-_BASIC = {"string": "string", "number": "number", "boolean": "boolean", "any": None}
+_BASIC: dict[str, str | list[str] | None] = {
+    "string": "string",
+    "number": "number",
+    "boolean": "boolean",
+    "any": None,
+    # Of Kubernetes itself, as what else is not of the package; but these are no objects.
+    "IIoK8sApimachineryPkgUtilIntstrIntOrString": ["integer", "string"],
+    "IIoK8sApimachineryPkgApiResourceQuantity": ["integer", "string"],
+}
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
-_INTERFACE = re.compile(r"export interface I\w+(?: extends TypeMeta)? \{(.*?)\n\}", re.DOTALL)
+_INTERFACE = re.compile(
+    r"export interface I\w+(?: extends (?P<bases>[\w, ]+))? \{(?P<body>.*?)\n\}", re.DOTALL
+)
 _ALIAS = re.compile(r"export type I\w+ = ([^;]+);")
 _FIELD = re.compile(r'"(?P<name>[^"]+)"(?P<optional>\??): (?P<type>\{[^}]*\}|[^;]+);')
 _IMPORT = re.compile(r'import \{ (\w+) \} from "\./(\w+)\.js";')
@@ -48,7 +64,9 @@ class Declarations:
         imports = dict(_IMPORT.findall(text))
         self.found[name] = {}
         if interface := _INTERFACE.search(text):
-            self.found[name] = self._object(name, interface[1], imports)
+            self.found[name] = self._object(name, interface["body"], imports)
+            for base in (interface["bases"] or "").split(", "):
+                self._embed(name, imports.get(base))
         elif alias := _ALIAS.search(text):
             self.found[name] = self._type(alias[1], imports)
         else:
@@ -63,6 +81,13 @@ class Declarations:
             "required": [f["name"] for f in fields if not f["optional"]],
             "additionalProperties": False,
         }
+
+    def _embed(self, name: str, base: str | None) -> None:
+        """Add the fields of a type that this one extends; TypeMeta, which has none, comes from elsewhere."""
+        if base is not None:
+            self.add(base)
+            self.found[name]["properties"] |= self.found[base]["properties"]
+            self.found[name]["required"] += self.found[base]["required"]
 
     def _type(self, text: str, imports: dict[str, str]) -> dict[str, Any]:
         text = text.strip()

@@ -18,6 +18,8 @@ from scripts.vendor import ROOT, pinned
 
 REQUIREMENTS = ("requirements-api.txt", "requirements.txt", "containers/requirements-awscli.txt")
 _UNKNOWN = "UNKNOWN"
+# What somebody has read in the licence file of packages whose metadata says nothing, for that version only.
+_READ = {("pyrage", "1.4.0"): "MIT License"}
 
 
 def of_packages(program: str, requirements: Path) -> list[tuple[str, str, str]]:
@@ -33,8 +35,12 @@ def of_packages(program: str, requirements: Path) -> list[tuple[str, str, str]]:
         done = subprocess.run(
             [program, "--python", python, "--format", "json"], stdout=subprocess.PIPE, check=True, text=True
         )
+    told = {
+        (one["Name"], one["Version"]): " ".join(one["License"].split()) for one in json.loads(done.stdout)
+    }
     return [
-        (one["Name"], one["Version"], " ".join(one["License"].split())) for one in json.loads(done.stdout)
+        (*package, _READ.get(package, licence) if licence in ("", _UNKNOWN) else licence)
+        for package, licence in told.items()
     ]
 
 

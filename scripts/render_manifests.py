@@ -4,7 +4,8 @@
     python scripts/render_manifests.py --version v0.2.0 --registry registry.example.com/beta9
 
 With a version only the file of the second track is written, with the image of that version: the others may
-have been edited for an installation. A test compares all files with their sources.
+have been edited for an installation. Prometheus's rules are written a second time, as the plain file that
+promtool and docker-compose's Prometheus read. Tests compare all files with their sources.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 from beta9_provisioning.local.tools import ToolError, ensure_tools
@@ -24,10 +26,13 @@ SOURCES = {
     "provisioning-api-v2.yaml": "overlays/blue-green",
     "autoscaling.yaml": "autoscaling",
     "autoscaling-keda.yaml": "autoscaling/worker-keda",
+    "backup.yaml": "backup",
     "network-policies.yaml": "network-policies",
     "external-secrets.yaml": "external-secrets",
+    "monitoring.yaml": "monitoring",
 }
 """Plain files, and the directories in manifests/ that they come from."""
+RULES = ROOT / "containers" / "monitoring" / "rules.yml"
 SECOND_TRACK = "provisioning-api-v2.yaml"
 IMAGE = "beta9-provisioning-api:latest"
 
@@ -52,6 +57,13 @@ def render(name: str, kubectl: Path) -> str:
     if done.returncode:
         raise RenderError(f"manifests/{source} cannot be rendered: {done.stderr.strip()}")
     return f"# Written by `make manifests` from manifests/{source}, where the reasons stand.\n{done.stdout}"
+
+
+def rules() -> str:
+    """The text of the plain file of rules: what the PrometheusRule specifies, with its comments."""
+    source = (MANIFESTS / "monitoring" / "rules.yaml").read_text()
+    header = "# Written by `make manifests` from manifests/monitoring/rules.yaml.\n"
+    return header + textwrap.dedent(source.partition("\nspec:\n")[2])
 
 
 def of_version(text: str, version: str, registry: str) -> str:
@@ -87,6 +99,9 @@ def main(arguments: list[str]) -> int:
     for name, text in texts.items():
         (MANIFESTS / name).write_text(text)
         print(f"Wrote manifests/{name}")
+    if not chosen.version:
+        RULES.write_text(rules())
+        print("Wrote containers/monitoring/rules.yml")
     return 0
 
 

@@ -50,8 +50,8 @@ class _Controller:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out what needs a container engine unless it is named: `make test` runs everywhere."""
-    if collection_path != Path(__file__).parent / "containers":
+    """Leave out what needs Debian's packages unless it is named: `make test` runs everywhere."""
+    if collection_path not in (Path(__file__).parent / name for name in ("containers", "monitoring")):
         return None
     named = [Path(config.invocation_params.dir, argument.partition("::")[0]) for argument in config.args]
     return None if any(path.is_relative_to(collection_path) for path in named) else True

@@ -92,6 +92,13 @@ class Settings(BaseSettings):
     """Seconds after its last heartbeat at which a silent worker's operation is taken from it."""
     event_retention_days: Annotated[int, Field(ge=0)] = 0
     """Days after which workers delete the details of events; summaries stay, and 0 keeps everything."""
+    backup_recipients: Annotated[tuple[str, ...], NoDecode] = ()
+    """Public keys of age (`age1...`), comma-separated, for which backups are encrypted; without one they are
+    not."""
+    backup_identity_file: Path | None = None
+    """File with the secret key of age for `restore`, as `age-keygen` writes it."""
+    pg_bin: Path | None = None
+    """Directory of pg_dump and pg_restore, of your server's major version; none takes them from PATH."""
     reconcile_seconds: Annotated[float, Field(gt=0)] = 2.0
     """Seconds between two rounds of the reconciler."""
     terraform_binary: str = "terraform"
@@ -115,7 +122,7 @@ class Settings(BaseSettings):
     leftover_grace_seconds: Annotated[float, Field(ge=0)] = 180.0
     """How long a destroy waits for the cloud to forget what was deleted, before it calls it left over."""
 
-    @field_validator("allowed_regions", "allowed_hosts", mode="before")
+    @field_validator("allowed_regions", "allowed_hosts", "backup_recipients", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

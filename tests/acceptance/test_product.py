@@ -33,24 +33,12 @@ class Product(User):
         self.worker_environment = dict(item.split("=", 1) for item in environ.split("\0") if item)
 
     @contextmanager
-    def another_worker(self, directory: Path) -> Iterator[None]:
-        """Run one more worker, set up as the stack's own."""
-        log = directory / "another-worker.log"
-        with log.open("wb") as output:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "beta9_provisioning.worker"],
-                # It judges nobody before it has watched for one lease of its own.
-                env={**self.worker_environment, "WORKER_METRICS_PORT": "0", "LEASE_SECONDS": "20"},
-                cwd=directory,
-                stdout=output,
-                stderr=output,
-            )
-        try:
+    def another_worker(self, directory: Path, **changes: str) -> Iterator[None]:
+        """Run one more worker, set up as the stack's own but for some variables."""
+        # It judges nobody before it has watched for one lease of its own.
+        own = {"WORKER_METRICS_PORT": "0", "LEASE_SECONDS": "20"}
+        with process("worker", self.worker_environment | own | changes, directory):
             yield
-            assert child.poll() is None, log.read_text()
-        finally:
-            child.terminate()
-            child.wait(GUARD_SECONDS)
 
     def curl_create(self) -> str:
         """Create the example environment as the deployment guide types it."""
@@ -65,6 +53,26 @@ class Product(User):
         assert code == "202", answer
         assert answer["status"] == "queued"
         return str(answer["environment_id"])
+
+
+@contextmanager
+def process(name: str, environment: dict[str, str], directory: Path) -> Iterator[None]:
+    """Run an API or a worker meanwhile, which must not end by itself."""
+    log = directory / f"another-{name}.log"
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", f"beta9_provisioning.{name}"],
+            env=environment,
+            cwd=directory,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield
+        assert child.poll() is None, log.read_text()
+    finally:
+        child.terminate()
+        child.wait(GUARD_SECONDS)
 
 
 @contextmanager

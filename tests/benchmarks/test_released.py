@@ -3,15 +3,11 @@
 from pathlib import Path
 
 import pytest
-
-from benchmarks import released
+from benchmarks.released import first_release
 
 
 def test_without_history_there_is_no_baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(released, "ROOT", tmp_path)
-    monkeypatch.setattr(released, "_HOME", tmp_path / "home")
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     told: list[str] = []
-    assert released.first_release(told.append) is None
+    assert first_release(told.append, tmp_path) is None
     assert [line.split(":")[0] for line in told] == ["0.1.0 cannot be had, so there is no baseline"]
-    assert not (tmp_path / "home" / "complete").exists()

@@ -23,7 +23,7 @@ from tests.support.waiting import until
 
 GENUINE, SIMULATED = "http://localhost:8000", "http://localhost:8100"
 """The two APIs: the ports are published in the network of the engine, and of these tests."""
-_FILES = ("docker-compose.yaml", ".env.example", "example-config.yaml", "containers/monitoring")
+_FILES = ("docker-compose.yaml", ".env.example", "example-config.yaml", "containers/monitoring", "dashboards")
 _STAND_INS = ("postgres", "redis", "prometheus")
 _STAND_INS_FOLDER = ROOT / "tests" / "containers" / "stand_ins"
 

@@ -155,7 +155,7 @@ def test_the_cloud_does_not_answer_whoever_has_no_key(everything: Composed) -> N
         everything.inside("api", "python", "-c", ask.format("4567/leftovers"))
 
 
-def test_prometheus_scrapes_both_products_and_the_dashboard_has_something_to_show(
+def test_prometheus_scrapes_both_products_has_the_rules_and_the_overview_shows_something(
     everything: Composed,
 ) -> None:
     prometheus = httpx.Client(base_url="http://localhost:9090/api/v1", timeout=GUARD_SECONDS)
@@ -166,14 +166,26 @@ def test_prometheus_scrapes_both_products_and_the_dashboard_has_something_to_sho
 
     both = {f"provisioning-{part}{product}" for part in ("api", "worker") for product in ("", "-simulated")}
     until(lambda: jobs() == both, "all targets are up")
-    dashboard = json.loads((ROOT / "containers/monitoring/grafana/overview.json").read_text())
-    for panel in dashboard["panels"]:
-        for target in panel["targets"]:
 
-            def has_answer(expression: str = target["expr"]) -> bool:
-                return bool(prometheus.get("/query", params={"query": expression}).json()["data"]["result"])
+    def judged() -> bool:
+        (group,) = prometheus.get("/rules").json()["data"]["groups"]
+        assert {rule["health"] for rule in group["rules"]} <= {"ok", "unknown"}
+        return all(rule["health"] == "ok" for rule in group["rules"])
 
-            until(has_answer, f"the panel {panel['title']!r} has something to show")
+    until(judged, "all rules were evaluated")
+    dashboard = json.loads((ROOT / "dashboards/provisioning-overview.json").read_text())
+    numbers = [panel for panel in dashboard["panels"] if panel["type"] == "stat"]
+    assert numbers
+    for panel in numbers:
+        (target,) = panel["targets"]
+        query = target["expr"]
+        for variable, job in (("$worker_job", "worker"), ("$job", "api")):
+            query = query.replace(variable, f"provisioning-{job}-simulated")
+
+        def has_answer(expression: str = query) -> bool:
+            return bool(prometheus.get("/query", params={"query": expression}).json()["data"]["result"])
+
+        until(has_answer, f"the panel {panel['title']!r} has something to show")
 
 
 def test_what_env_says_of_the_host_does_not_get_into_the_containers(guide: Composed, tmp_path: Path) -> None:

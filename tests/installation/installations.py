@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-import uv
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from scripts.packages import run_uv
 from tests.support.sealing import unsealed
 
 ROOT = Path(__file__).parents[2]
@@ -191,16 +191,4 @@ def _build(project: str, into: Path) -> None:
 
 
 def _uv(*arguments: str) -> None:
-    """Run uv from the root, as in the set-up: with the package index that it is configured for."""
-    foreign = ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME")
-    done = subprocess.run(
-        [uv.find_uv_bin(), "--quiet", *arguments],
-        cwd=ROOT,
-        env={name: value for name, value in unsealed().items() if name not in foreign},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=_SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
+    run_uv(unsealed(), *arguments)

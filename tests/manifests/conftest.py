@@ -19,7 +19,14 @@ from tests.support.waiting import GUARD_SECONDS, until
 from beta9_provisioning.local.tools import ensure_tools
 from beta9_simulator.cluster import serve
 
-GROUPS = {"ScaledObject": "scaledobjects", "ExternalSecret": "externalsecrets", "SecretStore": "secretstores"}
+GROUPS = {
+    "ScaledObject": "scaledobjects",
+    "ExternalSecret": "externalsecrets",
+    "SecretStore": "secretstores",
+    "ServiceMonitor": "servicemonitors",
+    "PodMonitor": "podmonitors",
+    "PrometheusRule": "prometheusrules",
+}
 REGISTRY = "your-registry.com/beta9"
 
 
@@ -146,9 +153,8 @@ def deployed(prepared: Operator) -> Operator:
     return prepared
 
 
-@pytest.fixture
-def with_custom_types(prepared: Operator) -> Operator:
-    """The operators of KEDA and External Secrets are there: their types are, their controllers are not."""
+def declare_custom_types(operator: Operator) -> None:
+    """Have what the operators of KEDA, External Secrets and Prometheus bring: their types, no controllers."""
     for path in SCHEMAS.glob("*.json"):
         declared = json.loads(path.read_text())["$defs"][path.stem]["properties"]
         (group_version,) = declared["apiVersion"]["enum"]
@@ -164,9 +170,15 @@ def with_custom_types(prepared: Operator) -> Operator:
                 "versions": [{"name": version, "served": True, "storage": True}],
             },
         }
-        (prepared.home / "definition.json").write_text(json.dumps(definition))
-        prepared.types("kubectl apply -f definition.json")
-        prepared.types(
+        (operator.home / "definition.json").write_text(json.dumps(definition))
+        operator.types("kubectl apply -f definition.json")
+        operator.types(
             f"kubectl wait --for=condition=Established crd/{definition['metadata']['name']} --timeout=60s"  # type: ignore[index]
         )
+
+
+@pytest.fixture
+def with_custom_types(prepared: Operator) -> Operator:
+    """A cluster in which objects of these types can be made."""
+    declare_custom_types(prepared)
     return prepared

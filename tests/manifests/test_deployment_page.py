@@ -3,7 +3,7 @@
 import base64
 import shutil
 
-from tests.manifests.conftest import Operator
+from tests.manifests.conftest import Operator, declare_custom_types
 from tests.support.documents import ROOT
 from tests.support.manifests import NAMESPACE
 from tests.support.page import DEPLOYMENT, OPERATIONS, counts, prose, script
@@ -20,6 +20,9 @@ def test_the_page_says_how_many_of_its_commands_are_run() -> None:
 
 def test_the_commands_for_a_cluster_work_as_typed(operator: Operator) -> None:
     _copy_checkout(operator)
+    # What kube-prometheus-stack leaves.
+    operator.types("kubectl create namespace monitoring")
+    declare_custom_types(operator)
     operator.types(script(DEPLOYMENT, "cluster"))
     images = {name: operator.image(name) for name in ("provisioning-api", "provisioning-worker")}
     # Set to v0.3.0, and taken back.
@@ -30,6 +33,11 @@ def test_the_commands_for_a_cluster_work_as_typed(operator: Operator) -> None:
     (path,) = ingress["spec"]["rules"][0]["http"]["paths"]
     assert path["backend"]["service"]["name"] == "provisioning-api-v2"
     assert operator.get("configmap", "provisioning-config")["metadata"]["namespace"] == NAMESPACE
+    alerts = operator.get("prometheusrule", "provisioning-alerts")["spec"]["groups"][0]["rules"]
+    links = [rule["annotations"]["runbook_url"] for rule in alerts if "alert" in rule]
+    assert all(link.startswith("https://wiki.your-company.com/provisioning#") for link in links)
+    shown = operator.types("kubectl get configmaps -n monitoring -l grafana_dashboard=1 -o name")
+    assert shown == "configmap/provisioning-dashboards\n"
 
 
 def test_the_runbooks_commands_for_a_cluster_work_as_typed(deployed: Operator) -> None:
@@ -46,7 +54,8 @@ def _copy_checkout(operator: Operator) -> None:
     (operator.home / ".env").unlink()
     for name in ("Makefile", ".env.example"):
         shutil.copy2(ROOT / name, operator.home)
-    shutil.copytree(ROOT / "scripts", operator.home / "scripts")
+    for name in ("scripts", "dashboards"):
+        shutil.copytree(ROOT / name, operator.home / name)
     for path in ROOT.iterdir():
         if path.name in {".venv", ".tools", "pyproject.toml", "src", "simulator"} or path.suffix in {
             ".in",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.clusters import ROOT
-from tests.support.manifests import EXAMPLES, MANIFESTS, OVERLAYS, PLAIN, container, find, parse
+from tests.support.manifests import EXAMPLES, MANIFESTS, OVERLAYS, PLAIN, container, find, objects, parse
 
 from beta9_provisioning.local.tools import ensure_tools
 from scripts import render_manifests
@@ -15,10 +15,11 @@ from scripts import render_manifests
 
 @pytest.fixture
 def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the manifests, which the script writes to."""
+    """A copy of the manifests, which the script writes to, as it does to its file of rules."""
     target = tmp_path / "manifests"
     shutil.copytree(MANIFESTS, target)
     monkeypatch.setattr(render_manifests, "MANIFESTS", target)
+    monkeypatch.setattr(render_manifests, "RULES", tmp_path / "rules.yml")
     return target
 
 
@@ -36,6 +37,13 @@ def test_there_is_a_source_for_each_plain_file() -> None:
 def test_the_plain_files_are_current(name: str) -> None:
     written = (MANIFESTS / name).read_text()
     assert written == render_manifests.render(name, ensure_tools(ROOT).kubectl), "run `make manifests`"
+
+
+def test_the_plain_file_of_rules_is_current_and_says_what_the_object_says() -> None:
+    written = render_manifests.RULES.read_text()
+    assert written == render_manifests.rules(), "run `make manifests`"
+    (plain,) = parse(written)
+    assert plain == find(objects("monitoring.yaml"), "PrometheusRule", "provisioning-alerts")["spec"]
 
 
 def test_a_changed_source_changes_the_file(copied: Path) -> None:

@@ -338,6 +338,27 @@ def test_policies_cover_both_tracks_and_shut_the_metadata_address() -> None:
         assert namespace in text
 
 
+def test_backups_are_hourly_restricted_and_ask_only_for_the_database() -> None:
+    bodies = objects("backup.yaml")
+    job = find(bodies, "CronJob", "provisioning-backup")["spec"]
+    assert re.fullmatch(r"\d+ \* \* \* \*", job["schedule"])
+    assert job["concurrencyPolicy"] == "Forbid"
+    template = job["jobTemplate"]["spec"]["template"]
+    assert pod_security.violations(template["spec"], "restricted") == []
+    (found,) = template["spec"]["containers"]
+    assert found["securityContext"]["readOnlyRootFilesystem"] is True
+    assert find(objects("provisioning-api.yaml"), "ServiceAccount", template["spec"]["serviceAccountName"])
+    # Each path that the commands write to is a volume.
+    assert {mount["mountPath"] for mount in found["volumeMounts"]} == {"/backups", "/tmp"}
+    claim = find(bodies, "PersistentVolumeClaim", "provisioning-backups")["metadata"]["name"]
+    assert {"name": "backups", "persistentVolumeClaim": {"claimName": claim}} in template["spec"]["volumes"]
+    policy = find(bodies, "NetworkPolicy", "provisioning-backup")["spec"]
+    assert policy["podSelector"]["matchLabels"] == template["metadata"]["labels"]
+    api = find(objects("network-policies.yaml"), "NetworkPolicy", API)["spec"]
+    assert policy["egress"] == api["egress"]
+    assert "ingress" not in policy
+
+
 def test_the_example_of_the_config_map_has_settings_that_the_manifests_leave_to_it(
     service: list[Manifest],
 ) -> None:

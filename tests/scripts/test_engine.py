@@ -68,12 +68,16 @@ def test_a_build_without_an_engine_says_so(tmp_path: Path) -> None:
     assert "reaches no engine. Start one, or name it: DOCKER_HOST." in done.stderr
 
 
-def test_tests_that_need_an_engine_are_run_only_when_named() -> None:
+def test_tests_that_need_debians_packages_are_run_only_when_named() -> None:
     command = ["-m", "pytest", "--collect-only", "--quiet", "-p", "no:cacheprovider"]
     python = str(ROOT / ".venv" / "bin" / "python")
-    for named, expected in [("tests", False), ("tests/containers", True)]:
+    for named, expected in [
+        ("tests", set[str]()),
+        ("tests/containers", {"containers"}),
+        ("tests/monitoring", {"monitoring"}),
+    ]:
         done = subprocess.run(
             [python, *command, named], cwd=ROOT, capture_output=True, text=True, timeout=150, check=False
         )
         assert done.returncode == 0, done.stdout
-        assert ("tests/containers/" in done.stdout) == expected
+        assert {one for one in ("containers", "monitoring") if f"tests/{one}/" in done.stdout} == expected

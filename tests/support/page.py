@@ -8,7 +8,9 @@ from pathlib import Path
 from tests.support.documents import ROOT
 
 DEPLOYMENT = ROOT / "docs" / "deployment.md"
+DISASTER_RECOVERY = ROOT / "docs" / "disaster-recovery.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
+UPGRADING = ROOT / "docs" / "upgrading.md"
 _BLOCK = re.compile(
     r"^```(?P<language>\S+)(?: (?P<where>[a-z]+)(?:: (?P<why>[^\n]+))?)?\n(?P<text>.*?)^```$", re.M | re.S
 )

@@ -5,6 +5,8 @@ from typing import Any
 import httpx
 from tests.support.waiting import GUARD_SECONDS, until
 
+# Operations take seconds, and each look is a request, which slows down what is awaited.
+_LOOK_SECONDS = 0.2
 FINAL = {"ready", "failed", "destroyed"}
 
 
@@ -26,7 +28,8 @@ class User:
     def wait(self, environment_id: str, *statuses: str) -> dict[str, Any]:
         """Wait for one of the statuses; any other final one fails the test at once."""
         ends = FINAL | set(statuses)
-        until(lambda: self.get(environment_id)["status"] in ends, f"it is {' or '.join(statuses)}")
+        awaited = f"it is {' or '.join(statuses)}"
+        until(lambda: self.get(environment_id)["status"] in ends, awaited, every=_LOOK_SECONDS)
         found = self.get(environment_id)
         assert found["status"] in statuses, found["error"]
         return found
@@ -41,7 +44,7 @@ class User:
                 if event["type"] == "terraform.resource"
             )
 
-        until(is_there, "the network stands")
+        until(is_there, "the network stands", every=_LOOK_SECONDS)
 
     def events(self, environment_id: str) -> list[dict[str, Any]]:
         answer = self.http.get(f"/api/v1/environments/{environment_id}/events", params={"limit": 1000})

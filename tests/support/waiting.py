@@ -11,10 +11,13 @@ GUARD_SECONDS = 90.0
 _POLL_SECONDS = 0.02
 
 
-def until(condition: Callable[[], T], what: str) -> T:
-    """Wait until a condition returns something true, and return that; `what` says what is waited for."""
+def until(condition: Callable[[], T], what: str, *, every: float = _POLL_SECONDS) -> T:
+    """Wait until a condition returns something true, and return that; `what` says what is waited for.
+
+    `every` so many seconds it is looked at: more where a look costs much.
+    """
     deadline = time.monotonic() + GUARD_SECONDS
     while not (found := condition()):
         assert time.monotonic() < deadline, f"it did not come true: {what}"
-        time.sleep(_POLL_SECONDS)
+        time.sleep(every)
     return found

@@ -19,6 +19,8 @@ def register(app: typer.Typer) -> None:
     database = typer.Typer(no_args_is_help=True, help="The service's database.")
     database.command("init", epilog="Example: beta9-provisioning db init")(init_database)
     database.command("prune", epilog="Example: beta9-provisioning db prune --older-than 90")(prune_database)
+    app.command("backup", epilog="Example: beta9-provisioning backup monday.backup")(backup)
+    app.command("restore", epilog="Example: beta9-provisioning restore monday.backup")(restore)
     app.command("api", epilog="Example: API_PORT=8080 beta9-provisioning api")(run_api)
     app.command("worker", epilog="Example: LOG_FORMAT=console beta9-provisioning worker")(run_worker)
     app.add_typer(database, name="db", epilog="Example: beta9-provisioning db init")
@@ -50,6 +52,28 @@ def prune_database(
 ) -> None:
     """Delete the details of old events, and idempotency keys that count no more; summaries stay."""
     _become("operations.records.prune", *([] if older_than is None else [f"--older-than={older_than}"]))
+
+
+def backup(
+    file: Annotated[
+        str | None, typer.Argument(help="Where to write it; - is standard output. Default: named after now.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+) -> None:
+    """Write all of the database in DATABASE_URL into a file, as it is at one moment.
+
+    It needs pg_dump of the server's major version, on PATH or in PG_BIN. BACKUP_RECIPIENTS encrypts it.
+    """
+    _become("operations.records.backups.backup", *(["--force"] if force else []), *_operands(file))
+
+
+def restore(file: Annotated[str, typer.Argument(help="What `backup` wrote.")]) -> None:
+    """Read a backup into the database in DATABASE_URL, which must be empty.
+
+    Stop all workers first, those of the lost database, too. It needs pg_restore of the server's major
+    version, on PATH or in PG_BIN; an encrypted backup needs BACKUP_IDENTITY_FILE.
+    """
+    _become("operations.records.backups.restore", *_operands(file))
 
 
 def token(
@@ -84,6 +108,10 @@ def version(output: OutputOption = Output.TABLE) -> None:
         write_json({"version": number})
     else:
         write_text(number)
+
+
+def _operands(file: str | None) -> list[str]:
+    return [] if file is None else ["--", file]
 
 
 def _become(module: str, *arguments: str) -> None:

@@ -62,6 +62,15 @@ class _ReadOnly(psycopg.OperationalError):
     sqlstate = READ_ONLY
 
 
+def parameters(url: str) -> dict[str, str]:
+    """Return libpq's parameters of a connection: what the URL says, and our defaults for the rest.
+
+    Raises:
+        ValueError: the URL cannot be understood; the message does not show it.
+    """
+    return {**_PARAMETERS, **database_url.parse(url)}
+
+
 def connect(
     url: str, *, pool_size: int = 20, lock_seconds: int = 3, statement_seconds: int | None = 20
 ) -> Engine:
@@ -87,7 +96,7 @@ def connect(
     }
     engine = create_engine(
         "postgresql+psycopg://",
-        connect_args={**_PARAMETERS, **given},
+        connect_args=parameters(url),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=_POOL_SECONDS,

@@ -13,7 +13,7 @@ import pytest
 
 from beta9_provisioning.kit.database import connect
 from beta9_provisioning.operations.records import schema
-from beta9_provisioning.operations.records.migrate import _LOCK_KEY, MigrationFailed, Patience, init_db
+from beta9_provisioning.operations.records.migrate import LOCK_KEY, MigrationFailed, Patience, init_db
 
 FIRST = next(schema.VERSIONS.glob("0001_*.py"))
 HASTY = Patience(lock=0.1, pauses=(), online=30)
@@ -119,7 +119,7 @@ class TestTurns:
     def test_whoever_waits_tells_for_whom_and_gives_up_with_a_sentence(self, empty_database_url: str) -> None:
         told: list[str] = []
         with psycopg.connect(empty_database_url, application_name="other", autocommit=True) as other:
-            other.execute("SELECT pg_advisory_lock(%s)", (_LOCK_KEY,))
+            other.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
             who = rf"pid {other.info.backend_pid}, application other"
             with pytest.raises(MigrationFailed, match=rf"{who}.*pg_terminate_backend"):
                 init_db(empty_database_url, patience=Patience(turn=1, word=0.3), tell=told.append)

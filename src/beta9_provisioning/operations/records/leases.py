@@ -54,6 +54,12 @@ LIVE_WORKERS: ColumnElement[int] = literal_column(
 """How many workers live, as a column of any query. Of workers of 0.2.0 and before, the busy ones count; their
 idle ones take what is queued at once."""
 
+LIVE_WORKERS_BY_LOCK: ColumnElement[int] = literal_column(
+    f"(SELECT count(DISTINCT pid) FROM {_OUR_LOCKS} AND {_LOCK} = {_WORKERS_LOCK})",  # noqa: S608  constants
+    Integer,
+)
+"""The same without a look into tables, which need not be there; it misses workers of 0.2.0 and before."""
+
 
 def _is_gone() -> ColumnElement[bool]:
     silence = timedelta(seconds=PROVEN_DEATH_SECONDS)

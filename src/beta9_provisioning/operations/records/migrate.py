@@ -22,8 +22,8 @@ from beta9_provisioning.kit.database_errors import sqlstate
 from beta9_provisioning.operations.records import schema
 from beta9_provisioning.settings import Settings, run_or_explain
 
-# One key for all replicas, also of 0.1.0.
-_LOCK_KEY = 0x62657461_39  # "beta9"
+LOCK_KEY = 0x62657461_39  # "beta9"
+"""Key of the advisory lock of whoever changes the schema: one for all replicas, also of 0.1.0."""
 _TURN_SECONDS = 0.2
 _HOLDER = text(
     """SELECT pid, coalesce(nullif(application_name, ''), 'without a name') AS application
@@ -110,7 +110,7 @@ def _wait_for_turn(connection: Connection, patience: Patience, tell: Callable[[s
     """
     began = time.monotonic()
     told = began - patience.word + min(1.0, patience.word)  # a turn of a moment is not worth a word
-    while not connection.scalar(select(func.pg_try_advisory_lock(_LOCK_KEY))):
+    while not connection.scalar(select(func.pg_try_advisory_lock(LOCK_KEY))):
         now = time.monotonic()
         if now - told >= patience.word:
             told = now
@@ -127,7 +127,7 @@ def _wait_for_turn(connection: Connection, patience: Patience, tell: Callable[[s
 
 
 def _holder(connection: Connection) -> str:
-    found = connection.execute(_HOLDER, {"key": _LOCK_KEY}).first()
+    found = connection.execute(_HOLDER, {"key": LOCK_KEY}).first()
     return f"pid {found.pid}, application {found.application}" if found else "gone meanwhile"
 
 

@@ -77,19 +77,28 @@ def current(connection: Connection | Session) -> str | None:
 
 def misfit(connection: Connection | Session) -> Misfit | None:
     """Return why this program cannot work with the database's schema; None when it can."""
-    newest, known = _known()
     found = current(connection)
-    if found == newest:
-        return None
     if found is None:
         return Misfit("schema_missing", "The database has no schema yet: run `beta9-provisioning db init`.")
+    return judge(found, None if found in _known()[1] else oldest_program(connection))
+
+
+def judge(found: str, oldest: str | None) -> Misfit | None:
+    """Return why this program cannot work with a schema; None when it can.
+
+    Args:
+        found: the schema's revision.
+        oldest: what `schema_compatibility` says in it, which counts if this program does not know `found`.
+    """
+    newest, known = _known()
+    if found == newest:
+        return None
     if found in known:
         return Misfit(
             "schema_older",
             f"The database's schema is at revision {found}, but this program needs {newest}: "
             "run `beta9-provisioning db init`.",
         )
-    oldest = _oldest_program(connection)
     if oldest in known:
         return None
     return Misfit(
@@ -111,7 +120,8 @@ def inspect(engine: Engine) -> Misfit | None:
         return misfit(connection)
 
 
-def _oldest_program(connection: Connection | Session) -> str | None:
+def oldest_program(connection: Connection | Session) -> str | None:
+    """Return the newest revision that the oldest program knows which works with the schema, if it says so."""
     if connection.scalar(select(func.to_regclass(_COMPATIBILITY.name))) is None:
         return None
     return connection.scalar(select(_COMPATIBILITY.c.oldest_program))

@@ -1,0 +1,1 @@
+"""Backups of the database: `backup` writes one, `restore` reads it back."""

@@ -1,0 +1,26 @@
+"""docs/disaster-recovery.md: commands for a cluster are run as they stand, and it says which are."""
+
+import base64
+
+from tests.manifests.conftest import Operator
+from tests.support.page import DISASTER_RECOVERY, counts, prose, script
+
+
+def test_the_page_says_how_many_of_its_commands_are_run() -> None:
+    found = counts(DISASTER_RECOVERY)
+    assert set(found) == {"local", "cluster", "elsewhere"}
+    assert (
+        f"Of its {found.total()} commands {found['local']} are run on PostgreSQL and {found['cluster']} "
+        "against the simulated cluster"
+    ) in prose(DISASTER_RECOVERY)
+
+
+def test_the_commands_for_a_cluster_work_as_typed(deployed: Operator) -> None:
+    deployed.types(script(DISASTER_RECOVERY, "cluster"))
+    job = deployed.get("cronjob", "provisioning-backup")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert job["containers"][0]["image"] == "your-registry.com/beta9/provisioning-api:v0.2.0"
+    secret = deployed.get("secret", "provisioning-secrets")["data"]["database-url"]
+    assert b"@new-host:5432/" in base64.b64decode(secret)
+    template = deployed.get("deployment", "provisioning-api")["spec"]["template"]["metadata"]
+    assert "kubectl.kubernetes.io/restartedAt" in template["annotations"]
+    assert deployed.replicas("provisioning-worker") == 2

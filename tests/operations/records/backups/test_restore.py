@@ -1,0 +1,293 @@
+"""`beta9-provisioning restore`: all of a backup that is whole, into an empty database, or nothing."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pyrage
+import pytest
+from tests.operations.records.backups.conftest import PROGRAM, Operator, contents
+from tests.operations.records.test_migrate import old_database
+from tests.support.lives import create
+from tests.support.postgres import execute
+from tests.support.waiting import until
+
+from beta9_provisioning.kit.database import Sessions, connect
+from beta9_provisioning.operations.records import leases, schema
+from beta9_provisioning.operations.records.migrate import LOCK_KEY, init_db
+from beta9_provisioning.settings import Settings
+
+WAITING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+TABLES = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+
+
+@pytest.fixture
+def backup(operator: Operator) -> Path:
+    """A plain one."""
+    return operator.backs_up("one")
+
+
+@pytest.fixture
+def key(operator: Operator, identity: pyrage.x25519.Identity) -> Path:
+    """The secret key's file, as age-keygen writes it."""
+    path = operator.home.parent / "key.txt"
+    path.write_text(f"# created: 2026-11-27T00:00:00Z\n# public key: {identity.to_public()}\n{identity}\n")
+    return path
+
+
+@pytest.fixture
+def encrypted(operator: Operator, identity: pyrage.x25519.Identity) -> Path:
+    """One that is encrypted, for two keys."""
+    others = pyrage.x25519.Identity.generate().to_public()
+    return operator.backs_up("two", backup_recipients=(str(others), str(identity.to_public())))
+
+
+def is_untouched(operator: Operator) -> bool:
+    return execute(operator.url, TABLES) == 0
+
+
+def test_all_comes_back(operator: Operator, elsewhere: Operator, backup: Path) -> None:
+    told = elsewhere.works("restore", str(backup))
+    assert "3 environments, 3 operations, 6 events" in told
+    assert "those of the lost database have ended" in told
+    assert contents(elsewhere.url) == contents(operator.url)
+    assert len(contents(elsewhere.url)["environments"]) == 3
+
+
+def test_the_restored_database_works_as_before(
+    elsewhere: Operator, backup: Path, sessions: Sessions, settings: Settings
+) -> None:
+    """Constraints, triggers and idempotency keys are there; streams go on with the next number."""
+    elsewhere.restores(backup)
+    engine = connect(elsewhere.url)
+    try:
+        restored = Sessions(engine, expire_on_commit=False)
+        again = create(restored, settings, key="key-of-first", name="first")
+        assert (
+            again.environment_id
+            == create(sessions, settings, key="key-of-first", name="first").environment_id
+        )
+        before = execute(elsewhere.url, "SELECT sum(count) FROM statistics WHERE figure = 'entered'")
+        created = create(restored, settings, name="fourth")
+        after = execute(elsewhere.url, "SELECT sum(count) FROM statistics WHERE figure = 'entered'")
+        assert int(str(after)) == int(str(before)) + 1
+        assert created.name == "fourth"
+    finally:
+        engine.dispose()
+
+
+def test_a_schema_without_environments_gives_way(
+    operator: Operator, elsewhere: Operator, backup: Path
+) -> None:
+    init_db(elsewhere.url)
+    elsewhere.restores(backup)
+    assert contents(elsewhere.url) == contents(operator.url)
+
+
+def test_nothing_is_restored_over_environments(operator: Operator, backup: Path) -> None:
+    before = contents(operator.url)
+    words = operator.refused("restore", str(backup))
+    assert "holds 3 environment(s)" in words
+    assert contents(operator.url) == before
+
+
+def test_tables_of_somebody_else_stay(elsewhere: Operator, backup: Path) -> None:
+    execute(elsewhere.url, "CREATE TABLE environments (theirs text)")
+    assert "did not make" in elsewhere.may_not_restore(backup)
+    execute(elsewhere.url, "ALTER TABLE environments RENAME TO something_else")
+    elsewhere.restores(backup)
+    assert execute(elsewhere.url, "SELECT count(*) FROM something_else") == 0
+
+
+def test_what_is_in_the_way_is_told_and_nothing_is_left(elsewhere: Operator, backup: Path) -> None:
+    execute(elsewhere.url, "CREATE SEQUENCE statistics_shards")
+    words = elsewhere.may_not_restore(backup)
+    assert 'relation "statistics_shards" already exists' in words
+    assert is_untouched(elsewhere)
+
+
+def test_workers_must_be_stopped_first(elsewhere: Operator, backup: Path) -> None:
+    init_db(elsewhere.url)
+    engine = connect(elsewhere.url)
+    try:
+        with engine.connect() as worker:
+            assert leases.hold_liveness(worker, 7)
+            worker.commit()
+            assert "1 worker(s) work on this database" in elsewhere.may_not_restore(backup)
+    finally:
+        engine.dispose()
+    elsewhere.restores(backup)
+
+
+def test_not_beside_a_migration_or_another_restore(elsewhere: Operator, backup: Path) -> None:
+    with psycopg.connect(elsewhere.url) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
+        assert "wait until it has ended" in elsewhere.may_not_restore(backup)
+    assert is_untouched(elsewhere)
+
+
+def test_a_killed_restore_leaves_nothing(elsewhere: Operator, backup: Path) -> None:
+    with psycopg.connect(elsewhere.url) as other:
+        # Triggers are made when all rows are there already.
+        other.execute("LOCK TABLE pg_trigger IN EXCLUSIVE MODE")
+        child = subprocess.Popen(
+            [*PROGRAM, "restore", str(backup)], env=elsewhere.environment(), stderr=subprocess.DEVNULL
+        )
+        until(lambda: execute(elsewhere.url, WAITING) == 1, "pg_restore waits")
+        child.kill()
+        child.wait()
+        until(lambda: execute(elsewhere.url, WAITING) == 0, "pg_restore has ended, too")
+    assert is_untouched(elsewhere)
+    elsewhere.restores(backup)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_restore_leaves_nothing(elsewhere: Operator, backup: Path, number: signal.Signals) -> None:
+    with psycopg.connect(elsewhere.url) as other:
+        other.execute("LOCK TABLE pg_trigger IN EXCLUSIVE MODE")
+        child = subprocess.Popen(
+            [*PROGRAM, "restore", str(backup)], env=elsewhere.environment(), stderr=subprocess.PIPE
+        )
+        until(lambda: execute(elsewhere.url, WAITING) == 1, "pg_restore waits")
+        os.kill(child.pid, number)
+        assert child.communicate()[1] == b"error: The restore was stopped before its end.\n"
+    assert is_untouched(elsewhere)
+
+
+Damage = Callable[[bytes], bytes]
+DAMAGES: dict[str, Damage] = {
+    "nothing": lambda _: b"",
+    "one byte less": lambda whole: whole[:-1],
+    "the first half": lambda whole: whole[: len(whole) // 2],
+    "without its last line": lambda whole: whole[:-73],
+    "another byte": lambda whole: whole[:900] + bytes([whole[900] ^ 1]) + whole[901:],
+    "more at its end": lambda whole: whole + b"\n",
+    "no line": lambda whole: b"x" * 200_000,
+    "lines of something else": lambda whole: b"{}\nsomething else\n",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_file_that_is_not_whole_changes_nothing(elsewhere: Operator, backup: Path, damage: Damage) -> None:
+    backup.write_bytes(damage(backup.read_bytes()))
+    words = elsewhere.may_not_restore(backup)
+    assert "not whole" in words or "no backup of this program" in words
+    assert is_untouched(elsewhere)
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_nor_does_one_that_is_encrypted(
+    elsewhere: Operator, encrypted: Path, key: Path, damage: Damage
+) -> None:
+    encrypted.write_bytes(damage(encrypted.read_bytes()))
+    words = elsewhere.may_not_restore(encrypted, backup_identity_file=key)
+    assert "was cut off or changed" in words or "no backup of this program" in words
+    assert is_untouched(elsewhere)
+
+
+def test_a_dump_by_pg_dump_alone_is_told_apart(operator: Operator, elsewhere: Operator) -> None:
+    program = "pg_dump" if operator.pg_bin is None else str(operator.pg_bin / "pg_dump")
+    path = operator.home / "theirs"
+    subprocess.run([program, "-Fc", "-f", str(path), operator.url], check=True)
+    assert "no backup of this program" in elsewhere.may_not_restore(path)
+
+
+def test_a_file_that_is_not_there_is_named(elsewhere: Operator) -> None:
+    assert "No such file or directory (absent)" in elsewhere.refused("restore", "absent")
+    assert "Is a directory" in elsewhere.refused("restore", ".")
+
+
+def test_an_encrypted_one_comes_back_with_its_key(
+    operator: Operator, elsewhere: Operator, encrypted: Path, key: Path
+) -> None:
+    text = encrypted.read_bytes()
+    assert text.startswith(b"age-encryption.org/v1\n")
+    assert b"beta9_provisioning_backup" not in text
+    elsewhere.works("restore", str(encrypted), BACKUP_IDENTITY_FILE=str(key))
+    assert contents(elsewhere.url) == contents(operator.url)
+
+
+def test_without_its_key_it_changes_nothing(
+    elsewhere: Operator, encrypted: Path, key: Path, tmp_path: Path
+) -> None:
+    assert "BACKUP_IDENTITY_FILE" in elsewhere.may_not_restore(encrypted)
+    wrong = tmp_path / "wrong"
+    wrong.write_text(str(pyrage.x25519.Identity.generate()))
+    for content, why in (
+        (None, "No such file"),
+        (b"", "holds no secret key"),
+        (b"# only words\n", "holds no secret key"),
+        (b"\xff\xfe nonsense", "no secret key of age"),
+        (key.read_bytes() * 1000, "holds no secret key"),
+        (wrong.read_bytes(), "not the one that the backup was encrypted for"),
+    ):
+        file = tmp_path / "identity"
+        file.unlink(missing_ok=True)
+        if content is not None:
+            file.write_bytes(content)
+        assert why in elsewhere.may_not_restore(encrypted, backup_identity_file=file)
+    assert is_untouched(elsewhere)
+
+
+def change(backup: Path, **fields: object) -> None:
+    """Give a backup another manifest, and the checksum that suits it."""
+    from hashlib import sha256
+
+    line, body = backup.read_bytes()[:-73].split(b"\n", 1)
+    whole = json.dumps({**json.loads(line), **fields}).encode() + b"\n" + body
+    backup.write_bytes(whole + b"\nsha256:" + sha256(whole).hexdigest().encode() + b"\n")
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"revision": "9999", "oldest_program": "9998", "program": "7.0.0"}, "of release 7.0.0"),
+        ({"client_major": 99}, "restore it to a server of 99 or newer"),
+        ({"namespace": "theirs"}, "are in the schema theirs"),
+        ({"beta9_provisioning_backup": 2}, "is of form 2"),
+    ],
+)
+def test_one_that_does_not_suit_changes_nothing(
+    elsewhere: Operator, backup: Path, fields: dict[str, object], why: str
+) -> None:
+    change(backup, **fields)
+    assert why in elsewhere.may_not_restore(backup)
+    assert is_untouched(elsewhere)
+
+
+def test_rows_that_are_missing_afterwards_are_told(elsewhere: Operator, backup: Path) -> None:
+    change(backup, rows={"environments": 4})
+    assert "Do not use it" in elsewhere.may_not_restore(backup)
+
+
+def test_one_of_an_older_release_is_brought_up_to_date(
+    operator: Operator, elsewhere: Operator, empty_database_url: str, tmp_path: Path
+) -> None:
+    old_database(empty_database_url, tmp_path)
+    old = elsewhere.backs_up("old")
+    execute(empty_database_url, "DROP SCHEMA public CASCADE")
+    execute(empty_database_url, "CREATE SCHEMA public")
+    elsewhere.restores(old)
+    assert execute(empty_database_url, "SELECT version_num FROM alembic_version") == schema.head()
+
+
+def test_a_database_of_a_newer_release_stays(elsewhere: Operator, backup: Path) -> None:
+    init_db(elsewhere.url)
+    execute(elsewhere.url, "UPDATE alembic_version SET version_num = '9999'")
+    execute(elsewhere.url, "UPDATE schema_compatibility SET oldest_program = '9999'")
+    assert "restore into a new database" in elsewhere.may_not_restore(backup)
+    assert execute(elsewhere.url, "SELECT count(*) FROM environments") == 0
+
+
+def test_one_of_a_newer_release_that_says_so_comes_back(elsewhere: Operator, backup: Path) -> None:
+    """It has tables that this program does not know, and says that this program works with it."""
+    known = json.loads(backup.read_bytes().split(b"\n", 1)[0])["rows"]
+    change(backup, revision="9999", oldest_program=schema.head(), rows={**known, "later": 7})
+    elsewhere.restores(backup)
+    assert execute(elsewhere.url, "SELECT count(*) FROM environments") == 3
