@@ -310,7 +310,7 @@ def with_own_pg_restore(operator: Operator, lines: str) -> Operator:
     """Return the operator with a pg_restore that does something of its own first."""
     folder = operator.home.parent / "programs"
     folder.mkdir()
-    (folder / "pg_restore").write_text(f"#!/bin/sh\n{lines}\nexec {genuine(operator)} \"$@\"\n")
+    (folder / "pg_restore").write_text(f'#!/bin/sh\n{lines}\nexec {genuine(operator)} "$@"\n')
     (folder / "pg_restore").chmod(0o755)
     return replace(operator, pg_bin=folder)
 
@@ -331,7 +331,7 @@ def test_a_file_that_changes_between_the_readings_leaves_nothing(
     """pg_restore is asked for its version when the file has been read once."""
     changed = backup.with_name("changed")
     changed.write_bytes(damage(backup.read_bytes()))
-    changing = with_own_pg_restore(elsewhere, f"test \"$1\" != --version || cat {changed} >{backup}")
+    changing = with_own_pg_restore(elsewhere, f'test "$1" != --version || cat {changed} >{backup}')
     words = changing.may_not_restore(backup)
     assert backup.read_bytes() == changed.read_bytes()
     assert "not whole" in words
@@ -342,7 +342,7 @@ def test_a_file_that_becomes_another_backup_between_the_readings_leaves_nothing(
     operator: Operator, elsewhere: Operator, backup: Path
 ) -> None:
     another = operator.backs_up("another")
-    changing = with_own_pg_restore(elsewhere, f"test \"$1\" != --version || cat {another} >{backup}")
+    changing = with_own_pg_restore(elsewhere, f'test "$1" != --version || cat {another} >{backup}')
     assert "became another one" in changing.may_not_restore(backup)
     assert is_untouched(elsewhere)
 

@@ -115,9 +115,7 @@ def new_file(path: Path, *, force: bool) -> Iterator[BinaryIO]:
     if not force and os.path.lexists(path):
         raise _exists(path)
     try:
-        descriptor, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.name[:200]}.", suffix=".partial"
-        )
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:200]}.", suffix=".partial")
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     partial = Path(name)  # mkstemp makes it with mode 0600

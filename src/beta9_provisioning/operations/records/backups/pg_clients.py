@@ -128,7 +128,7 @@ def _patient(url: str) -> dict[str, str]:
     """Return the parameters of a connection that waits while the server does not read.
 
     Our bound on what was sent would end it: Linux counts the time in which the other side takes nothing, as
-    while it waits for its disk. A server that is gone is still found: by keepalives, or by TCP in its minutes.
+    while it waits for its disk. A server that is gone is found by keepalives, or by TCP in its minutes.
     """
     said = database_url.parse(url)
     return {name: value for name, value in parameters(url).items() if name in said or name != _BOUND}
