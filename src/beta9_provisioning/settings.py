@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     """Regions in which environments may be created, comma-separated."""
     max_streams_per_address: Annotated[int, Field(ge=0)] = 500
     """Event streams one client address may have at the same time in one process; 0 is no limit."""
+    max_connections: Annotated[int, Field(ge=20)] = 2000
+    """Connections open at the same time in one process; nine in ten of them may be requests and streams."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe level that is logged of this program; libraries log warnings only."""
     log_format: Literal["json", "console"] = "json"

@@ -4,6 +4,7 @@
 then YAML, of which JSON-like flow style survives on one line.
 """
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from beta9_provisioning.api import yaml12
+from beta9_provisioning.api.bounds import Limits
 from beta9_provisioning.environments import rules
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 
@@ -47,7 +49,7 @@ async def read(request: Request) -> bytes:
 
     Raises:
         BodyRefused: it is larger than `MAX_BODY` (413, found by its announced length or while reading), or
-            compressed (415).
+            compressed (415), or comes too slowly (408).
     """
     encoding = request.headers.get("content-encoding", "identity")
     if encoding != "identity":
@@ -55,11 +57,19 @@ async def read(request: Request) -> bytes:
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced[:20]) > MAX_BODY:
         raise _too_large()
+    limits = request.app.state.services.limits
+    assert isinstance(limits, Limits)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise _too_large()
+    ends = asyncio.get_running_loop().time() + limits.body_seconds
+    try:
+        async with asyncio.timeout_at(ends) as deadline:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise _too_large()
+                deadline.reschedule(ends + len(body) / limits.rate)
+    except TimeoutError:
+        raise _too_slow(limits) from None
     return bytes(body)
 
 
@@ -183,6 +193,14 @@ def _check(data: Any, depth: int) -> None:
     elif isinstance(data, list):
         for value in data:
             _check(value, depth + 1)
+
+
+def _too_slow(limits: Limits) -> BodyRefused:
+    return BodyRefused(
+        f"The body was not complete {limits.body_seconds:g} s after its headers, with a second more for each "
+        f"{limits.rate} bytes that came. Nothing was changed; send it again.",
+        status=408,
+    )
 
 
 def _too_large() -> BodyRefused:

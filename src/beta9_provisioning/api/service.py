@@ -10,6 +10,7 @@ from beta9_provisioning.api.readiness import Report
 from beta9_provisioning.schemas.configuration import json_schema
 
 DOCUMENTATION = "/docs"
+ASSETS = f"{DOCUMENTATION}/assets"
 OPENAPI = "/api/v1/openapi.json"
 SCHEMA = "/api/v1/schema"
 router = APIRouter(tags=["service"])
