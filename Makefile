@@ -45,7 +45,7 @@ test: lint ## Run all checks and tests.
 
 fuzz: $(STAMP) ## Make CASES requests, good and bad, of each operation of the API; SEED repeats a run.
 	@seed="$(or $(SEED),$$(date +%s))"; echo "SEED=$$seed"; \
-	$(BIN)/pytest -n auto tests/api/test_openapi.py --cases $(CASES) --hypothesis-seed "$$seed"
+	$(BIN)/pytest -n auto tests/api/test_openapi.py --cases $(CASES) --hypothesis-seed "$$seed" --timeout 0
 
 lint: $(STAMP) ## Check style, types and imports.
 	@$(BIN)/ruff check .
