@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from tests.clouds.aws.test_stack_in_terraform import terraform, without_backend
 from tests.engine.beta9.test_releases import GENERATED, OUTPUTS, PLATFORM
 from tests.security.attacks import attacks, every_attack
-from tests.security.fields import Field, fields
+from tests.security.fields import KEY, VALUE, Field, fields
 from tests.simulator.test_charts import CHARTS, SIMULATED, helm
 from tests.support.configs import config
 from tests.support.simulated import ROOT
@@ -40,7 +40,11 @@ STORABLE = [
     if len(text) < 2000 and not re.search("[\0\ud800-\udfff]", text)
 ]
 # Terraform takes a mark of byte order away, and makes Unicode's normal form NFC of every text.
-UNCHANGED = [text for text in STORABLE if is_normalized("NFC", text) and text[:1] != "\ufeff"]
+UNCHANGED = [
+    text
+    for text in STORABLE
+    if len(text) < 2000 and is_normalized("NFC", text) and not text.startswith("\ufeff")
+]
 EXPRESSION = re.compile(r"(?<!\$)\$\{[^}]*\}|(?<!%)%\{[^}]*\}")
 
 
@@ -126,21 +130,35 @@ def test_genuine_terraform_plans_every_attack_as_the_text_that_it_is(tmp_path: P
 
 
 def test_what_is_accepted_is_text_in_the_terraform_document(tmp_path: Path) -> None:
-    """Each value alone, as fields that hold one text need it; `plan` above is for what may hold many."""
     plain = expressions(synthesized(config(), tmp_path / "plain"))
-    for field, attack, made in ACCEPTED:
-        assert is_normalized("NFC", attack), f"Terraform would change {attack!a} in {field}"
+    for field, texts in together(ACCEPTED):
+        assert all(is_normalized("NFC", text) for text in texts), (
+            f"Terraform would change {texts!a} in {field}"
+        )
+        made = EnvironmentConfig.model_validate(field.holding(*texts))
         document = synthesized(made, tmp_path / "out")
-        assert expressions(document) == plain, f"{attack!a} in {field}"
+        assert expressions(document) == plain, f"{texts!a} in {field}"
         # The domain and the version go to Helm alone.
-        is_there = any(attack in text for text in strings(document))
-        assert is_there or field.path[0] == "beta9", f"{attack!a} in {field}"
+        written = list(strings(document))
+        missing = [text for text in texts if not any(text in other for other in written)]
+        assert missing == [] or field.path[0] == "beta9", f"{missing!a} in {field}"
+
+
+def together(accepted: list[tuple[Field, str, EnvironmentConfig]]) -> Iterator[tuple[Field, list[str]]]:
+    """Yield fields and what one configuration can hold there: many texts in maps."""
+    by_field: dict[Field, list[str]] = {}
+    for field, text, _ in accepted:
+        by_field.setdefault(field, []).append(text)
+    for field, texts in by_field.items():
+        size = 40 if {KEY, VALUE} & set(field.path) else 1
+        for start in range(0, len(texts), size):
+            yield field, texts[start : start + size]
 
 
 def test_genuine_helm_renders_every_attack_as_the_text_that_it_is() -> None:
     """In taints, which alone of a user's texts reach a chart as they are, and may be many."""
-    # Values are JSON, whose pairs of surrogates are no YAML to Helm; taints have neither.
-    texts = [text for text in UNCHANGED if max(text) < "\U00010000"]
+    # Of what is no YAML to Helm, it renders nothing at all; taints are ASCII.
+    texts = [text for text in UNCHANGED if re.fullmatch("[\x01-\x7e\xa0-\ufffd]*", text)]
     made = unchecked(texts)
     tools = ensure_tools(ROOT)
     for release in (*base_releases(made, PLATFORM), beta9_release(made, PLATFORM, OUTPUTS, GENERATED)):

@@ -82,7 +82,9 @@ class _Dripping(QuietHandler):
             self.close_connection = True
 
 
-def dripping(access: Access, while_it_comes: Callable[[], None], call: Callable[[KubernetesApi], None]) -> None:
+def dripping(
+    access: Access, while_it_comes: Callable[[], None], call: Callable[[KubernetesApi], None]
+) -> None:
     """Call an API over TLS, as every cluster's is, that sends its headers byte by byte."""
     authority, context = server_context("127.0.0.1")
     handler = type("Dripping", (_Dripping,), {"while_it_comes": staticmethod(while_it_comes)})
@@ -105,7 +107,10 @@ def test_headers_that_come_byte_by_byte_held_the_worker_for_days(
             client.call("GET", NODES, patience=Tries(1))
         assert "not complete" in caught.value.detail
 
-    dripping(access, lambda: None if pace.wait(0.02) else None, call)
+    def slowly() -> None:
+        pace.wait(0.02)
+
+    dripping(access, slowly, call)
 
 
 def test_stop_is_noticed_between_two_bytes_of_a_header(access: Access) -> None:

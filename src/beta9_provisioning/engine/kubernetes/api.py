@@ -183,7 +183,7 @@ _call = _Call()
 
 
 class _Socket(ssl.SSLSocket):
-    """Looks at every read whether the call may go on: httpx bounds one read, and headers may come by bytes."""
+    """Looks at every read whether the call may go on: httpx bounds each, and headers may come by bytes."""
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         _call.go_on()
