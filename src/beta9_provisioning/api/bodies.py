@@ -22,6 +22,7 @@ MAX_BODY = 1024 * 1024
 MAX_YAML = 64 * 1024
 """Bytes of the largest YAML body; parsing it takes about 0.2 s, and JSON needs no such bound."""
 _MAX_DEPTH = 32
+_LONGEST_PATH = 200
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -110,7 +111,7 @@ def parse(body: bytes) -> dict[str, Any]:
     data = _json_or_yaml(text)
     if not isinstance(data, dict):
         raise BodyRefused(_lost_newlines(text) or "The body must be a mapping of fields to values.")
-    _check(data, 0)
+    _check(data)
     return data
 
 
@@ -177,22 +178,26 @@ def _finite(text: str) -> float:
     return value
 
 
-def _check(data: Any, depth: int) -> None:
+def _check(data: Any, *path: str) -> None:
     """Refuse what the database could not store: NUL and lone surrogates; and needless depth."""
-    if depth > _MAX_DEPTH:
+    if len(path) > _MAX_DEPTH:
         raise BodyRefused("The body is nested too deeply.")
     if isinstance(data, str):
-        if "\x00" in data:
-            raise BodyRefused("The body holds a NUL character, which no field may hold.")
-        if not data.isascii() and any("\ud800" <= character <= "\udfff" for character in data):
-            raise BodyRefused("The body holds half a surrogate pair, which is no character.")
+        _check_text(data, ".".join(path)[:_LONGEST_PATH])
     elif isinstance(data, dict):
         for key, value in data.items():
-            _check(key, depth + 1)
-            _check(value, depth + 1)
+            _check_text(key, f"a key of {'.'.join(path)[:_LONGEST_PATH] or 'the body'}")
+            _check(value, *path, key)
     elif isinstance(data, list):
-        for value in data:
-            _check(value, depth + 1)
+        for number, value in enumerate(data):
+            _check(value, *path, str(number))
+
+
+def _check_text(text: str, where: str) -> None:
+    if "\x00" in text:
+        raise BodyRefused(f"The body holds a NUL character in {where}, which no field may hold.")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise BodyRefused(f"The body holds half a surrogate pair in {where}, which is no character.")
 
 
 def _too_slow(limits: Limits) -> BodyRefused:
