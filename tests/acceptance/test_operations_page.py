@@ -100,14 +100,6 @@ def refused(shell: Shell) -> None:
     shell.product.wait(shell.create(cloud__external_id="b9-ffffffffffffffff"), "failed")
 
 
-def left_over(shell: Shell) -> None:
-    """Something of somebody else kept a destroy from its end, and has been removed since."""
-    ready(shell)
-    with shell.product.world.left_behind(shell.id):
-        shell.product.delete(shell.id)
-        shell.product.wait(shell.id, "failed")
-
-
 @contextmanager
 def building(shell: Shell) -> Iterator[None]:
     """A create takes as long as in a cloud, until somebody deletes the environment."""
@@ -226,7 +218,7 @@ SYMPTOMS: dict[str, Symptom] = {
     "HighProvisioningFailureRate": refused,
     "EnvironmentStuckInProvisioning": building,
     "EnvironmentStuckInDestroying": destroying,
-    "ProvisioningDestroyFailed": left_over,
+    "ProvisioningDestroyFailed": refused,
     "ProvisioningQueueBacklog": waiting,
     "ProvisioningNoWorkers": without_workers,
     "ProvisioningLeasesLost": refused,
@@ -243,17 +235,17 @@ SYMPTOMS: dict[str, Symptom] = {
     "A node has to be emptied": waiting,
     "The journal grows": long_ago,
 }
-WITHOUT = {"ProvisioningLeasesLost", "Follow a request"}
-"""Titles whose recipes are run without their symptom; the page says so. A killed worker: test_product.py."""
+WITHOUT = {"ProvisioningDestroyFailed", "ProvisioningLeasesLost", "Follow a request"}
+"""Titles whose recipes are run without their symptom; the page says so."""
 SHOWN = {
     "First look": r"ready",
     "HighProvisioningFailureRate": r"role_refused",
     "EnvironmentStuckInProvisioning": r"Status +provisioning",
     "EnvironmentStuckInDestroying": r"Operation +destroy",
-    "ProvisioningDestroyFailed": r"Operation +destroy failed",
+    "ProvisioningDestroyFailed": r"role_refused",
     "ProvisioningQueueBacklog": r"operations_waiting 1",
     "ProvisioningNoWorkers": r"live_workers 0",
-    "ProvisioningLeasesLost": r"Status +failed",
+    "ProvisioningLeasesLost": r"Operation +provision failed",
     "ProvisioningAPILatencyHigh": r'route="/api/v1/environments"} [1-9]\S*\n',
     "ProvisioningAPIErrors": r'status="503"} [1-9]',
     "ProvisioningDatabaseDown": r'"database":\{"ok":false',

@@ -22,6 +22,7 @@ from beta9_provisioning.operations.run.runner import Step
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
 from beta9_provisioning.operations.steps.state_keeping import prepare_state
 from beta9_provisioning.operations.workflows import DESTROY, PROVISION
+from beta9_simulator.cloud.store import NewObject
 
 S = OperationStatus
 NEVER = 3600.0
@@ -205,11 +206,19 @@ def test_an_apply_that_takes_too_long_says_so(bench: Bench) -> None:
 def test_what_is_left_in_the_account_fails_the_destroy_and_is_named(bench: Bench) -> None:
     made = bench.make()
     assert bench.run(made.operation_id) is S.SUCCEEDED
-    with bench.world.left_behind(made.environment_id) as id_:
-        destroy = add_destroy(bench.sessions, made.environment_id)
-        assert bench.run(destroy) is S.FAILED
-        assert operation(bench.sessions, destroy).reason == Reason.LEFTOVERS
-        assert id_ in bench.error(destroy)["detail"]
+    id_ = "sg-0123456789abcdef0"
+    tags = {"beta9:environment-id": made.environment_id}
+    account = CONFIG["cloud"]["account_id"]
+    sample = bench.world.store.find("aws_security_group")[0]
+    state = sample.state | {"id": id_, "name": "left", "vpc_id": "vpc-0", "tags": tags, "tags_all": tags}
+    left = NewObject(account, "us-east-1", "aws_security_group", id_, "left", state, "somebody", "api")
+    bench.world.store.create(left, 0, lambda: None)
+    destroy = add_destroy(bench.sessions, made.environment_id)
+    assert bench.run(destroy) is S.FAILED
+    assert operation(bench.sessions, destroy).reason == Reason.LEFTOVERS
+    assert id_ in bench.error(destroy)["detail"]
+    [found] = bench.world.store.find("aws_security_group", id=id_)
+    bench.world.store.delete(found, 0)
     bench.must_destroy(made)
 
 

@@ -15,7 +15,7 @@ from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
 from beta9_provisioning.local import variables
 from beta9_provisioning.local.tools import ensure_tools, find_terraform
 from beta9_provisioning.settings import Settings
-from beta9_simulator.cloud.store import NewObject, Store
+from beta9_simulator.cloud.store import Store
 from beta9_simulator.handle import Simulator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,19 +41,6 @@ class World:
     def finish(self, type_: str) -> None:
         """Let what is going on with objects of this type end now."""
         self.store.execute("update objects set busy_until=0 where type=?", type_)
-
-    @contextmanager
-    def left_behind(self, environment_id: str) -> Iterator[str]:
-        """Have something of an environment in the account that its Terraform does not know; gives its id."""
-        id_ = "sg-0123456789abcdef0"
-        tags = {"beta9:environment-id": environment_id}
-        sample = self.store.find("aws_security_group")[0]
-        state = sample.state | {"id": id_, "name": "left", "vpc_id": "vpc-0", "tags": tags, "tags_all": tags}
-        left = NewObject(ACCOUNT, "us-east-1", "aws_security_group", id_, "left", state, "somebody", "api")
-        self.store.create(left, 0, lambda: None)
-        yield id_
-        [found] = self.store.find("aws_security_group", id=id_)
-        self.store.delete(found, 0)
 
     def leftovers(self) -> list[str]:
         """Return everything that is left, in the cloud and in clusters."""
