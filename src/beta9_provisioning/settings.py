@@ -78,7 +78,7 @@ class Settings(BaseSettings):
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port the API listens on."""
     api_processes: Annotated[int, Field(ge=1, le=32)] = 1
-    """Processes that serve the API on its port. Each takes up to 25 connections of the database."""
+    """Processes that serve the API on its port. Each takes up to 26 connections of the database."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Names under which the API answers, comma-separated, without ports: `*.example.com` is all below it, `*`
     any. Loopback names are always taken. Unset: no others when API_HOST is loopback, and otherwise any."""

@@ -1,5 +1,6 @@
 """The application: routes, error mapping, telemetry, and the connections they share."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -56,7 +57,7 @@ def create_app(
         queue=queue,
         hints=Hints(queue),
         streams=Streams(factory, stream_times or StreamTimes(), most=settings.max_streams_per_address),
-        metrics=Metrics(engine, queue, counts),
+        metrics=Metrics(engine, settings.database_url, queue, counts),
         readiness=Readiness(settings.database_url, settings.redis_url),
     )
 
@@ -64,7 +65,9 @@ def create_app(
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         to_thread.current_default_thread_limiter().total_tokens = _REQUESTS
         services.hints.start()
+        watching = asyncio.create_task(services.metrics.threads.watch())
         yield
+        watching.cancel()
         services.close()
 
     app = FastAPIOffline(

@@ -39,6 +39,7 @@ class Services:
         self.hints.close()
         self.queue.close()
         self.readiness.close()
+        self.metrics.close()
         self.engine.dispose()
 
 
