@@ -4,6 +4,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
 PORT_OFFSET ?= 0
+CASES ?= 1000
 BASE ?= $(shell git rev-parse --quiet --verify origin/main >/dev/null 2>&1 && echo origin/main || echo HEAD~1)
 
 VENV := .venv
@@ -21,7 +22,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url -
 # Terraform, Helm and kubectl that the set-up fetched; a Terraform of the user comes first.
 export PATH := $(PATH):$(CURDIR)/.tools/bin
 
-.PHONY: help setup demo test lint coverage up down bench run-api run-worker db-init dev-up dev-down lock clean
+.PHONY: help setup demo test fuzz lint coverage up down bench run-api run-worker db-init dev-up dev-down lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +42,10 @@ demo: $(STAMP) ## Create an environment in a simulated cloud, delete it, check t
 
 test: lint ## Run all checks and tests.
 	@$(BIN)/pytest -n auto
+
+fuzz: $(STAMP) ## Make CASES requests, good and bad, of each operation of the API; SEED repeats a run.
+	@seed="$(or $(SEED),$$(date +%s))"; echo "SEED=$$seed"; \
+	$(BIN)/pytest -n auto tests/api/test_openapi.py --cases $(CASES) --hypothesis-seed "$$seed" --timeout 0
 
 lint: $(STAMP) ## Check style, types and imports.
 	@$(BIN)/ruff check .

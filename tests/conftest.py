@@ -49,6 +49,11 @@ class _Controller:
         node.workerinput["taken"] = sealing.taken
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `make fuzz` say how many requests are made of each operation of the API."""
+    parser.addoption("--cases", type=int, default=20, help="cases of each fuzzed operation")
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out what needs Debian's packages unless it is named: `make test` runs everywhere."""
     if collection_path not in (Path(__file__).parent / name for name in ("containers", "monitoring")):

@@ -61,12 +61,10 @@ def _now(made: Dashboard) -> Dashboard:
         )
         .with_panel(
             number(
-                "Connections in use",
-                "The highest share of its database connections that a replica uses. An alert fires from 90 % on.",
-                f"max(provisioning_database_connections_in_use{{{_ALL}}} "
-                f"/ provisioning_database_connections_max{{{_ALL}}})",
-                unit="percentunit",
-                limits=(0.7, 0.9),
+                "Requests that wait",
+                "For a thread, of all replicas. Normally 0; an alert fires when some wait for minutes on end.",
+                f"sum(provisioning_api_requests_waiting{{{_ALL}}})",
+                limits=(1, 16),
             )
         )
         .with_panel(
@@ -163,8 +161,22 @@ def _replicas(made: Dashboard) -> Dashboard:
         )
         .with_panel(
             lines(
+                "Threads",
+                "Those in use, requests that wait for one, and how many a replica has. All in use means that the database "
+                "keeps requests too long, or that replicas are too few.",
+                Query(
+                    f"sum by (instance) (provisioning_api_threads_in_use{{{_ALL}}})", "{{instance}} in use"
+                ),
+                Query(
+                    f"sum by (instance) (provisioning_api_requests_waiting{{{_ALL}}})", "{{instance}} wait"
+                ),
+                Query(f"sum by (instance) (provisioning_api_threads_max{{{_ALL}}})", "{{instance}} at most"),
+            )
+        )
+        .with_panel(
+            lines(
                 "Database connections",
-                "In use, and what a replica may open.",
+                "In use, and what a replica may open: more than it has threads, for event streams.",
                 Query(
                     f"max by (instance) (provisioning_database_connections_in_use{{{_ALL}}})",
                     "{{instance}} in use",

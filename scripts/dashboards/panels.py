@@ -39,6 +39,11 @@ def _thresholds(limits: Limits, below: str = "green") -> builders.ThresholdsConf
     return builders.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE).steps(steps)
 
 
+def risen(series: str, by: str) -> str:
+    """How far counters of the database rose within an hour, whichever replicas told (manifests/monitoring/rules.yaml)."""
+    return f"(max by ({by}) (max_over_time({series}[5m])) - min by ({by}) (min_over_time({series}[1h])))"
+
+
 def lines(
     title: str,
     description: str,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
-from scripts.dashboards.panels import Query, board, lines, number, row
+from scripts.dashboards.panels import Query, board, lines, number, risen, row
 
 _ALL = 'job="$worker_job", instance=~"$instance"'
 
@@ -63,7 +63,7 @@ def _now(made: Dashboard) -> Dashboard:
             number(
                 "Leases lost in an hour",
                 "Operations whose worker was killed, or cut off from the database; they failed.",
-                'max(increase(provisioning_attempts_total{job="$job", outcome="worker_lost"}[1h]))',
+                risen('provisioning_attempts_total{job="$job", outcome="worker_lost"}', "job"),
                 limits=(1,),
             )
         )
@@ -120,7 +120,7 @@ def _work(made: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Database connections",
-                "In use, and what a worker may open.",
+                "In use, and what a worker may open. An alert fires from three quarters on.",
                 Query(
                     f"max by (instance) (provisioning_database_connections_in_use{{{_ALL}}})",
                     "{{instance}} in use",

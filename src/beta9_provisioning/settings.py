@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     """Regions in which environments may be created, comma-separated."""
     max_streams_per_address: Annotated[int, Field(ge=0)] = 500
     """Event streams one client address may have at the same time in one process; 0 is no limit."""
+    max_connections: Annotated[int, Field(ge=20)] = 2000
+    """Connections open at the same time in one process; nine in ten of them may be requests and streams."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe level that is logged of this program; libraries log warnings only."""
     log_format: Literal["json", "console"] = "json"
@@ -78,7 +80,7 @@ class Settings(BaseSettings):
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port the API listens on."""
     api_processes: Annotated[int, Field(ge=1, le=32)] = 1
-    """Processes that serve the API on its port. Each takes up to 25 connections of the database."""
+    """Processes that serve the API on its port. Each takes up to 26 connections of the database."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Names under which the API answers, comma-separated, without ports: `*.example.com` is all below it, `*`
     any. Loopback names are always taken. Unset: no others when API_HOST is loopback, and otherwise any."""

@@ -39,7 +39,13 @@ OPERATIONS = [(path, method.upper()) for path, methods in DOCUMENT["paths"].item
 @pytest.mark.parametrize("mode", list(GenerationMode))
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_the_service_does_what_its_document_says(
-    api: Serving, client: httpx.Client, path: str, method: str, mode: GenerationMode
+    *,
+    api: Serving,
+    client: httpx.Client,
+    path: str,
+    method: str,
+    mode: GenerationMode,
+    pytestconfig: pytest.Config,
 ) -> None:
     known = client.post("/api/v1/environments", json=document()).json()["environment_id"]
     fixed = {"environment_id": known} if "{" in path and mode is GenerationMode.POSITIVE else None
@@ -47,8 +53,8 @@ def test_the_service_does_what_its_document_says(
 
     @given(case=strategy)
     @settings(
-        max_examples=20,
-        derandomize=True,
+        max_examples=pytestconfig.getoption("cases"),
+        derandomize=pytestconfig.getoption("hypothesis_seed") is None,  # the same cases in each `make test`
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),

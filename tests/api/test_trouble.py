@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 import pytest
 import redis
+from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 from tests.support.configs import document
 from tests.support.lives import create
@@ -159,6 +160,34 @@ def test_the_service_says_within_3_s_that_its_database_is_silent(
     # It was this bound that ended it, and no later one of the connection.
     assert f"no answer within {readiness.DEFAULT_SECONDS:g} s" in caplog.text
     assert readiness.DEFAULT_SECONDS < 3
+
+
+def test_a_scrape_waits_neither_for_requests_nor_for_a_database_that_is_silent(settings: Settings) -> None:
+    """Prometheus took an API that was busy for one that is down."""
+    with proxy_to(settings.database_url) as proxy:
+        away = settings.model_copy(update={"database_url": proxy.url})
+        with serving(create_app(away)) as server, with_client(server.url) as client:
+            assert figures(client)["provisioning_database_up"] == 1
+            proxy.freeze()
+            with ThreadPoolExecutor(40) as pool:
+                answers = [pool.submit(client.get, ENVIRONMENTS) for _ in range(40)]
+                until(lambda: figures(client)["provisioning_api_requests_waiting"] > 0, "requests wait")
+                # Those that wait came first, and the proxy holds every byte until it is healed below.
+                found = figures(client)
+                assert not any(answer.done() for answer in answers)
+                proxy.heal()
+    assert found["provisioning_database_up"] == 0
+    assert found["provisioning_api_threads_in_use"] == found["provisioning_api_threads_max"] == 16
+
+
+def figures(client: httpx.Client) -> dict[str, float]:
+    """Return what /metrics tells without labels."""
+    return {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(client.get("/metrics").text)
+        for sample in family.samples
+        if not sample.labels
+    }
 
 
 def test_a_redis_that_became_a_replica_is_not_ok_and_the_service_is_ready(settings: Settings) -> None:

@@ -89,7 +89,9 @@ def test_every_metric_is_shown_somewhere() -> None:
     [
         ("sum(provisioning_live_workers)", "the same from every replica, and is joined by 'sum'"),
         ("provisioning_live_workers", "the same from every replica, and is joined by ''"),
-        ("sum(max(increase(provisioning_environments_total[1h])))", ""),
+        ("max(increase(provisioning_environments_total[1h]))", "outlives replicas"),
+        ("sum(max(max_over_time(provisioning_environments_total[5m])))", ""),
+        ("max(kube_cronjob_created)", ""),
         ("max(sum(provisioning_operations_waiting))", "is joined by 'sum'"),
         ("max(provisioning_operation_waiting)", "nobody exports provisioning_operation_waiting"),
         ('max(provisioning_operations{phases="queued"})', "has no label phases"),

@@ -6,8 +6,9 @@ from sqlalchemy import text
 from tests.support.configs import config
 from tests.support.lives import claim, create, delete, walk
 
+from beta9_provisioning.api import figures
 from beta9_provisioning.environments import commands, statistics
-from beta9_provisioning.environments.statistics import BUCKETS, Statistics
+from beta9_provisioning.environments.statistics import BUCKETS, Ends, Statistics
 from beta9_provisioning.kit.database import Sessions, connect, transaction
 from beta9_provisioning.kit.database import sessions as session_factory
 from beta9_provisioning.lifecycle import EnvironmentStatus, OperationStatus, Reason
@@ -24,12 +25,21 @@ def read(sessions: Sessions) -> Statistics:
         return statistics.read(session)
 
 
+def ends(sessions: Sessions) -> Ends:
+    found = read(sessions).ends
+    assert found is not None
+    return found
+
+
 def test_nothing_happened_yet(sessions: Sessions) -> None:
     found = read(sessions)
     assert found.entered == dict.fromkeys(EnvironmentStatus, 0)
-    assert found.present == found.entered
-    assert (found.oldest, found.durations) == ({}, [])
-    assert set(found.work.phases.values()) == set(found.ends.values()) == set(found.attempts.values()) == {0}
+    assert (found.oldest, found.durations) == ({}, {})
+    assert set(found.work.phases.values()) == {0}
+    ended = ends(sessions)
+    assert ended.present == found.entered
+    assert set(ended.operations.values()) == set(ended.attempts.values()) == {0}
+    assert (ended.ready.count, ended.ready.total) == (0, 0)
     assert found.work.longest_wait == 0
 
 
@@ -46,7 +56,7 @@ def test_counts_what_was_entered_ever(sessions: Sessions, settings: Settings) ->
         "ready": 1,
         "destroy_queued": 1,
     }
-    assert {status: count for status, count in read(sessions).present.items() if count} == {
+    assert {status: count for status, count in ends(sessions).present.items() if count} == {
         "queued": 1,
         "destroy_queued": 1,
     }
@@ -116,8 +126,8 @@ def test_ends_and_attempts_are_counted_with_their_reasons(sessions: Sessions, se
     with transaction(sessions) as session:
         store.fail(session, claimed, store.Failure(Reason.TERRAFORM_FAILED, "failed", "It failed."))
         store.request_cancel(session, session.get_one(OperationRow, cancelled.operation.id))
-    found = read(sessions)
-    assert {end: count for end, count in found.ends.items() if count} == {
+    found = ends(sessions)
+    assert {end: count for end, count in found.operations.items() if count} == {
         ("provision", "succeeded", ""): 1,
         ("provision", "failed", "terraform_failed"): 1,
         ("provision", "cancelled", "cancelled"): 1,
@@ -139,10 +149,39 @@ def test_durations_are_those_of_finished_work(sessions: Sessions, settings: Sett
         assert row.started_at is not None
         assert row.finished_at is not None
         seconds = (row.finished_at - row.started_at).total_seconds()
-    (found,) = read(sessions).durations
-    assert (found.kind, found.outcome, found.count) == ("provision", "succeeded", 1)
+    ((pair, found),) = read(sessions).durations.items()
+    assert (pair, found.count) == (("provision", "succeeded"), 1)
     assert found.total == pytest.approx(seconds)
     assert found.buckets == [(bound, int(bound >= seconds)) for bound in BUCKETS]
+
+
+def test_the_time_to_ready_has_the_wait_for_a_worker(sessions: Sessions, settings: Settings) -> None:
+    waited = create(sessions, settings)
+    _requested(sessions, waited.environment_id, "1 hour")
+    walk(sessions, waited.operation.id, S.PLANNING, S.APPLYING, S.BOOTSTRAPPING, S.SUCCEEDED)
+    failed = create(sessions, settings, name="failed")
+    claimed = claim(sessions, failed.operation.id)
+    with transaction(sessions) as session:
+        store.fail(session, claimed, store.Failure(Reason.TERRAFORM_FAILED, "failed", "It failed."))
+    ready = ends(sessions).ready
+    assert ready.count == 1
+    assert 3600 <= ready.total < 7200
+    assert read(sessions).durations["provision", "succeeded"].total < 3600
+
+
+def test_what_an_older_schema_does_not_count_is_absent(empty_database_url: str, settings: Settings) -> None:
+    """During a rolling update it was 0, and then rose to all history at once."""
+    init_db(empty_database_url)
+    engine = connect(empty_database_url)
+    with engine.connect() as connection:
+        config = schema.config()
+        config.attributes["connection"] = connection
+        config.attributes["online_seconds"] = 30.0
+        command.downgrade(config, "0006")
+    found = read(session_factory(engine))
+    assert found.ends is None
+    assert "provisioning_attempts" not in [family.name for family in figures.of_database(found)]
+    engine.dispose()
 
 
 @pytest.mark.parametrize(("seconds", "least"), [(0, 5), (5, 5), (5.001, 15), (14400, 14400), (14401, None)])
@@ -155,7 +194,7 @@ def test_a_duration_is_counted_below_the_bounds_that_it_does_not_exceed(
         row = session.get_one(OperationRow, environment.operation.id)
         assert row.started_at is not None
         row.status, row.finished_at = S.FAILED, row.started_at + timedelta(seconds=seconds)
-    (found,) = read(sessions).durations
+    (found,) = read(sessions).durations.values()
     assert found.buckets == [(bound, int(least is not None and bound >= least)) for bound in BUCKETS]
     assert found.count == 1
 
@@ -181,8 +220,10 @@ def test_a_history_from_before_the_counts_is_counted(empty_database_url: str, se
         command.upgrade(config, "head")
     with transaction(factory) as session:
         assert statistics.read(session) == counted
-    assert counted.entered["ready"] == counted.present["ready"] == 3
-    assert counted.attempts["worker_lost"] == counted.ends["provision", "failed", "worker_lost"] == 1
+    assert counted.ends is not None
+    assert counted.entered["ready"] == counted.ends.present["ready"] == counted.ends.ready.count == 3
+    lost = counted.ends.operations["provision", "failed", "worker_lost"]
+    assert counted.ends.attempts["worker_lost"] == lost == 1
     engine.dispose()
 
 

@@ -67,3 +67,33 @@ def test_no_secret_reaches_standard_error(form: str, program: str) -> None:
     text = logged(program, form=form)
     assert "(hidden)" in text
     assert "s3cret" not in text
+
+
+HOSTILE = "a\n2026-01-01T00:00:00Z [info ] forged\r\x1b[2J\x9b2J\u2028\u202e"
+
+
+@pytest.mark.parametrize(
+    ("program", "form"),
+    [
+        (f"log.warning({HOSTILE!a}, error={HOSTILE!a}, **{{{HOSTILE!a}: 1}})", "console"),
+        (f"log.warning('x', error=[{{'a': {HOSTILE!a}}}])", "console"),
+        (f"logging.getLogger('redis').warning('to %s', {HOSTILE!a})", "console"),
+        (f"log.warning({HOSTILE!a}, error={HOSTILE!a}, **{{{HOSTILE!a}: 1}})", "json"),
+        (f"logging.getLogger('redis').warning('to %s', {HOSTILE!a})", "json"),
+    ],
+)
+def test_others_words_made_lines_of_their_own(program: str, form: str) -> None:
+    text = logged(program, form=form)
+    assert text.endswith("\n")
+    assert text[:-1].isprintable()  # no end of a line, and nothing that steers a terminal
+    assert "forged" in text
+
+
+def test_words_in_a_traceback_begin_no_line() -> None:
+    text = logged(
+        f"try:\n    raise ValueError({HOSTILE!a})\nexcept ValueError:\n    log.exception('x')", form="console"
+    )
+    first, *others = text.rstrip("\n").split("\n")
+    assert first.rstrip().endswith("[beta9_provisioning.sample]")
+    assert any("forged" in line for line in others)
+    assert all(line.startswith("    ") and line.isprintable() for line in others)

@@ -43,8 +43,11 @@ def test_the_commands_for_a_cluster_work_as_typed(operator: Operator) -> None:
 def test_the_runbooks_commands_for_a_cluster_work_as_typed(deployed: Operator) -> None:
     deployed.types(script(OPERATIONS, "cluster"))
     assert deployed.replicas("provisioning-worker") == 6
-    (url,) = deployed.get("secret", "provisioning-secrets")["data"].values()
-    assert base64.b64decode(url) == b"postgresql://user:new@host:5432/provisioning"
+    kept = deployed.get("secret", "provisioning-secrets")["data"]
+    assert {name: base64.b64decode(url) for name, url in kept.items()} == {
+        "database-url": b"postgresql://user:new@host:5432/provisioning",
+        "redis-url": b"rediss://user:new@host:6379/0",
+    }
     template = deployed.get("deployment", "provisioning-worker")["spec"]["template"]
     assert "kubectl.kubernetes.io/restartedAt" in template["metadata"]["annotations"]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
+from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine
 from tests.support.manifests import find, objects
 
@@ -14,9 +16,12 @@ from beta9_provisioning.worker.metrics import Metrics as WorkerMetrics
 WORKER = "provisioning-worker"
 
 
-def test_every_figure_is_exported_by_api_or_worker(engine: Engine, queue: Queue) -> None:
-    registries = (ApiMetrics(engine, queue, None).registry, WorkerMetrics(4).registry)
-    samples = [s for registry in registries for metric in registry.collect() for s in metric.samples]
+def test_every_figure_is_exported_by_api_or_worker(engine: Engine, database_url: str, queue: Queue) -> None:
+    api = ApiMetrics(engine, database_url, queue, None)
+    page = asyncio.run(api.page()).decode()
+    families = [*text_string_to_metric_families(page), *WorkerMetrics(4).registry.collect()]
+    samples = [sample for family in families for sample in family.samples]
+    api.close()
     exported = {sample.name for sample in samples}
     (trigger,) = find(objects("autoscaling-keda.yaml"), "ScaledObject", WORKER)["spec"]["triggers"]
     asked = set(re.findall(r"provisioning_\w+", trigger["metadata"]["query"]))

@@ -10,7 +10,8 @@ from promql_parser import parse_duration
 from tests.manifests.conftest import Operator
 from tests.support.clusters import ROOT
 from tests.support.manifests import NAMESPACE, Manifest, container, find, objects
-from tests.support.promql import alerts, autoscaler_queries, faults, rules, selectors
+from tests.support.page import OPERATIONS, blocks, script
+from tests.support.promql import FOREIGN, alerts, autoscaler_queries, faults, rules, selectors
 
 API, WORKER = "provisioning-api", "provisioning-worker"
 RUNBOOK = "https://docs.beta9.example.com/operations"
@@ -19,6 +20,7 @@ CONTRACT = [
     "HighProvisioningFailureRate",
     "EnvironmentStuckInProvisioning",
     "EnvironmentStuckInDestroying",
+    "ProvisioningDestroyFailed",
     "ProvisioningQueueBacklog",
     "ProvisioningNoWorkers",
     "ProvisioningLeasesLost",
@@ -27,7 +29,9 @@ CONTRACT = [
     "ProvisioningDatabaseDown",
     "ProvisioningQueueDown",
     "ProvisioningDatabasePoolExhausted",
+    "ProvisioningAPISaturated",
     "ProvisioningBackgroundFailures",
+    "ProvisioningBackupMissing",
 ]
 ALERTS = [pytest.param(rule, id=rule["alert"]) for rule in rules() if "alert" in rule]
 GUIDES = """
@@ -110,7 +114,11 @@ def test_a_rule_asks_for_what_is_exported_and_counts_no_replica_twice(rule: dict
     assert list(faults(rule["expr"])) == []
     # Another product in the same Prometheus, as docker-compose has one, is none of its business.
     named = [s for s in selectors(rule["expr"]) if ":" not in s.name]
-    assert all(selector.labels["job"] in (API, WORKER, "provisioning-(api|worker)") for selector in named)
+    own = [selector for selector in named if selector.name not in FOREIGN]
+    assert all(selector.labels["job"] in (API, WORKER, "provisioning-(api|worker)") for selector in own)
+    for selector in (one for one in named if one.name in FOREIGN):
+        cronjob = find(objects("backup.yaml"), "CronJob", selector.labels["cronjob"])
+        assert cronjob["metadata"]["namespace"] == selector.labels["namespace"]
 
 
 @pytest.mark.parametrize("rule", ALERTS)
@@ -130,6 +138,13 @@ def test_an_alert_says_what_it_means_and_where_to_read_on(rule: dict[str, Any]) 
 def test_the_runbook_has_a_section_for_the_alert(name: str) -> None:
     headings = re.findall(r"^#+ (.+)$", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE)
     assert name.lower() in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def test_the_runbooks_queries_ask_for_what_is_exported_and_count_no_replica_twice() -> None:
+    found = [block for block in blocks(OPERATIONS) if "promql" in (block.language, block.where)]
+    assert {(block.language, block.where) for block in found} == {("promql", "prometheus")}
+    for query in script(OPERATIONS, "prometheus").strip().splitlines():
+        assert list(faults(query)) == [], query
 
 
 @pytest.mark.parametrize("place", autoscaler_queries())

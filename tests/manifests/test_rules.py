@@ -176,12 +176,20 @@ def test_probes_and_volumes_fit_the_container(deployment: Manifest) -> None:
 def test_variables_are_settings_and_go_before_the_config_map(deployment: Manifest) -> None:
     settings = settings_of(deployment)
     assert {name.lower() for name in settings} <= Settings.model_fields.keys()
-    # That is the ConfigMap's.
-    assert "REDIS_URL" not in settings
     found = container(deployment)
     assert found["envFrom"] == [{"configMapRef": {"name": "provisioning-config"}}]
-    (database,) = [variable for variable in found["env"] if variable["name"] == "DATABASE_URL"]
-    assert database["valueFrom"] == {"secretKeyRef": {"name": "provisioning-secrets", "key": "database-url"}}
+    secrets = {
+        variable["name"]: variable["valueFrom"]["secretKeyRef"]
+        for variable in found["env"]
+        if "valueFrom" in variable
+    }
+    secret = "provisioning-secrets"
+    assert secrets == {
+        "DATABASE_URL": {"name": secret, "key": "database-url"},
+        # Without the key the ConfigMap's stays.
+        "REDIS_URL": {"name": secret, "key": "redis-url", "optional": True},
+        "OTEL_EXPORTER_OTLP_HEADERS": {"name": secret, "key": "otlp-headers", "optional": True},
+    }
 
 
 def test_the_worker_finds_what_its_image_has(service: list[Manifest]) -> None:
@@ -363,7 +371,7 @@ def test_the_example_of_the_config_map_has_settings_that_the_manifests_leave_to_
     service: list[Manifest],
 ) -> None:
     data = find(objects("examples/provisioning-config.yaml"), "ConfigMap", "provisioning-config")["data"]
-    decided = {name for b in service if b["kind"] == "Deployment" for name in settings_of(b)}
+    decided = {name for b in service if b["kind"] == "Deployment" for name in settings_of(b)} - {"REDIS_URL"}
     assert {name.lower() for name in data} <= Settings.model_fields.keys()
     assert not data.keys() & decided
     secret = find(objects("examples/provisioning-secrets.yaml"), "Secret", "provisioning-secrets")

@@ -113,7 +113,8 @@ def down(told: Told, status: str) -> Message:
         ("ProvisioningAPIDown", "critical", "HighProvisioningFailureRate", False),
         ("ProvisioningNoWorkers", "critical", "ProvisioningQueueBacklog", False),
         ("ProvisioningNoWorkers", "critical", "ProvisioningAPIErrors", True),
-        ("ProvisioningQueueDown", "warning", "ProvisioningQueueBacklog", True),
+        ("ProvisioningQueueDown", "critical", "ProvisioningQueueBacklog", False),
+        ("ProvisioningDestroyFailed", "warning", "ProvisioningQueueBacklog", True),
     ],
 )
 def test_what_follows_from_another_alert_is_not_told_besides_it(

@@ -8,7 +8,9 @@ import pytest
 from tests.monitoring.conftest import Watched
 from tests.monitoring.genuine import run, yaml
 from tests.support.clusters import ROOT
+from tests.support.page import OPERATIONS, script
 from tests.support.promql import (
+    FOREIGN,
     SHARED,
     Selector,
     autoscaler_queries,
@@ -25,14 +27,14 @@ _GROWS = "provisioning_operations_oldest_waiting_seconds"
 
 
 def input_series() -> list[str]:
-    """Every series that the rules are tested with, but those of Prometheus itself."""
+    """Every series that the rules are tested with, but those of Prometheus and of kube-state-metrics."""
     found = {
         series["series"]
         for path in RULE_TESTS
         for test in yaml(path.read_text())["tests"]
         for series in test["input_series"]
     }
-    return sorted(series for series in found if not series.startswith("up{"))
+    return sorted(series for series in found if series.partition("{")[0] not in {"up", *FOREIGN})
 
 
 def without_instance(selector: Selector) -> str:
@@ -51,6 +53,8 @@ def test_a_panel_shows_what_happened(watched: Watched, place: str, query: str) -
 @pytest.mark.parametrize("rule", [pytest.param(r, id=r.get("alert") or r.get("record")) for r in rules()])
 def test_a_rule_finds_the_series_it_asks_for(watched: Watched, rule: dict[str, str]) -> None:
     for selector in selectors(rule["expr"]):
+        if selector.name in FOREIGN:  # no kube-state-metrics is here
+            continue
         assert watched.prometheus.ask("series", **{"match[]": selector.name}), selector.name
 
 
@@ -61,6 +65,11 @@ def test_what_the_rules_are_tested_with_was_exported(watched: Watched, series: s
     assert found != []
     # With all of its labels: a series that has more of them would be another one.
     assert {"__name__", *selector.labels} in [set(one) for one in found]
+
+
+@pytest.mark.parametrize("query", script(OPERATIONS, "prometheus").strip().splitlines())
+def test_the_runbooks_queries_tell_what_happened(watched: Watched, query: str) -> None:
+    assert watched.ever(query) != []
 
 
 def test_the_expositions_are_what_promtool_takes_for_good(watched: Watched) -> None:

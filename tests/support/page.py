@@ -22,11 +22,13 @@ class Block:
     """One block of commands.
 
     Attributes:
+        language: of its commands, such as `bash` or `promql`.
         where: who runs it, such as `cluster`, `compose`, or `elsewhere` for what no test can run.
         why: what a block that runs elsewhere needs, else empty.
         text: the commands.
     """
 
+    language: str
     where: str
     why: str
     text: str
@@ -44,7 +46,7 @@ def blocks(page: Path) -> list[Block]:
 
 def _blocks(text: str) -> list[Block]:
     found = _BLOCK.finditer(text)
-    return [Block(block["where"] or "", block["why"] or "", block["text"]) for block in found]
+    return [Block(b["language"], b["where"] or "", b["why"] or "", b["text"]) for b in found]
 
 
 def sections(page: Path) -> dict[str, list[Block]]:

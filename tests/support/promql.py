@@ -32,6 +32,13 @@ _SECTION = {
 }
 _ROW = re.compile(r"^\| `(?P<name>\w+)` \| (?P<kind>\w+) \| (?P<labels>[^|]*) \|", re.MULTILINE)
 _OF_HISTOGRAM = ("_bucket", "_count", "_sum")
+# Looks at each series alone, of which none outlives its replica.
+_OF_EACH_SERIES = frozenset({"rate", "irate", "increase"})
+FOREIGN = {
+    "kube_cronjob_created": frozenset({"namespace", "cronjob"}),
+    "kube_cronjob_status_last_successful_time": frozenset({"namespace", "cronjob"}),
+}
+"""What kube-state-metrics exports, which no test here runs; its documentation has names and labels."""
 # Of Prometheus itself.
 _BUILT_IN = {
     "up": frozenset[str](),
@@ -48,12 +55,14 @@ class Selector:
         name: of the metric.
         labels: those it is selected by, with their values.
         aggregation: the innermost one around it, else empty.
+        functions: those that are called around it.
         grouped: the labels that some aggregation around it groups by.
     """
 
     name: str
     labels: dict[str, str]
     aggregation: str
+    functions: frozenset[str]
     grouped: frozenset[str]
 
 
@@ -72,7 +81,9 @@ def selectors(query: str) -> list[Selector]:
             around = [one for one in above if isinstance(one, promql_parser.AggregateExpr)]
             grouped = frozenset(label for one in around if one.modifier for label in one.modifier.labels)
             labels = {matcher.name: matcher.value for matcher in node.matchers.matchers}
-            found.append(Selector(node.name or "", labels, str(around[-1].op) if around else "", grouped))
+            functions = frozenset(one.func.name for one in above if isinstance(one, promql_parser.Call))
+            aggregation = str(around[-1].op) if around else ""
+            found.append(Selector(node.name or "", labels, aggregation, functions, grouped))
         return True
 
     def leave(_: promql_parser.Expr) -> bool:
@@ -126,7 +137,7 @@ def recorded() -> dict[str, frozenset[str]]:
 
 def faults(query: str) -> Iterator[str]:
     """What a query names that nobody exports, and what of it would be counted once for each replica."""
-    known = recorded() | _BUILT_IN | {name: metric.labels for name, metric in exported().items()}
+    known = recorded() | _BUILT_IN | FOREIGN | {name: metric.labels for name, metric in exported().items()}
     for selector in selectors(query):
         if selector.name not in known:
             yield f"nobody exports {selector.name}"
@@ -137,6 +148,8 @@ def faults(query: str) -> Iterator[str]:
         metric = exported().get(selector.name)
         if metric and metric.reporters == {SHARED} and selector.aggregation not in ("max", "min"):
             yield f"{selector.name} is the same from every replica, and is joined by {selector.aggregation!r}"
+        if metric and metric.reporters == {SHARED} and selector.functions & _OF_EACH_SERIES:
+            yield f"{selector.name} outlives replicas, and its rise is looked for in each alone"
 
 
 def filled(query: str) -> str:

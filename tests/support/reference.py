@@ -8,8 +8,9 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import create_engine
 
 from beta9_provisioning.api import figures
+from beta9_provisioning.api.metrics import RequestThreads
 from beta9_provisioning.api.telemetry import RequestMetrics
-from beta9_provisioning.environments.statistics import Statistics, Work
+from beta9_provisioning.environments.statistics import Durations, Ends, Statistics, Work
 from beta9_provisioning.kit.background import FAILURES
 from beta9_provisioning.kit.pool_metrics import count_connections
 from beta9_provisioning.schemas.configuration import json_schema
@@ -25,7 +26,8 @@ code that serves them.
 ## Figures of database and queue
 
 Each replica of the API reports the same, whatever has started or ended meanwhile: take their maximum (`max by
-(...)`), never their sum. When the database is away, all but `provisioning_database_up` are absent.
+(...)`), never their sum. When the database is away, all but `provisioning_database_up` are absent. While a
+schema of the release before is in use, what it does not count is absent, too.
 
 """
 _METRICS_REPLICA = """
@@ -100,6 +102,7 @@ def metrics_page() -> str:
     engine = create_engine("postgresql+psycopg://")
     replica, worker = CollectorRegistry(), WorkerMetrics().registry
     RequestMetrics(replica)
+    RequestThreads(replica)
     replica.register(FAILURES)
     count_connections(engine, replica)
     count_connections(engine, worker)
@@ -138,6 +141,6 @@ def _metric(metric: Any) -> tuple[str, str, str, str]:
 
 
 _NOTHING = Statistics(
-    entered={}, present={}, oldest={}, durations=[], ends={}, attempts={}, live_workers=0,
-    work=Work({}, 0, 0, 0.0),
+    entered={}, oldest={}, durations={}, live_workers=0, work=Work({}, 0, 0, 0.0),
+    ends=Ends(present={}, operations={}, attempts={}, ready=Durations([], 0, 0.0)),
 )  # fmt: skip

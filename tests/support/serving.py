@@ -12,6 +12,7 @@ import httpx
 from fastapi import FastAPI
 from tests.support.waiting import GUARD_SECONDS
 
+from beta9_provisioning.api.bounds import Limits
 from beta9_provisioning.api.server import Server, make_server
 from beta9_provisioning.settings import Settings
 
@@ -19,8 +20,8 @@ from beta9_provisioning.settings import Settings
 class Serving:
     """A server that runs."""
 
-    def __init__(self, app: FastAPI) -> None:
-        self._server: Server = make_server(app, "127.0.0.1", 0)
+    def __init__(self, app: FastAPI, limits: Limits | None = None) -> None:
+        self._server: Server = make_server(app, "127.0.0.1", 0, limits)
         self._thread = threading.Thread(target=self._server.run, name="api", daemon=True)
         self._thread.start()
         while not self._server.started:
@@ -39,6 +40,11 @@ class Serving:
         """Its address."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def connections(self) -> int:
+        """How many connections it holds."""
+        return len(self._server.server_state.connections)
+
     def client(self) -> httpx.Client:
         """A client of the service."""
         return httpx.Client(base_url=self.url, timeout=GUARD_SECONDS)
@@ -51,9 +57,9 @@ class Serving:
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[Serving]:
+def serving(app: FastAPI, limits: Limits | None = None) -> Iterator[Serving]:
     """Serve an application meanwhile."""
-    server = Serving(app)
+    server = Serving(app, limits)
     try:
         yield server
     finally:

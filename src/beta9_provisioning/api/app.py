@@ -1,5 +1,6 @@
 """The application: routes, error mapping, telemetry, and the connections they share."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,13 +10,16 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from beta9_provisioning.api import environments, openapi, problems, service
+from beta9_provisioning.api.bounds import Limits
 from beta9_provisioning.api.dependencies import Services
+from beta9_provisioning.api.headers import SecurityHeaders
 from beta9_provisioning.api.hints import Hints
 from beta9_provisioning.api.hosts import AllowedHosts
 from beta9_provisioning.api.methods import Head
 from beta9_provisioning.api.metrics import Metrics
+from beta9_provisioning.api.overload import RequestLimit
 from beta9_provisioning.api.readiness import Readiness
-from beta9_provisioning.api.service import DOCUMENTATION, OPENAPI
+from beta9_provisioning.api.service import ASSETS, DOCUMENTATION, OPENAPI
 from beta9_provisioning.api.streams import READERS, Streams, StreamTimes
 from beta9_provisioning.api.telemetry import Telemetry
 from beta9_provisioning.kit.database import connect, sessions
@@ -32,7 +36,11 @@ _STATEMENT_SECONDS = 10
 
 
 def create_app(
-    settings: Settings, *, stream_times: StreamTimes | None = None, counts: Path | None = None
+    settings: Settings,
+    *,
+    stream_times: StreamTimes | None = None,
+    counts: Path | None = None,
+    limits: Limits | None = None,
 ) -> FastAPI:
     """Return the application. Nothing is connected yet: it starts without database and queue, and says so.
 
@@ -40,7 +48,9 @@ def create_app(
         settings: of this process.
         stream_times: pace of the event streams, for tests.
         counts: directory of the counts of several processes, of which this is one (counting.py).
+        limits: of requests; those of its connections are the server's.
     """
+    limits = limits or Limits()
     engine = connect(
         settings.database_url,
         pool_size=_REQUESTS + READERS,
@@ -51,12 +61,13 @@ def create_app(
     queue = Queue(settings.redis_url)
     services = Services(
         settings=settings,
+        limits=limits,
         engine=engine,
         sessions=factory,
         queue=queue,
         hints=Hints(queue),
         streams=Streams(factory, stream_times or StreamTimes(), most=settings.max_streams_per_address),
-        metrics=Metrics(engine, queue, counts),
+        metrics=Metrics(engine, settings.database_url, queue, counts),
         readiness=Readiness(settings.database_url, settings.redis_url),
     )
 
@@ -64,7 +75,9 @@ def create_app(
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         to_thread.current_default_thread_limiter().total_tokens = _REQUESTS
         services.hints.start()
+        watching = asyncio.create_task(services.metrics.threads.watch())
         yield
+        watching.cancel()
         services.close()
 
     app = FastAPIOffline(
@@ -77,7 +90,7 @@ def create_app(
         redirect_slashes=False,
         docs_url=DOCUMENTATION,
         redoc_url=None,
-        static_url=f"{DOCUMENTATION}/assets",
+        static_url=ASSETS,
         # A badge that would send the document's address to a validator on the Internet.
         swagger_ui_parameters={"validatorUrl": None},
         openapi_url=OPENAPI,
@@ -86,7 +99,9 @@ def create_app(
     # The last one is the outermost.
     app.add_middleware(Head)
     app.add_middleware(AllowedHosts, allowed=settings.allowed_hosts, api_host=settings.api_host)
+    app.add_middleware(RequestLimit, most=limits.requests)
     app.add_middleware(Telemetry, metrics=services.metrics.requests)
+    app.add_middleware(SecurityHeaders, cacheable=ASSETS)
     problems.install(app)
     app.include_router(environments.router)
     app.include_router(service.router)

@@ -4,6 +4,7 @@
 then YAML, of which JSON-like flow style survives on one line.
 """
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from beta9_provisioning.api import yaml12
+from beta9_provisioning.api.bounds import Limits
 from beta9_provisioning.environments import rules
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 
@@ -20,6 +22,7 @@ MAX_BODY = 1024 * 1024
 MAX_YAML = 64 * 1024
 """Bytes of the largest YAML body; parsing it takes about 0.2 s, and JSON needs no such bound."""
 _MAX_DEPTH = 32
+_LONGEST_PATH = 200
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -47,7 +50,7 @@ async def read(request: Request) -> bytes:
 
     Raises:
         BodyRefused: it is larger than `MAX_BODY` (413, found by its announced length or while reading), or
-            compressed (415).
+            compressed (415), or comes too slowly (408).
     """
     encoding = request.headers.get("content-encoding", "identity")
     if encoding != "identity":
@@ -55,11 +58,19 @@ async def read(request: Request) -> bytes:
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced[:20]) > MAX_BODY:
         raise _too_large()
+    limits = request.app.state.services.limits
+    assert isinstance(limits, Limits)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise _too_large()
+    ends = asyncio.get_running_loop().time() + limits.body_seconds
+    try:
+        async with asyncio.timeout_at(ends) as deadline:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise _too_large()
+                deadline.reschedule(ends + len(body) / limits.rate)
+    except TimeoutError:
+        raise _too_slow(limits) from None
     return bytes(body)
 
 
@@ -100,7 +111,7 @@ def parse(body: bytes) -> dict[str, Any]:
     data = _json_or_yaml(text)
     if not isinstance(data, dict):
         raise BodyRefused(_lost_newlines(text) or "The body must be a mapping of fields to values.")
-    _check(data, 0)
+    _check(data)
     return data
 
 
@@ -167,22 +178,34 @@ def _finite(text: str) -> float:
     return value
 
 
-def _check(data: Any, depth: int) -> None:
+def _check(data: Any, *path: str) -> None:
     """Refuse what the database could not store: NUL and lone surrogates; and needless depth."""
-    if depth > _MAX_DEPTH:
+    if len(path) > _MAX_DEPTH:
         raise BodyRefused("The body is nested too deeply.")
     if isinstance(data, str):
-        if "\x00" in data:
-            raise BodyRefused("The body holds a NUL character, which no field may hold.")
-        if not data.isascii() and any("\ud800" <= character <= "\udfff" for character in data):
-            raise BodyRefused("The body holds half a surrogate pair, which is no character.")
+        _check_text(data, ".".join(path)[:_LONGEST_PATH])
     elif isinstance(data, dict):
         for key, value in data.items():
-            _check(key, depth + 1)
-            _check(value, depth + 1)
+            _check_text(key, f"a key of {'.'.join(path)[:_LONGEST_PATH] or 'the body'}")
+            _check(value, *path, key)
     elif isinstance(data, list):
-        for value in data:
-            _check(value, depth + 1)
+        for number, value in enumerate(data):
+            _check(value, *path, str(number))
+
+
+def _check_text(text: str, where: str) -> None:
+    if "\x00" in text:
+        raise BodyRefused(f"The body holds a NUL character in {where}, which no field may hold.")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise BodyRefused(f"The body holds half a surrogate pair in {where}, which is no character.")
+
+
+def _too_slow(limits: Limits) -> BodyRefused:
+    return BodyRefused(
+        f"The body was not complete {limits.body_seconds:g} s after its headers, with a second more for each "
+        f"{limits.rate} bytes that came. Nothing was changed; send it again.",
+        status=408,
+    )
 
 
 def _too_large() -> BodyRefused:

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy import Engine
 
+from beta9_provisioning.api.bounds import Limits
 from beta9_provisioning.api.hints import Hints
 from beta9_provisioning.api.metrics import Metrics
 from beta9_provisioning.api.readiness import Readiness
@@ -20,6 +21,7 @@ class Services:
     """The application's connections."""
 
     settings: Settings
+    limits: Limits
     engine: Engine
     sessions: Sessions
     queue: Queue
@@ -39,6 +41,7 @@ class Services:
         self.hints.close()
         self.queue.close()
         self.readiness.close()
+        self.metrics.close()
         self.engine.dispose()
 
 

@@ -80,7 +80,7 @@ LastEventId = Annotated[
     status_code=202,
     dependencies=_CHANGES,
     response_model=Environment,
-    responses=problems.responses(400, 403, 409, 413, 415, 422),
+    responses=problems.responses(400, 403, 408, 409, 413, 415, 422),
     summary="Create an environment",
 )
 def create(
@@ -156,7 +156,7 @@ def get(services: ServicesDep, principal: PrincipalDep, environment_id: Environm
 @router.patch(
     "/{environment_id}",
     dependencies=_CHANGES,
-    responses=problems.responses(400, 403, 404, 413, 415, 422),
+    responses=problems.responses(400, 403, 404, 408, 413, 415, 422),
     summary="Change an environment",
 )
 def update(
@@ -237,7 +237,7 @@ def events(
     return StreamingResponse(
         services.streams.follow(environment_id, after, address=address),
         media_type=streams.MEDIA_TYPE,
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        headers={"X-Accel-Buffering": "no"},
     )
 
 

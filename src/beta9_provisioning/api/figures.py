@@ -6,7 +6,7 @@ from typing import TypeVar
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from beta9_provisioning.environments.statistics import Durations, Statistics
+from beta9_provisioning.environments.statistics import Durations, Ends, Statistics
 from beta9_provisioning.kit.queue import BACKLOG_KEY
 
 _F = TypeVar("_F", CounterMetricFamily, GaugeMetricFamily)
@@ -40,32 +40,12 @@ def of_database(found: Statistics) -> Iterator[Metric]:
         labels=["kind", "phase"],
     )
     yield _filled(phases, work.phases.items())
-    ends = CounterMetricFamily(
-        "provisioning_operations_finished",
-        "Operations that ended, ever, by kind, outcome (succeeded, failed or cancelled) and reason, which is "
-        "empty after success; each triple is there, from 0.",
-        labels=["kind", "outcome", "reason"],
-    )
-    yield _filled(ends, found.ends.items())
-    attempts = CounterMetricFamily(
-        "provisioning_attempts",
-        "Attempts of workers that ended, ever, by outcome: succeeded, or the reason; worker_lost are leases "
-        "that were lost. Each outcome is there, from 0.",
-        labels=["outcome"],
-    )
-    yield _filled(attempts, _single(found.attempts))
     entered = CounterMetricFamily(
         "provisioning_environments",
         "Environments that entered a status, ever; each status is there, from 0.",
         labels=["status"],
     )
     yield _filled(entered, _single(found.entered))
-    present = GaugeMetricFamily(
-        "provisioning_environments_current",
-        "Environments that are in a status now; each status is there, from 0.",
-        labels=["status"],
-    )
-    yield _filled(present, _single(found.present))
     oldest = GaugeMetricFamily(
         "provisioning_environment_created_at",
         "Start (Unix seconds) of the oldest unfinished operation of the environments in this status; absent "
@@ -73,7 +53,47 @@ def of_database(found: Statistics) -> Iterator[Metric]:
         labels=["status"],
     )
     yield _filled(oldest, _single({status: at.timestamp() for status, at in found.oldest.items()}))
-    yield _durations(found.durations)
+    duration = HistogramMetricFamily(
+        "provisioning_duration_seconds",
+        "Seconds from the start to the end of finished operations, by kind and outcome.",
+        labels=["kind", "outcome"],
+    )
+    for labels, durations in found.durations.items():
+        _histogram(duration, labels, durations)
+    yield duration
+    if found.ends is not None:
+        yield from _of_ends(found.ends)
+
+
+def _of_ends(found: Ends) -> Iterator[Metric]:
+    """Return what a schema of an earlier release does not count: absent there, for a 0 would be untrue."""
+    ends = CounterMetricFamily(
+        "provisioning_operations_finished",
+        "Operations that ended, ever, by kind, outcome (succeeded, failed or cancelled) and reason, which is "
+        "empty after success; each triple is there, from 0.",
+        labels=["kind", "outcome", "reason"],
+    )
+    yield _filled(ends, found.operations.items())
+    attempts = CounterMetricFamily(
+        "provisioning_attempts",
+        "Attempts of workers that ended, ever, by outcome: succeeded, or the reason; worker_lost are leases "
+        "that were lost. Each outcome is there, from 0.",
+        labels=["outcome"],
+    )
+    yield _filled(attempts, _single(found.attempts))
+    present = GaugeMetricFamily(
+        "provisioning_environments_current",
+        "Environments that are in a status now; each status is there, from 0.",
+        labels=["status"],
+    )
+    yield _filled(present, _single(found.present))
+    ready = HistogramMetricFamily(
+        "provisioning_time_to_ready_seconds",
+        "Seconds from the request to the end of provisions that succeeded, the wait for a worker included.",
+        labels=[],
+    )
+    _histogram(ready, [], found.ready)
+    yield ready
 
 
 def _filled(family: _F, samples: Iterable[tuple[tuple[str, ...], float]]) -> _F:
@@ -86,18 +106,9 @@ def _single(values: Mapping[str, float]) -> Iterator[tuple[tuple[str, ...], floa
     return (((label,), value) for label, value in values.items())
 
 
-def _durations(found: Iterable[Durations]) -> HistogramMetricFamily:
-    family = HistogramMetricFamily(
-        "provisioning_duration_seconds",
-        "Seconds from the start to the end of finished operations, by kind and outcome.",
-        labels=["kind", "outcome"],
-    )
-    for durations in found:
-        buckets = [(str(float(bound)), count) for bound, count in durations.buckets]
-        family.add_metric(
-            [durations.kind, durations.outcome], [*buckets, ("+Inf", durations.count)], durations.total
-        )
-    return family
+def _histogram(family: HistogramMetricFamily, labels: Iterable[str], found: Durations) -> None:
+    buckets = [(str(float(bound)), count) for bound, count in found.buckets]
+    family.add_metric(list(labels), [*buckets, ("+Inf", found.count)], found.total)
 
 
 def of_queue(length: int | None) -> Iterator[Metric]:

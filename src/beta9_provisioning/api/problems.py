@@ -27,7 +27,12 @@ log = structlog.get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = "5"
 
-_BODY_SLUGS = {400: "malformed-body", 413: "body-too-large", 415: "unsupported-encoding"}
+_BODY_SLUGS = {
+    400: "malformed-body",
+    408: "request-timeout",
+    413: "body-too-large",
+    415: "unsupported-encoding",
+}
 _REFUSALS: dict[type[errors.Refused], tuple[int, str]] = {
     errors.NotFound: (404, "environment-not-found"),
     errors.ConfigurationRefused: (422, "not-allowed-here"),
@@ -71,16 +76,23 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     """Return the answer that carries a problem document."""
-    document = Problem(
+    told = document(status, slug, detail, instance=request.url.path, fields=fields)
+    return JSONResponse(
+        told.model_dump(mode="json", exclude_none=True), status, dict(headers or {}), MEDIA_TYPE
+    )
+
+
+def document(
+    status: int, slug: str, detail: str, *, instance: str | None = None, fields: Sequence[FieldProblem] = ()
+) -> Problem:
+    """Return a problem document; `instance` is the request's path."""
+    return Problem(
         type=f"urn:beta9-provisioning:problem:{slug}",
         title=HTTPStatus(status).phrase,
         status=status,
         detail=detail,
-        instance=request.url.path,
+        instance=instance,
         errors=list(fields),
-    )
-    return JSONResponse(
-        document.model_dump(mode="json", exclude_none=True), status, dict(headers or {}), MEDIA_TYPE
     )
 
 
@@ -110,8 +122,8 @@ def _refused(request: Request, error: Exception) -> JSONResponse:
 
 def _body_refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, BodyRefused)
-    # What was not read of a body that is too large cannot be skipped: the connection ends.
-    headers = {"Connection": "close"} if error.status == 413 else None
+    # What was not read of a body that is too large, or too slow, cannot be skipped: the connection ends.
+    headers = {"Connection": "close"} if error.status in (408, 413) else None
     fields = [FieldProblem(field="body", message=error.message)]
     return problem(
         request, error.status, _BODY_SLUGS[error.status], error.message, fields=fields, headers=headers
@@ -215,6 +227,12 @@ def internal(request: Request) -> JSONResponse:
     return problem(
         request, 500, "internal", "The service failed. Its log says why, under this answer's X-Request-ID."
     )
+
+
+def too_many_requests(request: Request) -> JSONResponse:
+    """Return the answer to a request that comes while too many others are worked on."""
+    detail = "Too many requests and event streams are open here. Nothing was changed; try again."
+    return problem(request, 503, "busy", detail, headers={"Retry-After": RETRY_SECONDS})
 
 
 def stopping(request: Request) -> JSONResponse:

@@ -1,9 +1,7 @@
 """Whether the service can work: database, schema and queue. Anybody may ask: reasons go to the log."""
 
 import asyncio
-import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from collections.abc import Mapping
 from typing import Literal
 
 import structlog
@@ -11,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from beta9_provisioning.api.questions import Question
 from beta9_provisioning.kit.database import connect
 from beta9_provisioning.kit.database_errors import READ_ONLY, Trouble, describe, sqlstate, trouble
 from beta9_provisioning.kit.queue import Queue, QueueUnavailable
@@ -26,7 +25,7 @@ _NO_DATABASE = (
     "Check DATABASE_URL, and that PostgreSQL runs and takes writes."
 )
 _NO_QUEUE = (
-    "The queue does not work; the log says why. Operations begin with some delay. "
+    "The queue does not work; the log says why. No operation begins until it does; none is lost. "
     "Check REDIS_URL, and that Redis runs and takes writes."
 )
 
@@ -54,6 +53,7 @@ class Report(BaseModel):
 
 
 Checks = Mapping[str, Check]
+_NOTHING: Checks = {}
 
 
 class Readiness:
@@ -64,8 +64,8 @@ class Readiness:
         self._engine = connect(database_url, pool_size=1, statement_seconds=_STATEMENT_SECONDS)
         self._queue = Queue(redis_url)
         self._seconds = seconds
-        self._ask_database = _Question("database", self._database)
-        self._ask_queue = _Question("queue", self._is_writable)
+        self._ask_database = Question("not_ready", "database", self._database, _NOTHING)
+        self._ask_queue = Question("not_ready", "queue", self._is_writable, _NOTHING)
 
     async def report(self) -> Report:
         """Check everything at the same time."""
@@ -111,31 +111,3 @@ class Readiness:
 def _schema(connection: Connection) -> Check:
     misfit = schema.misfit(connection)
     return Check(ok=True) if misfit is None else Check(ok=False, detail=misfit.message, code=misfit.code)
-
-
-class _Question:
-    """Asks in a thread that may hang: one at a time, and it keeps neither an answer nor the process's end."""
-
-    def __init__(self, name: str, ask: Callable[[], Checks]) -> None:
-        self._name = name
-        self._ask = ask
-        self._asked: Future[Checks] | None = None
-
-    async def answer(self, seconds: float) -> Checks:
-        """Return the answer; nothing when there is none in time."""
-        if self._asked is None or self._asked.done():
-            self._asked = Future()
-            args = (self._asked,)
-            threading.Thread(target=self._run, args=args, name=f"ready-{self._name}", daemon=True).start()
-        try:
-            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._asked)), seconds)
-        except TimeoutError:
-            log.warning("not_ready", check=self._name, error=f"no answer within {seconds:g} s")
-            return {}
-
-    def _run(self, asked: "Future[Checks]") -> None:
-        try:
-            asked.set_result(self._ask())
-        except Exception:
-            log.exception("not_ready", check=self._name)
-            asked.set_result({})

@@ -15,8 +15,9 @@ from fastapi import FastAPI
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from beta9_provisioning.api import counting
+from beta9_provisioning.api import bounds, connections, counting
 from beta9_provisioning.api.app import create_app
+from beta9_provisioning.api.bounds import Limits
 from beta9_provisioning.kit import logs, tracing
 from beta9_provisioning.kit.database import DatabaseUnavailable
 from beta9_provisioning.kit.database_errors import describe
@@ -44,14 +45,15 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def make_server(app: FastAPI, host: str, port: int) -> Server:
+def make_server(app: FastAPI, host: str, port: int, limits: Limits | None = None) -> Server:
     """Return a server for the application; `run` serves."""
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
         # httptools bounds neither header nor URL, and loses the body of a request that offers an upgrade.
-        http="h11",
+        http=connections.protocol(limits or Limits()),  # type: ignore[arg-type]  # uvicorn only calls it
+        h11_max_incomplete_event_size=connections.MAX_HEAD,
         log_config=None,
         access_log=False,  # telemetry.py logs requests
         server_header=False,
@@ -71,8 +73,9 @@ def run(settings: Settings, listener: socket.socket, counts: Path | None = None)
     """
     logs.configure(settings.log_level, settings.log_format)
     tracing.configure(settings.collector("provisioning-api"))
-    app = create_app(settings, counts=counts)
-    server = make_server(app, settings.api_host, settings.api_port)
+    limits = bounds.of_process(settings.max_connections)
+    app = create_app(settings, counts=counts, limits=limits)
+    server = make_server(app, settings.api_host, settings.api_port, limits)
     # It serves nevertheless: readiness says so until the database is there, or `db init` has run.
     if (unfit := _unfit(app.state.services.engine)) is not None:
         log.error(unfit[0], detail=unfit[1])

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from beta9_provisioning.api.dependencies import ServicesDep
@@ -10,6 +10,7 @@ from beta9_provisioning.api.readiness import Report
 from beta9_provisioning.schemas.configuration import json_schema
 
 DOCUMENTATION = "/docs"
+ASSETS = f"{DOCUMENTATION}/assets"
 OPENAPI = "/api/v1/openapi.json"
 SCHEMA = "/api/v1/schema"
 router = APIRouter(tags=["service"])
@@ -48,7 +49,7 @@ async def health() -> Health:
     summary="Can the service work?",
 )
 async def ready(response: Response, services: ServicesDep) -> Report:
-    """Check the database, its schema and the queue, within 3 s; without a queue work goes on, more slowly."""
+    """Check the database, its schema and the queue, within 3 s; without a queue requests wait."""
     result = await services.readiness.report()
     if result.status != "ready":
         response.status_code = 503
@@ -67,6 +68,6 @@ def schema() -> JSONResponse:
 
 
 @router.get("/metrics", include_in_schema=False)
-def metrics(services: ServicesDep) -> Response:
-    """Return the metrics in Prometheus's text format."""
-    return Response(generate_latest(services.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+async def metrics(services: ServicesDep) -> Response:
+    """Return the metrics in Prometheus's text format, however busy the request threads are."""
+    return Response(await services.metrics.page(), media_type=CONTENT_TYPE_LATEST)

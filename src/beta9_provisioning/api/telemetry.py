@@ -46,7 +46,7 @@ class RequestMetrics:
 
 
 class Telemetry:
-    """ASGI middleware; it must be the outermost one."""
+    """ASGI middleware; outside of it are only those that answer nothing themselves."""
 
     def __init__(self, app: ASGIApp, metrics: RequestMetrics) -> None:
         self._app = app

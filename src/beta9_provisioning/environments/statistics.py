@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
 
-from sqlalchemy import extract, func, select, text
+from sqlalchemy import extract, func, select
 from sqlalchemy.orm import Session
 
 from beta9_provisioning.lifecycle import (
@@ -24,8 +24,6 @@ from beta9_provisioning.operations.records.model import OperationRow, StatisticR
 
 BUCKETS = (5, 15, 30, 60, 120, 300, 600, 900, 1200, 1800, 2700, 3600, 5400, 7200, 10800, 14400)
 """Upper bounds in seconds of the durations' histogram, as migration 0005 has them."""
-# A scrape does not wait without bound.
-_STATEMENT_MS = 5000
 
 _PHASES = [(kind, phase) for kind, path in PATHS.items() for phase in path if phase not in FINAL]
 _ENDS = [
@@ -42,12 +40,13 @@ _ENDS = [
 
 @dataclass(frozen=True)
 class Durations:
-    """How long finished operations of one kind and outcome took, in seconds."""
+    """How long something took, in seconds.
 
-    kind: str
-    outcome: str
+    Attributes:
+        buckets: upper bound, and how many took at most that long.
+    """
+
     buckets: Sequence[tuple[int, int]]
-    """Upper bound, and how many took at most that long."""
     count: int
     total: float
 
@@ -70,48 +69,80 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Ends:
+    """What is counted since revision 0007 of the schema.
+
+    Attributes:
+        present: how many environments are in each status now; every status is there.
+        operations: how many ended, ever, by kind, outcome and reason ("" for none); every triple is there.
+        attempts: how many ended, ever, by `succeeded` or the reason; every one is there.
+        ready: from the request to the end of provisions that succeeded.
+    """
+
+    present: dict[str, int]
+    operations: dict[tuple[str, str, str], int]
+    attempts: dict[str, int]
+    ready: Durations
+
+
+@dataclass(frozen=True)
 class Statistics:
-    """All figures, read in one transaction."""
+    """All figures, read in one transaction.
+
+    Attributes:
+        entered: how many environments entered each status, ever; every status is there.
+        oldest: start of the oldest unfinished operation of the environments in each status that has one.
+        durations: from start to end of operations, by kind and outcome.
+        live_workers: how many workers live, busy or not.
+        ends: None on a schema that does not count them yet: a 0 would rise to all history in a moment.
+    """
 
     entered: dict[str, int]
-    """How many environments entered each status, ever; every status is there."""
-    present: dict[str, int]
-    """How many environments are in each status now; every status is there."""
     oldest: dict[str, datetime]
-    """Start of the oldest unfinished operation of the environments in each status that has one."""
-    durations: list[Durations]
-    ends: dict[tuple[str, str, str], int]
-    """How many operations ended, ever, by kind, outcome and reason ("" for none); every triple is there."""
-    attempts: dict[str, int]
-    """How many attempts ended, ever, by `succeeded` or the reason; every one is there."""
+    durations: dict[tuple[str, str], Durations]
     live_workers: int
-    """How many workers live, busy or not."""
     work: Work
+    ends: Ends | None
+
+
+_COUNTS_ENDS = func.to_regproc("count_ended").is_not(None)
 
 
 def read(session: Session) -> Statistics:
     """Return all figures; their cost does not grow with history."""
-    session.execute(text(f"SET LOCAL statement_timeout = {_STATEMENT_MS}"))
+    live_workers, counts_ends = session.execute(select(LIVE_WORKERS, _COUNTS_ENDS)).one()
     counts = _Counts(session)
-    entered, left = counts.of("entered"), counts.of("left")
-    ends = {_end(label): count for label, count in counts.of("ended").items()}
+    entered = {**dict.fromkeys(map(str, EnvironmentStatus), 0), **counts.of("entered")}
     work, oldest = _unfinished(session)
     return Statistics(
-        entered={status: entered.get(status, 0) for status in EnvironmentStatus},
-        present={status: entered.get(status, 0) - left.get(status, 0) for status in EnvironmentStatus},
+        entered=entered,
         oldest=oldest,
-        durations=counts.durations(),
-        ends={**dict.fromkeys(_ENDS, 0), **ends},
-        attempts={
-            **dict.fromkeys((OperationStatus.SUCCEEDED, *Reason), 0),
-            **counts.of("attempt"),
-        },
-        live_workers=session.scalar(select(LIVE_WORKERS)) or 0,
+        durations={_pair(label): counts.durations("duration", label) for label in counts.labels("duration")},
+        live_workers=live_workers,
         work=work,
+        ends=_ends(counts, entered) if counts_ends else None,
     )
 
 
-def _end(label: str) -> tuple[str, str, str]:
+def _ends(counts: "_Counts", entered: dict[str, int]) -> Ends:
+    left = counts.of("left")
+    return Ends(
+        present={status: count - left.get(status, 0) for status, count in entered.items()},
+        operations={
+            **dict.fromkeys(_ENDS, 0),
+            **{_triple(label): count for label, count in counts.of("ended").items()},
+        },
+        attempts={**dict.fromkeys((OperationStatus.SUCCEEDED, *Reason), 0), **counts.of("attempt")},
+        ready=counts.durations("ready", ""),
+    )
+
+
+def _pair(label: str) -> tuple[str, str]:
+    kind, outcome = label.split("/")
+    return kind, outcome
+
+
+def _triple(label: str) -> tuple[str, str, str]:
     kind, outcome, *reason = label.split("/")
     return kind, outcome, "".join(reason)
 
@@ -121,31 +152,33 @@ class _Counts:
 
     def __init__(self, session: Session) -> None:
         row = StatisticRow
-        self._rows = session.execute(
+        rows = session.execute(
             select(row.figure, row.label, row.bound, func.sum(row.count), func.sum(row.total)).group_by(
                 row.figure, row.label, row.bound
             )
-        ).all()
+        )
+        # (figure, label) -> bound -> count and total.
+        self._found: defaultdict[tuple[str, str], dict[int, tuple[int, float]]] = defaultdict(dict)
+        for figure, label, bound, count, total in rows:
+            self._found[figure, label][bound] = int(count), total
+
+    def labels(self, figure: str) -> list[str]:
+        """Return all labels of a figure, in order."""
+        return sorted(label for its, label in self._found if its == figure)
 
     def of(self, figure: str) -> dict[str, int]:
         """Return the counts of a figure that has no bounds, by label."""
-        return {label: int(count) for its, label, _, count, _ in self._rows if its == figure}
+        return {label: self._found[figure, label][0][0] for label in self.labels(figure)}
 
-    def durations(self) -> list[Durations]:
+    def durations(self, figure: str, label: str) -> Durations:
         """A row has the durations between its bound and the one before; the histogram adds them up."""
-        counts: defaultdict[str, dict[int, int]] = defaultdict(dict)
-        totals: defaultdict[str, float] = defaultdict(float)
-        for figure, label, bound, count, total in self._rows:
-            if figure == "duration":
-                counts[label][bound] = int(count)
-                totals[label] += total
-        return [_histogram(label, counts[label], totals[label]) for label in sorted(counts)]
-
-
-def _histogram(label: str, counts: dict[int, int], total: float) -> Durations:
-    kind, _, outcome = label.partition("/")
-    below = accumulate(counts.get(bound, 0) for bound in BUCKETS)
-    return Durations(kind, outcome, list(zip(BUCKETS, below, strict=True)), sum(counts.values()), total)
+        found = self._found.get((figure, label), {})
+        below = accumulate(found.get(bound, (0, 0.0))[0] for bound in BUCKETS)
+        return Durations(
+            list(zip(BUCKETS, below, strict=True)),
+            sum(count for count, _ in found.values()),
+            sum(total for _, total in found.values()),
+        )
 
 
 def _unfinished(session: Session) -> tuple[Work, dict[str, datetime]]:

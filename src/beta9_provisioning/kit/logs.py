@@ -30,8 +30,10 @@ def configure(level: str, form: Literal["json", "console"]) -> None:
         structlog.processors.format_exc_info,
         _hide_secrets,
     ]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    renderers: list[structlog.typing.Processor] = (
+        [structlog.processors.JSONRenderer()]
+        if form == "json"
+        else [_one_line, structlog.dev.ConsoleRenderer(colors=False)]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -42,7 +44,7 @@ def configure(level: str, form: Literal["json", "console"]) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
     root = logging.getLogger()
@@ -61,6 +63,23 @@ def _hide_secrets(
 ) -> structlog.typing.EventDict:
     hidden: structlog.typing.EventDict = mask(dict(event))
     return hidden
+
+
+def _one_line(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Keep others' words from looking like lines of their own, or steering the terminal.
+
+    JSON needs none of it, and the renderer shows values as `repr` does. A traceback is indented as a whole.
+    """
+    shown = {_escaped(name): value for name, value in event.items()}
+    shown["event"] = _escaped(str(event["event"]))
+    if "exception" in shown:
+        lines = str(shown["exception"]).split("\n")
+        shown["exception"] = "\n".join(f"    {_escaped(line)}" for line in lines)
+    return shown
+
+
+def _escaped(text: str) -> str:
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

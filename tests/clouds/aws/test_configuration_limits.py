@@ -53,6 +53,8 @@ def taints(*keys: str, effect: str = "NoSchedule") -> dict[str, Any]:
         ({"tags": {"a(b)": "x"}}, "tags.a(b)", "'(' ')'"),
         ({"tags": {"a": "\U0001f600"}}, "tags.a", "'\\U0001f600'"),
         ({"tags": {"a": "x\ny"}}, "tags.a", "'\\n'"),
+        ({"tags": {"\u212a": "x"}}, "tags.\u212a", "NFC"),
+        ({"tags": {"a": "\uf900"}}, "tags.a", "NFC"),
         ({"tags": {"rds:x": "y"}}, "tags.rds:x", "reserves"),
         ({"tags": {"RDS:x": "y"}}, "tags.RDS:x", "reserves"),
         ({"tags": {"x": "aws:y"}}, "tags.x", "reserves"),

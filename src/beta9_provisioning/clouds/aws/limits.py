@@ -61,6 +61,8 @@ def _of_tags(tags: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
                 path,
                 f"holds {shown}; AWS takes letters, digits, spaces and {_TAG_SIGNS} in keys and values",
             )
+        elif not unicodedata.is_normalized("NFC", key + value):
+            yield path, "is not in Unicode's normal form NFC, which Terraform would make of it; send it so"
         elif key.lower().startswith(_RESERVED_TAGS):
             yield path, "has a key that AWS reserves; keys may not start with aws: or rds:"
         elif value.lower().startswith(_RESERVED_TAGS):

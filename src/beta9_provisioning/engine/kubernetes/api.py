@@ -10,7 +10,7 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -147,11 +147,12 @@ class KubernetesApi:
                 raise _failed(f"{method} {path}", answer, confidential)
 
     def _exchange(self, request: httpx.Request, patience: Patience) -> Answer:
-        deadline = time.monotonic() + ANSWER_SECONDS
+        go_on = _within(time.monotonic() + ANSWER_SECONDS, patience)
+        _call.go_on = go_on
         try:
             response = self._client.send(request, stream=True)
             try:
-                return _read(response, _until(deadline, patience, response.iter_raw()))
+                return _read(response, _bounded(go_on, response.iter_raw()))
             finally:
                 response.close()
         except httpx.RequestError as error:
@@ -161,13 +162,39 @@ class KubernetesApi:
             return Answer(0, words=words, passing=not untrusted, untrusted=untrusted)
 
 
-def _until(deadline: float, patience: Patience, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Pass on an answer as it comes; end it when it takes too long or is too long, or to stop."""
-    size = 0
-    for chunk in chunks:
+def _within(deadline: float, patience: Patience) -> Callable[[], None]:
+    """Return what ends an answer that takes too long, or to stop; it is called whenever some of it comes."""
+
+    def go_on() -> None:
         patience.go_on()
         if time.monotonic() > deadline:
             raise httpx.ReadTimeout(f"Its answer was not complete after {ANSWER_SECONDS:.0f} s.")
+
+    return go_on
+
+
+class _Call(threading.local):
+    """The call that this thread makes."""
+
+    go_on: Callable[[], None]
+
+
+_call = _Call()
+
+
+class _Socket(ssl.SSLSocket):
+    """Looks at every read whether the call may go on: httpx bounds each, and headers may come by bytes."""
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        _call.go_on()
+        return super().recv(buflen, flags)
+
+
+def _bounded(go_on: Callable[[], None], chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Pass on an answer as it comes; end it when it is too long."""
+    size = 0
+    for chunk in chunks:
+        go_on()
         size += len(chunk)
         if size > ANSWER_BYTES:
             raise ClusterError(
@@ -212,6 +239,7 @@ def _trust(certificate_authority: str) -> ssl.SSLContext:
     identifier, as those of some clouds' clusters do: https://github.com/kubernetes-client/python/issues/2394.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.sslsocket_class = _Socket
     context.load_verify_locations(cadata=base64.b64decode(certificate_authority).decode())
     return context
 

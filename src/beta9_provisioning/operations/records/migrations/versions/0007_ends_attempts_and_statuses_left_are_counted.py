@@ -1,4 +1,4 @@
-"""Ends of operations with their reasons, ends of attempts, and statuses that were left are counted, too (ADR 10).
+"""Ends of operations, times to ready, ends of attempts, and statuses that were left are counted, too (ADR 10).
 
 Programs of every earlier revision go on working, and what they change is counted as well. Writers wait while
 the history is counted for the first time: less than a second for 100,000 environments.
@@ -33,8 +33,13 @@ $$
 """
 _ENDED = """
 CREATE FUNCTION count_ended() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    seconds double precision := extract(epoch FROM NEW.finished_at - NEW.created_at);
 BEGIN
     PERFORM count_statistic('ended', concat_ws('/', NEW.kind, NEW.status, NEW.reason), 0, 0);
+    IF NEW.kind = 'provision' AND NEW.status = 'succeeded' THEN
+        PERFORM count_statistic('ready', '', duration_bound(seconds), seconds);
+    END IF;
     RETURN NULL;
 END
 $$
@@ -73,6 +78,14 @@ WHERE finished_at IS NOT NULL GROUP BY 2
 """,
     """
 INSERT INTO statistics (figure, label, bound, shard, count, total)
+SELECT 'ready', '', duration_bound(seconds), 0, count(*), sum(seconds)
+FROM (
+    SELECT extract(epoch FROM finished_at - created_at)::double precision AS seconds FROM operations
+    WHERE kind = 'provision' AND status = 'succeeded'
+) AS ready GROUP BY 3
+""",
+    """
+INSERT INTO statistics (figure, label, bound, shard, count, total)
 SELECT 'attempt', outcome, 0, 0, count(*), 0 FROM attempts
 WHERE ended_at IS NOT NULL AND outcome IS NOT NULL GROUP BY 2
 """,
@@ -92,4 +105,4 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION count_attempt()")
     op.execute("DROP FUNCTION count_ended()")
     op.execute(_STATUSES_OF_0005)
-    op.execute("DELETE FROM statistics WHERE figure IN ('left', 'ended', 'attempt')")
+    op.execute("DELETE FROM statistics WHERE figure IN ('left', 'ended', 'ready', 'attempt')")
