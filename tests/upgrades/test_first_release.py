@@ -8,16 +8,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 from scripts.releases import OURS, Program
 from tests.support.configs import document
-from tests.support.page import UPGRADING, Block, blocks, counts, prose
-from tests.support.servers import drop_database, with_path
+from tests.support.page import DEPLOYMENT, UPGRADING, Block, blocks, counts, prose
+from tests.support.servers import with_path
 from tests.support.waiting import GUARD_SECONDS
 from tests.upgrades.fleet import IMPATIENT, REFUSED, Fleet, lacks, replays
 
 from beta9_provisioning.local.servers import package_directory
+from beta9_provisioning.local.services import embedded_postgres
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -109,15 +112,38 @@ class Operator:
 
     def goes_back(self) -> str:
         """Restore the backup; return the URL of the database that has it."""
-        self.types(*(block for block in blocks(UPGRADING) if block.where == "back"))
+        server = urlsplit(self.fleet.database_url)
+        self.types(
+            *(block for block in blocks(UPGRADING) if block.where == "back"),
+            PGHOST=str(server.hostname),
+            PGPORT=str(server.port),
+            PGPASSFILE=str(self.home / "passwords"),
+        )
         return with_path(self.fleet.database_url, "provisioning_before_upgrade")
 
 
+PASSWORD = "a-long-random-one"
+
+
 @pytest.fixture
-def operator(fleet: Fleet, tmp_path: Path) -> Iterator[Operator]:
-    """Somebody with a shell; the database that the page makes is dropped."""
-    yield Operator(fleet, tmp_path)
-    drop_database(fleet.database_url, "provisioning_before_upgrade")
+def fleet(fleet: Fleet) -> Iterator[Fleet]:
+    """On a server of its own, with the database and the role of docs/deployment.md."""
+    (roles,) = (block.text for block in blocks(DEPLOYMENT) if "CREATE ROLE" in block.text)
+    with embedded_postgres() as master:
+        assert urlsplit(master).path == "/provisioning"
+        with psycopg.connect(master, autocommit=True) as connection:
+            connection.execute(roles.replace("a long random one, letters and digits", PASSWORD).encode())
+        netloc = f"provisioning:{PASSWORD}@{urlsplit(master).netloc.rpartition('@')[2]}"
+        passwords = fleet.directory.parent / "passwords"
+        passwords.write_text(f"*:*:*:postgres:{urlsplit(master).password}\n*:*:*:provisioning:{PASSWORD}\n")
+        passwords.chmod(0o600)
+        yield replace(fleet, database_url=urlsplit(master)._replace(netloc=netloc).geturl())
+
+
+@pytest.fixture
+def operator(fleet: Fleet, tmp_path: Path) -> Operator:
+    """Somebody with a shell."""
+    return Operator(fleet, tmp_path)
 
 
 def test_the_page_says_how_many_of_its_commands_are_run() -> None:

@@ -159,12 +159,19 @@ def test_two_at_once_make_one_file(operator: Operator) -> None:
     assert operator.files() == ["one"]
 
 
-@pytest.mark.parametrize("name", ["absent/one", "file/one", "."])
-def test_a_place_that_takes_no_file_is_named(operator: Operator, name: str) -> None:
+@pytest.mark.parametrize("name", ["absent/one", "file/one", ".", "folder", "/dev/full", "a" * 256])
+@pytest.mark.parametrize("force", [(), ("--force",)], ids=["", "force"])
+def test_a_place_that_takes_no_file_is_named_before_the_dump(
+    operator: Operator, elsewhere: Operator, name: str, force: tuple[str, ...]
+) -> None:
     (operator.home / "file").touch()
-    words = operator.refused("backup", name)
-    assert operator.files() == ["file"]
-    assert name.partition("/")[0] in words
+    (operator.home / "folder").mkdir()
+    # A database without a schema is refused later.
+    words = elsewhere.refused("backup", *force, name)
+    assert operator.files() == ["file", "folder"]
+    assert name in words
+    assert "partial" not in words
+    assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
 
 
 def test_a_full_disk_leaves_no_half_file(operator: Operator) -> None:

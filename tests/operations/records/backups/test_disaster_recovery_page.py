@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyrage
@@ -47,19 +48,89 @@ def test_the_local_commands_work_as_typed(
     assert contents(empty_database_url) == contents(other_url) == contents(operator.url)
 
 
-def test_the_hourly_job_keeps_three_days(operator: Operator, path: str) -> None:
-    (container,) = find(objects("backup.yaml"), "CronJob", "provisioning-backup")["spec"]["jobTemplate"][
-        "spec"
-    ]["template"]["spec"]["containers"]
+@dataclass(frozen=True)
+class Job:
+    """The hourly one, on a volume of its own."""
+
+    operator: Operator
+    volume: Path
+    path: str
+
+    def has(self, hours: dict[str, float], *, size: int = 0) -> None:
+        """Put files of such ages there."""
+        for name, age in hours.items():
+            (self.volume / name).write_bytes(os.urandom(size))
+            then = time.time() - age * 3600
+            os.utime(self.volume / name, (then, then))
+
+    def runs(self) -> int:
+        """Run its command; return the exit code."""
+        (container,) = find(objects("backup.yaml"), "CronJob", "provisioning-backup")["spec"]["jobTemplate"][
+            "spec"
+        ]["template"]["spec"]["containers"]
+        (script,) = container["args"]
+        command = [*container["command"], script.replace("/backups", str(self.volume))]
+        environment = self.operator.environment(PATH=self.path)
+        return subprocess.run(command, env=environment, timeout=GUARD_SECONDS, check=False).returncode
+
+    def files(self) -> set[str]:
+        """Return the names of all files that are there."""
+        return {one.name for one in self.volume.iterdir()}
+
+
+@pytest.fixture
+def job(operator: Operator, path: str) -> Job:
+    """One whose volume is empty."""
     volume = operator.home / "backups"
     volume.mkdir()
-    hours = {"old.backup": 73, "young.backup": 71, ".a.backup.x.partial": 2, "theirs": 1000}
-    for name, age in hours.items():
-        (volume / name).touch()
-        then = time.time() - age * 3600
-        os.utime(volume / name, (then, then))
-    command = [*container["command"], *(one.replace("/backups", str(volume)) for one in container["args"])]
-    subprocess.run(command, env=operator.environment(PATH=path), timeout=GUARD_SECONDS, check=True)
-    made = {one.name for one in volume.iterdir()} - hours.keys()
+    return Job(operator, volume, path)
+
+
+def stand_in(job: Job, name: str, lines: str) -> Job:
+    """Return the same with a program that is replaced."""
+    folder = job.operator.home / "stand-ins"
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{lines}\n")
+    (folder / name).chmod(0o755)
+    return replace(job, path=f"{folder}:{job.path}")
+
+
+def hourly(hours: Iterable[int]) -> dict[str, float]:
+    """Return the names and ages of what hourly jobs have made."""
+    return {f"provisioning-20261127T{900 - age:06d}Z.backup": age for age in hours}
+
+
+def test_the_hourly_job_keeps_three_days(job: Job) -> None:
+    young, old = hourly(range(1, 72)), hourly((73, 74, 100))
+    leftovers = {".provisioning-1.backup.x.partial": 2, ".provisioning-2.backup.x.partial": 0.6}
+    at_work, theirs = {".provisioning-3.backup.x.partial": 0.4}, {"theirs": 1000, "theirs.backup": 1000}
+    job.has({**young, **old, **leftovers, **at_work, **theirs})
+    assert job.runs() == 0
+    made = job.files() - young.keys() - at_work.keys() - theirs.keys()
     assert len(made) == 1
-    assert {one.name for one in volume.iterdir()} - made == {"young.backup", "theirs"}
+    assert made.pop().startswith("provisioning-20")
+    assert len(job.files()) == len(young) + len(at_work) + len(theirs) + 1
+
+
+def test_the_first_job_finds_an_empty_volume(job: Job) -> None:
+    assert job.runs() == 0
+    assert len(job.files()) == 1
+
+
+def test_a_job_that_fails_has_made_space_and_kept_the_newest_six(job: Job) -> None:
+    old = hourly(range(80, 100))
+    job.has({**old, ".provisioning-1.backup.x.partial": 2})
+    failing = stand_in(job, "beta9-provisioning", "exit 3")
+    for _ in range(2):
+        assert failing.runs() == 3
+        assert job.files() == set(hourly(range(80, 86)))
+
+
+def test_on_a_full_volume_the_oldest_make_way_for_two_of_the_newest(job: Job) -> None:
+    """The volume has 1,000 KiB; a backup in the ten that are there has 100."""
+    job.has(hourly(range(1, 11)), size=100 * 1024)
+    small = stand_in(job, "df", f"echo Avail; echo $((1000 - $(du -ks {job.volume} | cut -f 1)))")
+    full = stand_in(small, "beta9-provisioning", 'head -c 102400 /dev/zero >"$2"')
+    assert full.runs() == 0
+    assert len(job.files() & set(hourly(range(1, 8)))) == 7
+    assert len(job.files()) == 8

@@ -2,14 +2,17 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pyrage
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from tests.operations.records.backups.conftest import PROGRAM, Operator, contents
 from tests.operations.records.test_migrate import old_database
 from tests.support.lives import create
@@ -261,9 +264,106 @@ def test_one_that_does_not_suit_changes_nothing(
     assert is_untouched(elsewhere)
 
 
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ({"client_major": "18"}, "client_major is wrong"),
+        ({"client_major": None}, "client_major is wrong"),
+        ({"revision": 1}, "revision is wrong"),
+        ({"oldest_program": ["0001"]}, "oldest_program is wrong"),
+        ({"rows": []}, "rows is wrong"),
+        ({"rows": {"environments": "3"}}, "rows.environments is wrong"),
+        ({"server": {}}, "server is wrong"),
+        ({"created_at": 0}, "created_at is wrong"),
+    ],
+)
+def test_a_first_line_of_other_types_changes_nothing(
+    elsewhere: Operator, backup: Path, fields: dict[str, object], where: str
+) -> None:
+    change(backup, **fields)
+    assert f"first line was changed: {where}" in elsewhere.may_not_restore(backup)
+    assert is_untouched(elsewhere)
+
+
+def test_a_first_line_that_lacks_something_changes_nothing(elsewhere: Operator, backup: Path) -> None:
+    line, rest = backup.read_bytes().split(b"\n", 1)
+    document = json.loads(line)
+    del document["rows"]
+    backup.write_bytes(json.dumps(document).encode() + b"\n" + rest)
+    assert "rows is wrong (Field required)" in elsewhere.may_not_restore(backup)
+    assert is_untouched(elsewhere)
+
+
 def test_rows_that_are_missing_afterwards_are_told(elsewhere: Operator, backup: Path) -> None:
     change(backup, rows={"environments": 4})
     assert "Do not use it" in elsewhere.may_not_restore(backup)
+
+
+def genuine(operator: Operator) -> str:
+    """Return the path of PostgreSQL's own pg_restore."""
+    found = shutil.which("pg_restore", path=operator.pg_bin and str(operator.pg_bin))
+    assert found is not None
+    return found
+
+
+def with_own_pg_restore(operator: Operator, lines: str) -> Operator:
+    """Return the operator with a pg_restore that does something of its own first."""
+    folder = operator.home.parent / "programs"
+    folder.mkdir()
+    (folder / "pg_restore").write_text(f'#!/bin/sh\n{lines}\nexec {genuine(operator)} "$@"\n')
+    (folder / "pg_restore").chmod(0o755)
+    return replace(operator, pg_bin=folder)
+
+
+def overwrite(place: int) -> Damage:
+    """Return what changes a byte, counted from the end."""
+    return lambda whole: whole[:-place] + bytes([whole[-place] ^ 1]) + whole[len(whole) - place + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [overwrite(2), overwrite(76), lambda whole: whole[:-1], lambda whole: whole[:-500]],
+    ids=["checksum", "end of the dump", "a byte less", "much less"],
+)
+def test_a_file_that_changes_between_the_readings_leaves_nothing(
+    elsewhere: Operator, backup: Path, damage: Damage
+) -> None:
+    """pg_restore is asked for its version when the file has been read once."""
+    changed = backup.with_name("changed")
+    changed.write_bytes(damage(backup.read_bytes()))
+    changing = with_own_pg_restore(elsewhere, f'test "$1" != --version || cat {changed} >{backup}')
+    words = changing.may_not_restore(backup)
+    assert backup.read_bytes() == changed.read_bytes()
+    assert "not whole" in words
+    assert is_untouched(elsewhere)
+
+
+def test_a_file_that_becomes_another_backup_between_the_readings_leaves_nothing(
+    operator: Operator, elsewhere: Operator, backup: Path
+) -> None:
+    another = operator.backs_up("another")
+    changing = with_own_pg_restore(elsewhere, f'test "$1" != --version || cat {another} >{backup}')
+    assert "became another one" in changing.may_not_restore(backup)
+    assert is_untouched(elsewhere)
+
+
+def test_a_pg_restore_that_does_nothing_is_not_believed(elsewhere: Operator, backup: Path) -> None:
+    idle = with_own_pg_restore(elsewhere, 'test "$1" = --version || { cat >/dev/null; exit 0; }')
+    assert "Do not use it" in idle.may_not_restore(backup)
+
+
+@pytest.mark.parametrize(("query", "bound"), [("", None), ("?tcp_user_timeout=77000", "77000")])
+def test_a_server_that_takes_nothing_for_a_while_is_waited_for_unless_the_url_says_how_long(
+    elsewhere: Operator, backup: Path, query: str, bound: str | None
+) -> None:
+    """Linux ends a connection whose other side takes nothing for that long, however alive it is."""
+    told = elsewhere.home / "told"
+    telling = with_own_pg_restore(elsewhere, f"printf '%s\\n' \"$@\" >{told}")
+    replace(telling, url=f"{elsewhere.url}{query}").restores(backup)
+    (where,) = [one for one in told.read_text().splitlines() if one.startswith("--dbname=")]
+    given = conninfo_to_dict(where.removeprefix("--dbname="))
+    assert given.get("tcp_user_timeout") == bound
+    assert given["keepalives_idle"] == "5"
 
 
 def test_one_of_an_older_release_is_brought_up_to_date(

@@ -11,10 +11,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from pydantic import TypeAdapter, ValidationError
+
 _FORM = 1
 _MARK = "beta9_provisioning_backup"
 _SUM = b"\nsha256:"
 _TRAILER_BYTES = len(_SUM) + 64 + 1
+_HELD_BYTES = _TRAILER_BYTES + 1
 _MOST_HEADER_BYTES = 64 * 1024
 _ENCRYPTED = b"age-encryption.org/v1"
 
@@ -55,6 +58,9 @@ class Manifest:
     rows: dict[str, int]
 
 
+_MANIFEST = TypeAdapter(Manifest)
+
+
 class Packing:
     """A backup to be read: the manifest, then all of a source, then the checksum.
 
@@ -84,7 +90,11 @@ class Packing:
 
 
 class Unpacking:
-    """Takes a backup piece by piece, and gives what pg_dump wrote to `sink`."""
+    """Takes a backup piece by piece, and gives what pg_dump wrote to `sink`.
+
+    Its last byte is given by `close` alone: pg_restore commits when it has all it needs, and the checksum
+    comes after that.
+    """
 
     def __init__(self, sink: Callable[[bytes], object]) -> None:
         self._sink = sink
@@ -101,8 +111,8 @@ class Unpacking:
         self._held += piece
         if self._manifest is None:
             self._read_header()
-        if self._manifest is not None and len(self._held) > _TRAILER_BYTES:
-            body, self._held = self._held[:-_TRAILER_BYTES], self._held[-_TRAILER_BYTES:]
+        if self._manifest is not None and len(self._held) > _HELD_BYTES:
+            body, self._held = self._held[:-_HELD_BYTES], self._held[-_HELD_BYTES:]
             self._sum.update(body)
             self._sink(body)
         return len(piece)
@@ -110,7 +120,7 @@ class Unpacking:
     def flush(self) -> None:
         """Do nothing: the sink buffers nothing that we know of."""
 
-    def close(self) -> Manifest:
+    def check(self) -> Manifest:
         """Return the manifest of what was taken.
 
         Raises:
@@ -118,12 +128,18 @@ class Unpacking:
         """
         if self._manifest is None:
             raise BackupError(_NO_BACKUP)
-        if self._held != _SUM + self._sum.hexdigest().encode() + b"\n":
+        whole = self._sum.copy()
+        whole.update(self._held[:-_TRAILER_BYTES])
+        if self._held[-_TRAILER_BYTES:] != _SUM + whole.hexdigest().encode() + b"\n":
             raise BackupError(
                 "The file is not whole: its checksum is missing or wrong, so it was cut off or changed. "
                 "Take another backup; nothing was restored."
             )
         return self._manifest
+
+    def close(self) -> None:
+        """Give the last byte, too; for what `check` has found whole."""
+        self._sink(self._held[:-_TRAILER_BYTES])
 
     def _read_header(self) -> None:
         line, end, rest = self._held.partition(b"\n")
@@ -154,9 +170,13 @@ def _manifest(line: bytes) -> Manifest:
             f"The backup is of form {document[_MARK]}, and this program knows {_FORM}: use a newer release."
         )
     try:
-        return Manifest(**{name: document[name] for name in Manifest.__dataclass_fields__})
-    except KeyError as error:
-        raise BackupError(f"The backup's first line lacks {error}: it was changed.") from None
+        return _MANIFEST.validate_json(line, strict=True)
+    except ValidationError as error:
+        found = error.errors()[0]
+        where = ".".join(map(str, found["loc"]))
+        raise BackupError(
+            f"The backup's first line was changed: {where} is wrong ({found['msg']}). Take another backup."
+        ) from None
 
 
 def is_encrypted(beginning: bytes) -> bool:

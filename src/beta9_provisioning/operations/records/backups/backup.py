@@ -107,12 +107,17 @@ def new_file(path: Path, *, force: bool) -> Iterator[BinaryIO]:
     """Give a file that gets its name when the block ends well, and else vanishes. Only its owner reads it.
 
     Raises:
-        BackupError: there is one of that name, and `force` is not set.
+        BackupError: there is one of that name, and `force` is not set; or what is there is no file.
         OSError: it cannot be written.
     """
+    if path.exists() and not path.is_file():
+        raise BackupError(f"{path} is {'a directory' if path.is_dir() else 'no file'}: name a file.")
     if not force and os.path.lexists(path):
         raise _exists(path)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:200]}.", suffix=".partial")
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:200]}.", suffix=".partial")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     partial = Path(name)  # mkstemp makes it with mode 0600
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -22,6 +22,7 @@ from beta9_provisioning.operations.records.backups.archive import BackupError
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 _SECONDS = 20
 _MOST_WORDS = 2000
+_BOUND = "tcp_user_timeout"
 
 
 class PgClient:
@@ -49,7 +50,7 @@ class PgClient:
                 f"{name} {self.major} ({found}) does not fit PostgreSQL {server_major}, which is what the "
                 f"server is: {remedy}."
             )
-        given = parameters(url)
+        given = _patient(url)
         self._where = database_url.address(given)
         self._environment, self._rest = _for_child(given)
 
@@ -68,11 +69,12 @@ class PgClient:
             try:
                 yield Running(self.name, self._where, child, words)
             finally:
+                # Before its pipes are closed: the end of what pg_restore reads lets it commit.
+                child.terminate()
+                child.wait()
                 for pipe in (child.stdin, child.stdout):
                     if pipe is not None and not pipe.closed:
                         _close(pipe)
-                child.terminate()
-                child.wait()
 
     def _own_major(self) -> int:
         try:
@@ -120,6 +122,16 @@ class Running:
             words = self._words.read(_MOST_WORDS).decode(errors="replace").strip()
             ended = f"with exit code {code}" if code > 0 else f"by {signal.Signals(-code).name}"
             raise BackupError(f"{self._name} at {self._where} ended {ended}.\n{words}".rstrip())
+
+
+def _patient(url: str) -> dict[str, str]:
+    """Return the parameters of a connection that waits while the server does not read.
+
+    Our bound on what was sent would end it: Linux counts the time in which the other side takes nothing, as
+    while it waits for its disk. A server that is gone is found by keepalives, or by TCP in its minutes.
+    """
+    said = database_url.parse(url)
+    return {name: value for name, value in parameters(url).items() if name in said or name != _BOUND}
 
 
 def _close(pipe: IO[bytes]) -> None:

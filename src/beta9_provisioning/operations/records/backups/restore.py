@@ -71,7 +71,7 @@ def _examine(file: BinaryIO, identity_file: Path | None) -> Manifest:
     """Read all of the file and return its manifest, if this program can use it."""
     unpacking = Unpacking(lambda _: None)
     pour(file, identity_file, unpacking)
-    manifest = unpacking.close()
+    manifest = unpacking.check()
     misfit = schema.judge(manifest.revision, manifest.oldest_program)
     if misfit is not None and misfit.code == "schema_newer":
         raise BackupError(
@@ -138,7 +138,10 @@ def _clear(connection: Connection) -> None:
 
 
 def _load(client: PgClient, manifest: Manifest, file: BinaryIO, identity_file: Path | None) -> None:
-    """Let pg_restore do it, in one transaction, which ends with all of it or leaves nothing."""
+    """Let pg_restore do it, in one transaction, which ends with all of it or leaves nothing.
+
+    The file is read for the second time, so it is checked for the second time: it may have changed.
+    """
     arguments = [
         "--format=custom",
         "--single-transaction",
@@ -148,9 +151,13 @@ def _load(client: PgClient, manifest: Manifest, file: BinaryIO, identity_file: P
     ]
     arguments.append(f"--schema={manifest.namespace}")
     with client.running(arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as program:
-        # When it ends early it says why; it may also have read all it needs.
+        # When it ends early it says why.
         with suppress(BrokenPipeError):
-            pour(file, identity_file, Unpacking(program.input.write))
+            unpacking = Unpacking(program.input.write)
+            pour(file, identity_file, unpacking)
+            if unpacking.check() != manifest:
+                raise BackupError("The file became another one while it was read; nothing was restored.")
+            unpacking.close()
             program.input.close()
         program.finish()
 
@@ -158,7 +165,7 @@ def _load(client: PgClient, manifest: Manifest, file: BinaryIO, identity_file: P
 def _compare(connection: Connection, manifest: Manifest) -> None:
     found = rows(connection)
     # A later release, whose schema suits this program, may have counted tables that it does not know.
-    if any(manifest.rows.get(name) != count for name, count in found.items()):
+    if found != {name: count for name, count in manifest.rows.items() if name in Base.metadata.tables}:
         raise BackupError(
             f"The database holds {found} after the restore, but the backup says {manifest.rows}. "
             "Do not use it; take another backup."
