@@ -245,7 +245,7 @@ SHOWN = {
     "ProvisioningDestroyFailed": r"role_refused",
     "ProvisioningQueueBacklog": r"operations_waiting 1",
     "ProvisioningNoWorkers": r"live_workers 0",
-    "ProvisioningLeasesLost": r"Operation +provision failed",
+    "ProvisioningLeasesLost": r"role_refused",
     "ProvisioningAPILatencyHigh": r'route="/api/v1/environments"} [1-9]\S*\n',
     "ProvisioningAPIErrors": r'status="503"} [1-9]',
     "ProvisioningDatabaseDown": r'"database":\{"ok":false',
