@@ -178,8 +178,9 @@ def refusing(shell: Shell) -> Iterator[None]:
 
 @contextmanager
 def failing(shell: Shell) -> Iterator[None]:
-    """Nor can a scrape read the figures of the database."""
-    with refusing(shell):
+    """Somebody holds the table locked that scrapes read."""
+    with psycopg.connect(shell.database_url) as connection:
+        connection.execute("LOCK TABLE operations IN ACCESS EXCLUSIVE MODE")
         until(lambda: shell.figure('provisioning_background_failures_total{work="metrics"}'), "it is counted")
         yield
 
@@ -245,7 +246,7 @@ SHOWN = {
     "ProvisioningDestroyFailed": r"role_refused",
     "ProvisioningQueueBacklog": r"operations_waiting 1",
     "ProvisioningNoWorkers": r"live_workers 0",
-    "ProvisioningLeasesLost": r"Operation +provision failed",
+    "ProvisioningLeasesLost": r"role_refused",
     "ProvisioningAPILatencyHigh": r'route="/api/v1/environments"} [1-9]\S*\n',
     "ProvisioningAPIErrors": r'status="503"} [1-9]',
     "ProvisioningDatabaseDown": r'"database":\{"ok":false',

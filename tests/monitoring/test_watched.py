@@ -67,7 +67,7 @@ def test_what_the_rules_are_tested_with_was_exported(watched: Watched, series: s
     assert {"__name__", *selector.labels} in [set(one) for one in found]
 
 
-@pytest.mark.parametrize("query", script(OPERATIONS, "prometheus").strip().splitlines())
+@pytest.mark.parametrize("query", list(filter(None, script(OPERATIONS, "prometheus").splitlines())))
 def test_the_runbooks_queries_tell_what_happened(watched: Watched, query: str) -> None:
     assert watched.ever(query) != []
 
