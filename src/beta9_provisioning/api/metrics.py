@@ -6,7 +6,7 @@ from pathlib import Path
 
 import structlog
 from anyio import CapacityLimiter, to_thread
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -20,6 +20,7 @@ from beta9_provisioning.environments import statistics
 from beta9_provisioning.kit.background import FAILURES, failed
 from beta9_provisioning.kit.database import connect, sessions, transaction
 from beta9_provisioning.kit.database_errors import Trouble, trouble
+from beta9_provisioning.kit.gauges import summed_gauge
 from beta9_provisioning.kit.pool_metrics import count_connections
 from beta9_provisioning.kit.queue import Queue, QueueUnavailable
 
@@ -106,10 +107,16 @@ class RequestThreads:
     """How many of the threads that requests run on are in use, and how many requests wait for one."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._in_use = self._gauge("threads_in_use", "Threads that run requests now.", registry)
-        self._most = self._gauge("threads_max", "Threads that requests may run on.", registry)
-        self._waiting = self._gauge(
-            "requests_waiting", "Requests that wait for a thread, looked at once a second.", registry
+        self._in_use = summed_gauge(
+            "provisioning_api_threads_in_use", "Threads that run requests now.", registry
+        )
+        self._most = summed_gauge(
+            "provisioning_api_threads_max", "Threads that requests may run on.", registry
+        )
+        self._waiting = summed_gauge(
+            "provisioning_api_requests_waiting",
+            "Requests that wait for a thread, looked at once a second.",
+            registry,
         )
 
     async def watch(self) -> None:
@@ -121,18 +128,6 @@ class RequestThreads:
             self._most.set(found.total_tokens)
             self._waiting.set(found.tasks_waiting)
             await asyncio.sleep(_SAMPLE_SECONDS)
-
-    @staticmethod
-    def _gauge(name: str, meaning: str, registry: CollectorRegistry) -> Gauge:
-        gauge = Gauge(
-            f"provisioning_api_{name}",
-            meaning,
-            registry=registry,
-            # A process that takes another's place goes on in its file.
-            multiprocess_mode="sum",
-        )
-        gauge.set(0)
-        return gauge
 
 
 class _Page(CollectorRegistry):

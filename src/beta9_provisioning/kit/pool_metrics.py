@@ -1,8 +1,10 @@
 """How many connections of an engine's pool are in use, as metrics."""
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+
+from beta9_provisioning.kit.gauges import summed_gauge
 
 
 def count_connections(engine: Engine, registry: CollectorRegistry) -> None:
@@ -11,20 +13,16 @@ def count_connections(engine: Engine, registry: CollectorRegistry) -> None:
     Several processes that count together add up. A connection that left the pool is not counted any more.
     """
     assert isinstance(engine.pool, QueuePool)
-    # `sum`: a process that takes another's place goes on in its file, from the 0 that is set here.
-    in_use = Gauge(
+    in_use = summed_gauge(
         "provisioning_database_connections_in_use",
         "Connections to the database that are in use now.",
-        registry=registry,
-        multiprocess_mode="sum",
+        registry,
     )
-    most = Gauge(
+    most = summed_gauge(
         "provisioning_database_connections_max",
         "Connections to the database that may be in use at the same time; whoever needs another one waits.",
-        registry=registry,
-        multiprocess_mode="sum",
+        registry,
     )
-    in_use.set(0)
     most.set(engine.pool.size())
     held: set[ConnectionPoolEntry] = set()
 

@@ -1,8 +1,8 @@
 """Traces, sent to a collector over OTLP if there is one; else spans are nothing and cost nothing.
 
 A span has one of few names, and attributes that tell those of one name apart: ids and codes, no values that
-users or tools gave. Of this package, OpenTelemetry is imported by `configure`
-alone; FastAPI and the Redis client import parts of it by themselves where it is installed.
+users or tools gave. Of this package, OpenTelemetry is imported by `configure` alone; FastAPI and the Redis
+client import parts of it by themselves where it is installed.
 """
 
 from __future__ import annotations
