@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
-from scripts.dashboards.panels import Query, board, lines, number, row
+from scripts.dashboards.panels import Query, background_failures, board, connections, lines, number, row
 
 _ALL = 'job="$job", instance=~"$instance"'
 _USERS = f'{_ALL}, route=~"/api/.*"'
@@ -174,17 +174,9 @@ def _replicas(made: Dashboard) -> Dashboard:
             )
         )
         .with_panel(
-            lines(
-                "Database connections",
+            connections(
                 "In use, and what a replica may open: more than it has threads, for event streams.",
-                Query(
-                    f"max by (instance) (provisioning_database_connections_in_use{{{_ALL}}})",
-                    "{{instance}} in use",
-                ),
-                Query(
-                    f"max by (instance) (provisioning_database_connections_max{{{_ALL}}})",
-                    "{{instance}} at most",
-                ),
+                _ALL,
             )
         )
         .with_panel(
@@ -195,14 +187,5 @@ def _replicas(made: Dashboard) -> Dashboard:
                 unit="s",
             )
         )
-        .with_panel(
-            lines(
-                "Failed work beside requests",
-                "By what it was for. It is tried again; what goes on failing is told by an alert.",
-                Query(
-                    f"sum by (instance, work) (increase(provisioning_background_failures_total{{{_ALL}}}[10m]))",
-                    "{{instance}} {{work}}",
-                ),
-            )
-        )
+        .with_panel(background_failures("requests", _ALL))
     )

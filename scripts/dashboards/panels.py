@@ -121,6 +121,34 @@ def number(
     )
 
 
+def connections(description: str, selected: str) -> timeseries.Panel:
+    """Connections to the database of each process that `selected`, a list of matchers, means."""
+    return lines(
+        "Database connections",
+        description,
+        Query(
+            f"max by (instance) (provisioning_database_connections_in_use{{{selected}}})",
+            "{{instance}} in use",
+        ),
+        Query(
+            f"max by (instance) (provisioning_database_connections_max{{{selected}}})",
+            "{{instance}} at most",
+        ),
+    )
+
+
+def background_failures(beside: str, selected: str) -> timeseries.Panel:
+    """What failed in the background of each process that `selected`, a list of matchers, means."""
+    return lines(
+        f"Failed work beside {beside}",
+        "By what it was for. It is tried again; what goes on failing is told by an alert.",
+        Query(
+            f"sum by (instance, work) (increase(provisioning_background_failures_total{{{selected}}}[10m]))",
+            "{{instance}} {{work}}",
+        ),
+    )
+
+
 def row(title: str) -> builders.Row:
     """A heading over the panels that follow."""
     return builders.Row(title)

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
-from scripts.dashboards.panels import Query, board, lines, number, risen, row
+from scripts.dashboards.panels import (
+    Query,
+    background_failures,
+    board,
+    connections,
+    lines,
+    number,
+    risen,
+    row,
+)
 
 _ALL = 'job="$worker_job", instance=~"$instance"'
 
@@ -118,29 +127,9 @@ def _work(made: Dashboard) -> Dashboard:
             )
         )
         .with_panel(
-            lines(
-                "Database connections",
-                "In use, and what a worker may open. An alert fires from three quarters on.",
-                Query(
-                    f"max by (instance) (provisioning_database_connections_in_use{{{_ALL}}})",
-                    "{{instance}} in use",
-                ),
-                Query(
-                    f"max by (instance) (provisioning_database_connections_max{{{_ALL}}})",
-                    "{{instance}} at most",
-                ),
-            )
+            connections("In use, and what a worker may open. An alert fires from three quarters on.", _ALL)
         )
-        .with_panel(
-            lines(
-                "Failed work beside operations",
-                "By what it was for. It is tried again; what goes on failing is told by an alert.",
-                Query(
-                    f"sum by (instance, work) (increase(provisioning_background_failures_total{{{_ALL}}}[10m]))",
-                    "{{instance}} {{work}}",
-                ),
-            )
-        )
+        .with_panel(background_failures("operations", _ALL))
     )
 
 
