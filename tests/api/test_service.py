@@ -4,10 +4,10 @@ import socket
 import httpx
 import pytest
 import redis
-from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 from tests.support.background import failures
 from tests.support.configs import document
+from tests.support.exposition import samples_of
 from tests.support.lives import create, delete, walk
 from tests.support.refusals import without_column
 from tests.support.serving import serving
@@ -43,8 +43,7 @@ def samples(client: httpx.Client) -> dict[tuple[str, tuple[tuple[str, str], ...]
     assert response.status_code == 200
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(response.text)
-        for sample in family.samples
+        for sample in samples_of(response.text)
     }
 
 

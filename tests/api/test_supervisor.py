@@ -13,9 +13,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from sqlalchemy import Engine, text
+from tests.support.exposition import samples_of
 from tests.support.process_tree import descendants, wait_for_end
 from tests.support.serving import answers, api_process
 from tests.support.waiting import GUARD_SECONDS, until
@@ -66,8 +66,7 @@ def get(port: int, path: str) -> httpx.Response:
 
 def samples(port: int, name: str) -> list[Sample]:
     """Return what /metrics tells of a metric."""
-    families = text_string_to_metric_families(get(port, "/metrics").text)
-    return [sample for family in families for sample in family.samples if sample.name == name]
+    return [sample for sample in samples_of(get(port, "/metrics").text) if sample.name == name]
 
 
 def counted(port: int, status: str = "200") -> float:

@@ -8,9 +8,9 @@ from urllib.parse import unquote, urlsplit
 import httpx
 import pytest
 import redis
-from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 from tests.support.configs import document
+from tests.support.exposition import samples_of
 from tests.support.lives import create
 from tests.support.postgres import Servers, both, execute, own_servers
 from tests.support.proxy import proxy_to
@@ -183,10 +183,7 @@ def test_a_scrape_waits_neither_for_requests_nor_for_a_database_that_is_silent(s
 def figures(client: httpx.Client) -> dict[str, float]:
     """Return what /metrics tells without labels."""
     return {
-        sample.name: sample.value
-        for family in text_string_to_metric_families(client.get("/metrics").text)
-        for sample in family.samples
-        if not sample.labels
+        sample.name: sample.value for sample in samples_of(client.get("/metrics").text) if not sample.labels
     }
 
 

@@ -1,8 +1,11 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 from alembic import command
-from sqlalchemy import text
+from alembic.config import Config
+from sqlalchemy import Engine, text
 from tests.support.configs import config
 from tests.support.lives import claim, create, delete, walk
 
@@ -29,6 +32,16 @@ def ends(sessions: Sessions) -> Ends:
     found = read(sessions).ends
     assert found is not None
     return found
+
+
+@contextmanager
+def migrations(engine: Engine) -> Iterator[Config]:
+    """Give Alembic's configuration for a database."""
+    with engine.connect() as connection:
+        result = schema.config()
+        result.attributes["connection"] = connection
+        result.attributes["online_seconds"] = 30.0
+        yield result
 
 
 def test_nothing_happened_yet(sessions: Sessions) -> None:
@@ -173,11 +186,8 @@ def test_what_an_older_schema_does_not_count_is_absent(empty_database_url: str, 
     """During a rolling update it was 0, and then rose to all history at once."""
     init_db(empty_database_url)
     engine = connect(empty_database_url)
-    with engine.connect() as connection:
-        config = schema.config()
-        config.attributes["connection"] = connection
-        config.attributes["online_seconds"] = 30.0
-        command.downgrade(config, "0006")
+    with migrations(engine) as known:
+        command.downgrade(known, "0006")
     found = read(session_factory(engine))
     assert found.ends is None
     assert "provisioning_attempts" not in [family.name for family in figures.of_database(found)]
@@ -212,12 +222,9 @@ def test_a_history_from_before_the_counts_is_counted(empty_database_url: str, se
         store.fail(session, claimed, store.Failure(Reason.WORKER_LOST, "worker_lost", "It was lost."))
     with transaction(factory) as session:
         counted = statistics.read(session)
-    with engine.connect() as connection:
-        config = schema.config()
-        config.attributes["connection"] = connection
-        config.attributes["online_seconds"] = 30.0
-        command.downgrade(config, "0004")
-        command.upgrade(config, "head")
+    with migrations(engine) as known:
+        command.downgrade(known, "0004")
+        command.upgrade(known, "head")
     with transaction(factory) as session:
         assert statistics.read(session) == counted
     assert counted.ends is not None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 
-from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client import generate_latest
 from sqlalchemy import Engine
+from tests.support.exposition import samples_of
 from tests.support.manifests import find, objects
 
 from beta9_provisioning.api.metrics import Metrics as ApiMetrics
@@ -18,9 +19,8 @@ WORKER = "provisioning-worker"
 
 def test_every_figure_is_exported_by_api_or_worker(engine: Engine, database_url: str, queue: Queue) -> None:
     api = ApiMetrics(engine, database_url, queue, None)
-    page = asyncio.run(api.page()).decode()
-    families = [*text_string_to_metric_families(page), *WorkerMetrics(4).registry.collect()]
-    samples = [sample for family in families for sample in family.samples]
+    own = generate_latest(WorkerMetrics(4).registry)
+    samples = [sample for page in (asyncio.run(api.page()), own) for sample in samples_of(page.decode())]
     api.close()
     exported = {sample.name for sample in samples}
     (trigger,) = find(objects("autoscaling-keda.yaml"), "ScaledObject", WORKER)["spec"]["triggers"]
