@@ -102,7 +102,7 @@ def main(settings: Settings) -> int:
             made = (
                 bootstrap_again(session, given.name, life)
                 if given.again
-                else bootstrap(session, given.name or "admin", life)
+                else bootstrap(session, "admin" if given.name is None else given.name, life)
             )
     except (DatabaseUnavailable, Refused) as error:
         return _failed(str(error))

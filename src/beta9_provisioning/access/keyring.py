@@ -140,8 +140,8 @@ def rotate(session: Session, key_id: str, overlap: timedelta, *, by: Principal) 
     if row.id != by.key_id:
         grants.check_key(session, by, role=Role(member.role), scopes=row.scopes, life=life)
     made = issue(session, row.member_id, name=row.name, scopes=row.scopes, life=life, by=by.id)
-    ends = func.statement_timestamp() + overlap
-    row.expires_at = ends if row.expires_at is None else func.least(row.expires_at, ends)
+    ends = made.key.created_at + overlap
+    row.expires_at = min(row.expires_at or ends, ends)
     row.replaced_by = made.key.id
     session.flush()
     return made
