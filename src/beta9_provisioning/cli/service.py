@@ -72,7 +72,7 @@ def bootstrap(
     It belongs to the first organization. The key alone is on standard output.
     """
     _become(
-        "access.bootstrap",
+        "access.first_admin",
         f"--expires-in-days={expires_in_days}",
         *([] if name is None else [f"--name={name}"]),
         *(["--again"] if again else []),
