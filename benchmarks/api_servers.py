@@ -66,6 +66,7 @@ def serving(side: Side, server: str, redis: str, directory: Path) -> Iterator[Ap
         "DATABASE_URL": database,
         "REDIS_URL": redis,
         "API_HOST": HOST,
+        "AUTH_MODE": "none",
         "API_PROCESSES": str(side.processes),
     }
     python = str(side.program.python)
