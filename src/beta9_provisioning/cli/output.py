@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-DEFAULT_SERVER = "http://localhost:8000"
-SERVER_VARIABLE = "BETA9_PROVISIONING_URL"
-
 
 class ExitCode(IntEnum):
     """Exit codes of every command, for scripts; `--help` lists them."""
@@ -46,10 +43,6 @@ class NamedOutput(StrEnum):
     NAME = "name"
 
 
-ServerOption = Annotated[
-    str,
-    typer.Option("--server", envvar=SERVER_VARIABLE, metavar="URL", help="Where the service is."),
-]
 CaFileOption = Annotated[
     Path | None,
     typer.Option(
@@ -98,8 +91,8 @@ class Failure(Exception):
         self.code = code
 
 
-def trust(ca_file: Path | None) -> None:
-    """Trust the file of `--ca-file`, whatever the variables say.
+def trust(ca_file: Path | None, named_by: str = "--ca-file") -> None:
+    """Trust the file of `--ca-file`, or of a context, whatever the variables say.
 
     Raises:
         Failure: it holds no certificate.
@@ -109,7 +102,7 @@ def trust(ca_file: Path | None) -> None:
     from beta9_provisioning.kit import certificates  # noqa: PLC0415  loads ssl
 
     try:
-        certificates.trust(ca_file)
+        certificates.trust(ca_file, named_by)
     except certificates.CertificatesUnusable as error:
         raise Failure(str(error), ExitCode.USAGE) from error
 

@@ -1,0 +1,29 @@
+"""Asking before something is gone."""
+
+import sys
+
+from beta9_provisioning.cli.output import ExitCode, Failure
+from beta9_provisioning.cli.terminal import stderr
+
+
+def confirm(what: str, consequence: str, *, verb: str = "Delete") -> None:
+    """Ask on the terminal; Ctrl-C there ends the command with 130, like everywhere.
+
+    Raises:
+        Failure: the answer is no, or there is nobody to ask.
+    """
+    doing = f"{verb.removesuffix('e')}ing"
+    if not sys.stdin.isatty():
+        raise Failure(
+            f"{doing} {what} needs a yes, and there is no terminal to ask on; add --yes.", ExitCode.USAGE
+        )
+    from rich.prompt import Confirm  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    try:
+        wanted = Confirm.ask(Text(f"{verb} {what} {consequence}?"), console=stderr(), default=False)
+    except EOFError:
+        stderr().print()
+        wanted = False
+    if not wanted:
+        raise Failure(f"Nothing was {verb.lower().removesuffix('e')}ed.")
