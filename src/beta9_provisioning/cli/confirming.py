@@ -1,9 +1,11 @@
-"""Asking before something is gone."""
+"""Asking before something is gone, and for what nobody else may read."""
 
 import sys
 
 from beta9_provisioning.cli.output import ExitCode, Failure
 from beta9_provisioning.cli.terminal import stderr
+
+_DONE = {"Delete": ("Deleting", "deleted"), "Remove": ("Removing", "removed"), "Revoke": ("Revoking", "revoked")}
 
 
 def confirm(what: str, consequence: str, *, verb: str = "Delete") -> None:
@@ -12,7 +14,7 @@ def confirm(what: str, consequence: str, *, verb: str = "Delete") -> None:
     Raises:
         Failure: the answer is no, or there is nobody to ask.
     """
-    doing = f"{verb.removesuffix('e')}ing"
+    doing, done = _DONE[verb]
     if not sys.stdin.isatty():
         raise Failure(
             f"{doing} {what} needs a yes, and there is no terminal to ask on; add --yes.", ExitCode.USAGE
@@ -26,4 +28,18 @@ def confirm(what: str, consequence: str, *, verb: str = "Delete") -> None:
         stderr().print()
         wanted = False
     if not wanted:
-        raise Failure(f"Nothing was {verb.lower().removesuffix('e')}ed.")
+        raise Failure(f"Nothing was {done}.")
+
+
+def hidden(prompt: str) -> str:
+    """Ask for something that is not shown while it is typed.
+
+    Raises:
+        Failure: there is no terminal to ask on.
+    """
+    from getpass import getpass  # noqa: PLC0415
+
+    try:
+        return getpass(f"{prompt}: ", stream=sys.stderr).strip()
+    except EOFError:
+        raise Failure("Nothing was entered.") from None

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
+PLACES = {"keyring": "the system's keyring", "file": "a file that only you can read"}
+"""Where credentials lie, in words."""
+
+
 class ExitCode(IntEnum):
     """Exit codes of every command, for scripts; `--help` lists them."""
 

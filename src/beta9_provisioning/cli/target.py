@@ -96,8 +96,8 @@ class Service:
     ca_file: Path | None = None
     plain_http: bool = False
 
-    def target(self) -> Target:
-        """Return which service is meant.
+    def target(self, *, new: bool = False) -> Target:
+        """Return which service is meant; with `new`, the context that is named need not be there.
 
         Raises:
             Failure: the context that was named does not exist, or the contexts cannot be read.
@@ -105,8 +105,8 @@ class Service:
         from beta9_provisioning.cli.contexts import load, same_server  # noqa: PLC0415
 
         known = load()
-        name, server = self._choose(known)
-        context = known.get(name) if name else None
+        name, server = self._choose(known, new=new)
+        context = known.contexts.get(name) if name else None
         if context is not None and not same_server(context.server, server):
             context = None  # what is another service's stays there
         return Target(
@@ -129,11 +129,17 @@ class Service:
         with target.client(target.credential(), timeout=timeout, attempts=attempts) as client:
             yield client
 
-    def _choose(self, known: Contexts) -> tuple[str | None, str]:
-        """Return the context's name, if one is meant, and the service's address."""
-        named = self.context or os.environ.get(CONTEXT_VARIABLE)
-        server = self.server or (None if self.context else os.environ.get(SERVER_VARIABLE))
-        if server is None and (name := named or known.current):
+    def _choose(self, known: Contexts, *, new: bool) -> tuple[str | None, str]:
+        """Return the context's name, if one is meant, and the service's address.
+
+        What is typed goes before what the environment says, and an address before a context.
+        """
+        named = self.context or os.environ.get(CONTEXT_VARIABLE) or None
+        typed = known.contexts.get(self.context or "")
+        server = self.server or (None if typed else os.environ.get(SERVER_VARIABLE)) or None
+        if named and not new:
+            known.get(named)
+        if server is None and (name := named or known.current) and (name in known.contexts or not new):
             return name, known.get(name).server
         server = server or DEFAULT_SERVER
         return named or known.of_server(server), server
