@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from beta9_provisioning.api import problems
-from beta9_provisioning.kit.loopback import is_loopback
+from beta9_provisioning.kit.listening import is_loopback
 
 # Probes and scrapers reach these by the pod's address, and no page gains anything by them.
 _EXEMPT = frozenset({"/health", "/health/ready", "/metrics"})

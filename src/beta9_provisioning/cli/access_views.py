@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from beta9_provisioning.cli.contexts import Contexts
-    from beta9_provisioning.schemas.access import AuditRecord, Identity, Key, Member, Organization
+    from beta9_provisioning.schemas.callers import AuditRecord, Identity, Key, Member, Organization
 
 _NOTHING = "-"
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from beta9_provisioning.cli.contexts import Contexts, Place
     from beta9_provisioning.cli.logins import Login
     from beta9_provisioning.client.device_login import Prompt
-    from beta9_provisioning.schemas.access import Identity, OidcLogin
+    from beta9_provisioning.schemas.callers import Identity, OidcLogin
 
 _EXAMPLE = "Example: beta9-provisioning auth "
-_LONGEST_KEY = 16384
+_LONGEST_KEY = 8192
 app = typer.Typer(
     no_args_is_help=True,
     help="Log in, log out, and see who you are.",

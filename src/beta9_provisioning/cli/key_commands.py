@@ -24,7 +24,7 @@ from beta9_provisioning.cli.target import Service, on_service
 from beta9_provisioning.cli.terminal import stderr, write_json, write_text
 
 if TYPE_CHECKING:
-    from beta9_provisioning.schemas.access import KeyCreated
+    from beta9_provisioning.schemas.callers import KeyCreated
 
 _EXAMPLE = "Example: beta9-provisioning key "
 _SPAN = re.compile(r"([0-9]{1,5})(h|d|w)")

@@ -13,7 +13,7 @@ from beta9_provisioning.cli.contexts import Place, directory, locked, private_co
 from beta9_provisioning.cli.output import ExitCode, Failure
 from beta9_provisioning.client.device_login import DeviceLogin, Tokens
 from beta9_provisioning.kit.private_files import write_private
-from beta9_provisioning.schemas.access import OidcLogin
+from beta9_provisioning.schemas.callers import OidcLogin
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from pydantic import BaseModel
 
 from beta9_provisioning.client.transport import Transport
-from beta9_provisioning.schemas.access import (
+from beta9_provisioning.schemas.callers import (
     AuditPage,
     AuditRecord,
     Identity,

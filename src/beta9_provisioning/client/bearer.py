@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from beta9_provisioning.client.errors import CredentialUnfit
-from beta9_provisioning.kit.loopback import is_loopback
+from beta9_provisioning.kit.listening import is_loopback
 
 # RFC 6750's b64token. Nothing else may go into a header.
-_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{1,16384}=*")
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{1,8192}=*")
 
 
 class Credential(Protocol):

@@ -18,7 +18,7 @@ from beta9_provisioning.client.errors import (
     unreachable,
 )
 from beta9_provisioning.client.transport import http_client, read_whole
-from beta9_provisioning.schemas.access import OidcLogin
+from beta9_provisioning.schemas.callers import OidcLogin
 
 _DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 # `offline_access` asks for a token to renew with; issuers leave out what they do not know.

@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError
 
 from beta9_provisioning.clouds.aws.session import core_session
 from beta9_provisioning.clouds.cloud import Simulation
-from beta9_provisioning.kit.loopback import is_loopback
+from beta9_provisioning.kit.listening import is_loopback
 
 # The simulator's own name for the question; no bucket can be called so.
 _ABOUT = "/_beta9_simulator"
