@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +14,6 @@ from beta9_provisioning.cli.output import PLACES
 from beta9_provisioning.cli.views import age, sheet
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
     from rich.console import RenderableType
 
     from beta9_provisioning.cli.contexts import Contexts
@@ -69,7 +67,7 @@ class IdentityView:
     """Who the service takes this user for, and by which credential.
 
     Attributes:
-        place: where the credential lies: `keyring`, `file`, the variable; None when the service asks for none.
+        place: where the credential lies: `keyring`, `file`, the variable; None when there is none.
         expires_at: when the credential counts no more; None when nobody knows, or never.
         renews: it is renewed without a person.
     """
@@ -244,11 +242,6 @@ class AuditView:
     def json(self) -> object:
         """Return a list of records as the API gives them."""
         return [record.model_dump(mode="json") for record in self.records]
-
-
-def created_json(created: BaseModel) -> object:
-    """Return a new key with its secret, for scripts."""
-    return json.loads(created.model_dump_json())
 
 
 def _table(noun: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> RenderableType:

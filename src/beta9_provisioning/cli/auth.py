@@ -119,8 +119,8 @@ def logout(service: Service) -> None:
     _tell(f"The credential of the context {name} is forgotten here.")
     if kept is not None and kept.kind == "key":
         _tell(
-            "The key itself stays valid until it is revoked or expires: beta9-provisioning key revoke, or ask "
-            "an administrator."
+            "The key itself stays valid until it expires or is revoked: beta9-provisioning key revoke ID, or "
+            "ask an administrator."
         )
     else:
         _tell("You may still be logged in at the issuer, in your browser.")
@@ -224,8 +224,8 @@ def _accepted(target: Target, credential: Login) -> Identity:
         if error.status != 401:
             raise
         raise Failure(
-            f"{target.server} does not accept this credential: it is mistyped, has expired or was revoked, or "
-            "you are no member. Nothing was stored.",
+            f"{target.server} does not accept this credential: it is mistyped, has expired or was revoked, "
+            "or you are no member. Nothing was stored.",
             ExitCode.REFUSED,
         ) from None
 

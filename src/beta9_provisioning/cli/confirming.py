@@ -5,7 +5,11 @@ import sys
 from beta9_provisioning.cli.output import ExitCode, Failure
 from beta9_provisioning.cli.terminal import stderr
 
-_DONE = {"Delete": ("Deleting", "deleted"), "Remove": ("Removing", "removed"), "Revoke": ("Revoking", "revoked")}
+_DONE = {
+    "Delete": ("Deleting", "deleted"),
+    "Remove": ("Removing", "removed"),
+    "Revoke": ("Revoking", "revoked"),
+}
 
 
 def confirm(what: str, consequence: str, *, verb: str = "Delete") -> None:

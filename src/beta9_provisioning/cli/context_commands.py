@@ -14,6 +14,7 @@ from beta9_provisioning.cli.output import (
     NamedOutput,
     NamedOutputOption,
     QuietOption,
+    YesOption,
     show_named,
 )
 from beta9_provisioning.cli.target import ContextName
@@ -83,9 +84,7 @@ def use(name: ContextName) -> None:
 
 
 @app.command(epilog=_EXAMPLE + "delete production --yes")
-def delete(
-    name: ContextName, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
-) -> None:
+def delete(name: ContextName, yes: YesOption = False) -> None:
     """Forget a context and its credential. Nothing changes at the service."""
     from beta9_provisioning.cli.contexts import changing, load  # noqa: PLC0415
     from beta9_provisioning.cli.logins import remove  # noqa: PLC0415

@@ -14,13 +14,16 @@ from beta9_provisioning.cli.naming import EnvironmentArgument, environment_id
 from beta9_provisioning.cli.output import (
     ExitCode,
     Failure,
+    LimitOption,
     NamedOutput,
     NamedOutputOption,
     Output,
     OutputOption,
     QuietOption,
+    YesOption,
     show,
     show_named,
+    tell_cut,
 )
 from beta9_provisioning.cli.target import Service, on_service
 from beta9_provisioning.cli.terminal import stderr, stdout, write_json, write_text
@@ -82,7 +85,7 @@ def list_(
     ] = None,
     name: Annotated[str | None, typer.Option(help="Only those with this name.")] = None,
     all_: Annotated[bool, typer.Option("--all", "-a", help="Destroyed ones, too.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 100,
+    limit: LimitOption = 100,
     service: Service,
     output: NamedOutputOption = NamedOutput.TABLE,
     quiet: QuietOption = False,
@@ -94,7 +97,7 @@ def list_(
         # One more than is shown, to know whether there are more.
         found = list(client.list(status=status, name=name, live=not all_, limit=limit + 1))
     show_named(EnvironmentListView(found[:limit]), NamedOutput.NAME if quiet else output)
-    _tell_cut(len(found), limit, "environments: the newest")
+    tell_cut(len(found), limit, "environments: the newest")
 
 
 @app.command(epilog=_EXAMPLE + "get demo -o json")
@@ -183,7 +186,7 @@ def events(
         if not follow:
             found = list(islice(client.events(id_), None if limit is None else limit + 1))
             show(EventsView(found[:limit]), output)
-            _tell_cut(len(found), limit, "events: the oldest")
+            tell_cut(len(found), limit, "events: the oldest")
             return
         for event in islice(client.watch(id_), limit):
             if output is Output.JSON:
@@ -266,7 +269,7 @@ def delete(
     wait_for_end: Annotated[
         bool, typer.Option("--wait", "-w", help="Show progress; wait until it is gone.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesOption = False,
     service: Service,
     output: NamedOutputOption = NamedOutput.TABLE,
     quiet: QuietOption = False,
@@ -299,11 +302,6 @@ def _follow_to_end(
         show_named(EnvironmentView(final), output)
     if final.status is not goal:
         raise typer.Exit(ExitCode.FAILURE)
-
-
-def _tell_cut(found: int, limit: int | None, what: str) -> None:
-    if limit is not None and found > limit:
-        stderr().print(f"There are more {what} {limit} are shown. Raise --limit to see them.", soft_wrap=True)
 
 
 def _read(file: str) -> bytes:

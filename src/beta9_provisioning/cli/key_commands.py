@@ -10,8 +10,8 @@ import typer
 from beta9_provisioning.cli.confirming import confirm
 from beta9_provisioning.cli.naming import completing
 from beta9_provisioning.cli.output import (
-    ExitCode,
     Failure,
+    LimitOption,
     NamedOutput,
     NamedOutputOption,
     Output,
@@ -19,9 +19,10 @@ from beta9_provisioning.cli.output import (
     QuietOption,
     YesOption,
     show_named,
+    tell_cut,
 )
 from beta9_provisioning.cli.target import Service, on_service
-from beta9_provisioning.cli.terminal import stderr, write_json, write_text
+from beta9_provisioning.cli.terminal import cannot_write, stderr, write_json, write_text
 
 if TYPE_CHECKING:
     from beta9_provisioning.schemas.callers import KeyCreated
@@ -39,7 +40,9 @@ KeyArgument = Annotated[
     typer.Argument(
         metavar="ID",
         help="The key's ID, such as key_5m3k7q2w9x4c8v6b.",
-        autocompletion=completing(lambda client: [(key.id, key.name) for key in client.access.keys(limit=100)]),
+        autocompletion=completing(
+            lambda client: [(key.id, key.name) for key in client.access.keys(limit=100)]
+        ),
     ),
 ]
 
@@ -54,7 +57,9 @@ def create(
     ] = "90d",
     scope: Annotated[
         list[str] | None,
-        typer.Option(metavar="PERMISSION", help="All it may be used for; may be repeated. Else all you may do."),
+        typer.Option(
+            metavar="PERMISSION", help="All it may be used for; may be repeated. Else all you may do."
+        ),
     ] = None,
     member: Annotated[
         str | None, typer.Option(metavar="ID", help="Whose it will be; for administrators. Else yours.")
@@ -97,7 +102,7 @@ def list_(
     member: Annotated[
         str | None, typer.Option(metavar="ID|all", help="A member's, or all; for administrators. Else yours.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 100,
+    limit: LimitOption = 100,
     service: Service,
     output: NamedOutputOption = NamedOutput.TABLE,
     quiet: QuietOption = False,
@@ -107,7 +112,8 @@ def list_(
 
     with service.client() as client:
         found = list(client.access.keys(member=member, limit=limit + 1))
-    show_list(keys_view(found[:limit]), len(found), limit, "keys", NamedOutput.NAME if quiet else output)
+    show_named(keys_view(found[:limit]), NamedOutput.NAME if quiet else output)
+    tell_cut(len(found), limit, "keys: the newest")
 
 
 @app.command(epilog=_EXAMPLE + "revoke key_5m3k7q2w9x4c8v6b --yes")
@@ -123,9 +129,9 @@ def revoke(
     """Let a key count no more, from now on and for ever."""
     from beta9_provisioning.cli.access_views import GoneView  # noqa: PLC0415
 
+    if not yes:
+        confirm(key, "for ever", verb="Revoke")
     with service.client() as client:
-        if not yes:
-            confirm(key, "for ever", verb="Revoke")
         client.access.revoke_key(key)
     show_named(GoneView(key, "is revoked"), NamedOutput.NAME if quiet else output)
 
@@ -140,12 +146,13 @@ def _hand_over(created: KeyCreated, output: Output) -> None:
             write_text(created.secret)
     except OSError as error:
         raise Failure(
-            f"The key {key.id} was made, and its secret could not be written ({error.strerror}), so nobody has "
-            f"it. Revoke it: beta9-provisioning key revoke {key.id}"
+            f"{cannot_write(error)} So nobody has the secret of {key.id}, which was made. Revoke it: "
+            f"beta9-provisioning key revoke {key.id}"
         ) from error
     until = f"until {key.expires_at:%Y-%m-%d %H:%M} UTC" if key.expires_at else "for ever"
     stderr().print(
-        f"This is the secret of {key.id} ({key.name}), which counts {until}. Keep it now: nobody can show it again.",
+        f"This is the secret of {key.id} ({key.name}), which counts {until}. Keep it now: nobody can show it "
+        "again.",
         markup=False,
         soft_wrap=True,
     )

@@ -20,8 +20,7 @@ _ID_MARK = "env_"
 _WORD = re.compile(r"[a-z0-9_-]+")
 # Somebody waits with a finger on the key.
 _COMPLETION_SECONDS = 2.0
-COMPLETIONS = 100
-"""How many things are offered."""
+_COMPLETIONS = 100
 T = TypeVar("T")
 
 
@@ -51,7 +50,7 @@ def environment_id(client: Client, text: str) -> str:
     return found.environment_id
 
 
-def asked(ctx: typer.Context, ask: Callable[[Client], Iterable[T]]) -> list[T]:
+def _asked(ctx: typer.Context, ask: Callable[[Client], Iterable[T]]) -> list[T]:
     """Return what the service says that is meant; nothing when it does not answer at once."""
     from beta9_provisioning.client import ClientError  # noqa: PLC0415
 
@@ -64,15 +63,24 @@ def asked(ctx: typer.Context, ask: Callable[[Client], Iterable[T]]) -> list[T]:
 
 def _complete(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Return IDs and names that begin so, live ones only; nothing when the service does not answer."""
-    live = asked(ctx, lambda client: client.list(live=True, limit=COMPLETIONS))
+    live = _asked(ctx, lambda client: client.list(live=True, limit=_COMPLETIONS))
     words: list[tuple[str, str]] = []
     for item in live:
         words += [(item.name, f"{item.status} {item.environment_id}")]
         words += [(item.environment_id, f"{item.status} {item.name}")]
-    return fitting(words, incomplete)
+    return _fitting(words, incomplete)
 
 
-def fitting(words: Iterable[tuple[str, str]], incomplete: str) -> list[tuple[str, str]]:
+def completing(list_: Callable[[Client], Iterable[tuple[str, str]]]) -> Any:
+    """Return the completion of an argument by IDs of the service, each with what tells it apart."""
+
+    def complete(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+        return _fitting(_asked(ctx, list_), incomplete)
+
+    return complete
+
+
+def _fitting(words: Iterable[tuple[str, str]], incomplete: str) -> list[tuple[str, str]]:
     """Return the words with their meanings that begin so, and that a shell may be given."""
     return [(word, told) for word, told in words if word.startswith(incomplete) and _WORD.fullmatch(word)]
 

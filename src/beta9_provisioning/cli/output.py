@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
-from beta9_provisioning.cli.terminal import stdout, write_json, write_text
+from beta9_provisioning.cli.terminal import stderr, stdout, write_json, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,6 +70,10 @@ NamedOutputOption = Annotated[
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Write IDs only, like -o name.")]
 
 
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+LimitOption = Annotated[int, typer.Option(min=1, help="At most so many, newest first.")]
+
+
 class View(Protocol):
     """One thing to show, in two renderings."""
 
@@ -109,6 +113,12 @@ def trust(ca_file: Path | None, named_by: str = "--ca-file") -> None:
         certificates.trust(ca_file, named_by)
     except certificates.CertificatesUnusable as error:
         raise Failure(str(error), ExitCode.USAGE) from error
+
+
+def tell_cut(found: int, limit: int | None, what: str) -> None:
+    """Say on stderr that there are more of `what` than were asked for."""
+    if limit is not None and found > limit:
+        stderr().print(f"There are more {what} {limit} are shown. Raise --limit to see them.", soft_wrap=True)
 
 
 def show(view: View, output: Output) -> None:
