@@ -98,10 +98,12 @@ def _explain_service(error: Exception) -> _Told | None:
         LoginEnded: ExitCode.REFUSED,
         Unreachable: ExitCode.UNREACHABLE,
     }
+    document: dict[str, object] = {}
+    if isinstance(error, CertificateUntrusted):
+        document["code"] = error.code
     for kind, code in codes.items():
         if isinstance(error, kind):
-            untrusted = isinstance(error, CertificateUntrusted)
-            return _Told([str(error)], code, {"code": CertificateUntrusted.code} if untrusted else {})
+            return _Told([str(error)], code, document)
     if isinstance(error, ApiProblem):
         told: dict[str, object] = {"problem": error.problem.model_dump(mode="json"), **_remedy(error)}
         told["request_id"] = error.request_id

@@ -22,13 +22,12 @@ def read_private(path: Path) -> bytes | None:
         OSError: it cannot be read.
     """
     try:
-        # What is judged is what is read, whatever is put in its place; a pipe would keep us waiting.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        # What is judged is what is read, whatever is put in its place.
+        with open(path, "rb", opener=_at_once) as file:  # noqa: PTH123  Path.open has no opener
+            _judge(path, os.fstat(file.fileno()))
+            content = file.read(_LARGEST + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    with open(descriptor, "rb") as file:  # noqa: PTH123  a descriptor
-        _judge(path, os.fstat(descriptor))
-        content = file.read(_LARGEST + 1)
     if len(content) > _LARGEST:
         raise NotPrivate(f"{path} is larger than {_LARGEST >> 20} MiB, so it is none of ours. Move it away.")
     return content
@@ -73,6 +72,10 @@ def alone(lock: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a pipe would keep us waiting for its writer
 
 
 def _judge(path: Path, found: os.stat_result) -> None:
