@@ -1,6 +1,7 @@
 """What the client sends of whom it asks for, what it sends again, and how much of an answer it reads."""
 
 import gzip
+import json
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 
@@ -28,7 +29,7 @@ def fake() -> Iterator[FakeApi]:
 
 def busy(seconds: str) -> fake_api.Answer:
     document = {"type": "about:blank", "title": BUSY, "status": 429, "detail": "Slow down.", "errors": []}
-    return body(429, fake_api.json.dumps(document), "application/problem+json", **{"Retry-After": seconds})
+    return body(429, json.dumps(document), "application/problem+json", **{"Retry-After": seconds})
 
 
 def test_who_is_asking_and_in_which_organization_is_sent(fake: FakeApi) -> None:
@@ -120,7 +121,11 @@ def test_a_key_is_never_made_twice(fake: FakeApi, answer: fake_api.Answer) -> No
     fake.on("POST", KEYS, answer)
     fake.on("POST", f"{KEYS}/key_1/rotate", answer)
     with Client(fake.url) as client:
-        for ask in (lambda: client.access.create_key("ci"), lambda: client.access.rotate_key("key_1")):
+        asks: list[Callable[[], object]] = [
+            lambda: client.access.create_key("ci"),
+            lambda: client.access.rotate_key("key_1"),
+        ]
+        for ask in asks:
             with pytest.raises(AnswerLost, match="key list") as caught:
                 ask()
             assert "key revoke" in str(caught.value)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from beta9_provisioning.schemas.callers import Identity, OidcLogin
 
 _EXAMPLE = "Example: beta9-provisioning auth "
-_LONGEST_KEY = 8192
+# More than any key has.
+_LONGEST_INPUT = 64 * 1024
 app = typer.Typer(
     no_args_is_help=True,
     help="Log in, log out, and see who you are.",
@@ -198,7 +199,7 @@ def _key(*, with_key: bool, may_be_empty: bool) -> str:
     if sys.stdin.isatty():
         return hidden("API key (not shown" + ("; Enter to log in with a browser)" if may_be_empty else ")"))
     if with_key:
-        return sys.stdin.read(_LONGEST_KEY).strip()
+        return sys.stdin.buffer.read(_LONGEST_INPUT).decode(errors="replace").strip()
     raise Failure(
         "There is no terminal to ask on. Give an API key on standard input (--with-key), set "
         f"{KEY_VARIABLE} instead of logging in, or log in with a browser (--oidc).",

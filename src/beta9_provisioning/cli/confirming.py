@@ -47,3 +47,5 @@ def hidden(prompt: str) -> str:
         return getpass(f"{prompt}: ", stream=sys.stderr).strip()
     except EOFError:
         raise Failure("Nothing was entered.") from None
+    except UnicodeDecodeError:  # it would quote what was entered
+        raise Failure("What was entered is no text.", ExitCode.USAGE) from None

@@ -164,7 +164,7 @@ def check_server(server: str) -> None:
     """
     try:
         parts = urlsplit(server)
-        fits = parts.scheme in _PORTS and bool(parts.hostname) and (parts.port or 1) > 0
+        fits = parts.scheme in _PORTS and bool(parts.hostname) and parts.port != 0
     except ValueError:
         fits = False
     if not fits or parts.username is not None or parts.query or parts.fragment:

@@ -80,7 +80,7 @@ class DeviceLogin:
         self._clock = clock
         self._sleep = sleep
 
-    def run(self, show: Callable[[Prompt], None]) -> Tokens:
+    def run(self, show: Callable[[Prompt], object]) -> Tokens:
         """Let a person log in, who is shown where, and return what the issuer gave.
 
         Raises:

@@ -23,7 +23,7 @@ def read_private(path: Path) -> bytes | None:
     """
     try:
         # What is judged is what is read, whatever is put in its place.
-        with open(path, "rb", opener=_at_once) as file:  # noqa: PTH123  Path.open has no opener
+        with open(path, "rb", opener=_at_once) as file:
             _judge(path, os.fstat(file.fileno()))
             content = file.read(_LARGEST + 1)
     except (FileNotFoundError, NotADirectoryError):
