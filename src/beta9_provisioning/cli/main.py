@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from beta9_provisioning.cli import environments, local, service
+from beta9_provisioning.cli import audit, environments, local, service
 from beta9_provisioning.cli.errors import CommandGroup
 from beta9_provisioning.cli.output import ExitCode
 from beta9_provisioning.cli.terminal import cannot_write, prepare
@@ -52,6 +52,7 @@ def options(
 
 app.add_typer(environments.app, name="env")
 app.add_typer(local.app, name="local")
+app.add_typer(audit.app, name="audit")
 service.register(app)
 
 
