@@ -10,7 +10,11 @@ import typer
 from beta9_provisioning.cli.output import Output, OutputOption
 from beta9_provisioning.cli.service import become
 
-app = typer.Typer(no_args_is_help=True, help="The audit log: who did what.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The audit log: who did what.",
+    epilog="Example: beta9-provisioning audit verify --public-key audit.pub",
+)
 
 
 @app.command(epilog="Example: beta9-provisioning audit verify --public-key audit.pub --heads worker.log")
