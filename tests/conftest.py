@@ -36,6 +36,11 @@ structlog.configure(
     logger_factory=structlog.stdlib.LoggerFactory(),
 )
 
+# As the migration adds it.
+_FIRST_ORGANIZATION = (
+    "INSERT INTO organizations (id, name, created_at) VALUES ('default', 'default', '2026-01-01')"
+)
+
 _shared = pytest.StashKey[tuple[Servers, Addresses]]()
 
 
@@ -160,6 +165,7 @@ def clean_database(engine: Engine) -> None:
         # The audit log's triggers refuse it.
         connection.execute(text("SET LOCAL session_replication_role = replica"))
         connection.execute(text(f"TRUNCATE {names}"))
+        connection.execute(text(_FIRST_ORGANIZATION))
 
 
 @pytest.fixture(name="sessions")
@@ -206,7 +212,11 @@ def session_settings(
 ) -> Settings:
     """Settings that name this worker's servers."""
     return Settings(
-        database_url=database_url, redis_url=redis_address, workdir_base=tmp_path_factory.mktemp("work")
+        database_url=database_url,
+        redis_url=redis_address,
+        workdir_base=tmp_path_factory.mktemp("work"),
+        # Tests of who may do what turn it on; the others are about what is done.
+        auth_mode="none",
     )
 
 

@@ -9,7 +9,8 @@ from anyio import to_thread
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from beta9_provisioning.api import environments, openapi, problems, service
+from beta9_provisioning.api import environments, identity, openapi, problems, service
+from beta9_provisioning.api.authentication import Authenticator
 from beta9_provisioning.api.bounds import Limits
 from beta9_provisioning.api.dependencies import Services
 from beta9_provisioning.api.headers import SecurityHeaders
@@ -64,6 +65,7 @@ def create_app(
         limits=limits,
         engine=engine,
         sessions=factory,
+        authenticator=Authenticator(factory, is_required=settings.auth_mode == "required"),
         queue=queue,
         hints=Hints(queue),
         streams=Streams(factory, stream_times or StreamTimes(), most=settings.max_streams_per_address),
@@ -104,6 +106,7 @@ def create_app(
     app.add_middleware(SecurityHeaders, cacheable=ASSETS)
     problems.install(app)
     app.include_router(environments.router)
+    app.include_router(identity.router)
     app.include_router(service.router)
     openapi.install(app)
     return app
