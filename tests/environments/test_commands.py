@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from tests.support.configs import config
 from tests.support.lives import create, delete, get, walk
 
+from beta9_provisioning.audit.record import Author
 from beta9_provisioning.environments import commands, queries
 from beta9_provisioning.environments.errors import (
     ConfigurationRefused,
@@ -44,7 +45,7 @@ def count(sessions: Sessions) -> int:
 
 class TestCreate:
     def test_queues_a_provision(self, session: Session, settings: Settings) -> None:
-        outcome = commands.create(session, config(), owner="anna", by="anna", settings=settings)
+        outcome = commands.create(session, config(), owner="anna", by=Author("anna"), settings=settings)
         assert isinstance(outcome, commands.Outcome)
         environment = outcome.environment
         assert environment.status is EnvironmentStatus.QUEUED
@@ -56,7 +57,7 @@ class TestCreate:
         counted = environment.model_copy(update={"live_workers": 0})
         assert queries.get(session, row.id, owner="anna") == counted
 
-    def test_takes_four_statements(self, engine: Engine, sessions: Sessions, settings: Settings) -> None:
+    def test_takes_five_statements(self, engine: Engine, sessions: Sessions, settings: Settings) -> None:
         """Each costs a round trip, and everybody else's creates of this owner wait meanwhile."""
         said: list[str] = []
 
@@ -68,7 +69,7 @@ class TestCreate:
             create(sessions, settings, key="key")
         finally:
             event.remove(engine, "before_cursor_execute", note)
-        assert len(said) == 4, "\n".join(said)
+        assert len(said) == 5, "\n".join(said)
 
     def test_creates_nothing_when_refused(self, sessions: Sessions, settings: Settings) -> None:
         with pytest.raises(ConfigurationRefused):
@@ -82,16 +83,16 @@ class TestCreate:
         create(sessions, settings, owner="anna")
 
     def test_a_name_is_taken_for_all_of_an_organization(self, sessions: Sessions, settings: Settings) -> None:
-        create(sessions, settings, by="anna")
+        create(sessions, settings, by=Author("anna"))
         with pytest.raises(NameTaken, match="demo"):
             create(sessions, settings, by="bert")
 
     def test_quota_is_the_callers_not_the_organizations(self, sessions: Sessions, settings: Settings) -> None:
         one = settings.model_copy(update={"max_environments_per_user": 1})
-        create(sessions, one, by="anna")
+        create(sessions, one, by=Author("anna"))
         create(sessions, one, by="bert", name="second")
         with pytest.raises(QuotaExceeded):
-            create(sessions, one, by="anna", name="third")
+            create(sessions, one, by=Author("anna"), name="third")
         assert count(sessions) == 2
 
     def test_a_destroyed_environment_frees_name_and_quota(
@@ -134,7 +135,12 @@ class TestIdempotency:
         create(sessions, settings, key="k")
         with transaction(sessions) as session:
             outcome = commands.create(
-                session, config(), owner="default", by="default", settings=settings, idempotency_key="k"
+                session,
+                config(),
+                owner="default",
+                by=Author("default"),
+                settings=settings,
+                idempotency_key="k",
             )
         assert isinstance(outcome, commands.Replay)
 
