@@ -83,16 +83,16 @@ class TestCreate:
         create(sessions, settings, owner="anna")
 
     def test_a_name_is_taken_for_all_of_an_organization(self, sessions: Sessions, settings: Settings) -> None:
-        create(sessions, settings, by=Author("anna"))
+        create(sessions, settings, by="anna")
         with pytest.raises(NameTaken, match="demo"):
             create(sessions, settings, by="bert")
 
     def test_quota_is_the_callers_not_the_organizations(self, sessions: Sessions, settings: Settings) -> None:
         one = settings.model_copy(update={"max_environments_per_user": 1})
-        create(sessions, one, by=Author("anna"))
+        create(sessions, one, by="anna")
         create(sessions, one, by="bert", name="second")
         with pytest.raises(QuotaExceeded):
-            create(sessions, one, by=Author("anna"), name="third")
+            create(sessions, one, by="anna", name="third")
         assert count(sessions) == 2
 
     def test_a_destroyed_environment_frees_name_and_quota(

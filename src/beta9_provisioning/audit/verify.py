@@ -186,11 +186,11 @@ def read_heads(path: Path) -> dict[str, list[Head]]:
 def _head(line: dict[str, Any]) -> Head | None:
     if line["event"] != signatures.LOG_LINE:
         return None
-    texts = {name: str(line[name]) for name in ("organization_id", "hash", "key", "signature")}
+    texts = {name: str(line[name]) for name in ("organization_id", "hash", "key")}
     signed_at = datetime.fromisoformat(line["signed_at"])
     if signed_at.tzinfo is None:
         raise ValueError("a time without zone")
-    return Head(number=int(line["number"]), signed_at=signed_at, **texts)
+    return Head(number=int(line["number"]), signed_at=signed_at, signature=str(line["ed25519"]), **texts)
 
 
 def _sentences(report: Report, *, has_keys: bool) -> Iterator[str]:

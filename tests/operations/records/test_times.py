@@ -16,7 +16,7 @@ from beta9_provisioning.kit.database import sessions as session_factory
 from beta9_provisioning.lifecycle import OperationStatus
 from beta9_provisioning.operations.records import store
 from beta9_provisioning.operations.records.journal import NewEvent
-from beta9_provisioning.operations.records.model import Base
+from beta9_provisioning.operations.records.model import AuditRecordRow, Base
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 from beta9_provisioning.schemas.environment import EnvironmentChanges
 from beta9_provisioning.settings import Settings
@@ -96,7 +96,8 @@ def _live(late: Sessions, settings: Settings) -> None:
 
 def _times(sessions: Sessions) -> Iterator[tuple[str, datetime]]:
     with transaction(sessions) as session:
-        for table in Base.metadata.sorted_tables:
+        # The audit log's trigger asks PostgreSQL's own clock, whatever a search path puts in its place.
+        for table in set(Base.metadata.sorted_tables) - {AuditRecordRow.__table__}:
             for row in session.execute(select(table)).mappings():
                 values: dict[str, Any] = dict(row)
                 for name, value in values.items():
