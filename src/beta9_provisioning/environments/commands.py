@@ -144,19 +144,19 @@ def update(
         NotFound: the owner has no such environment.
     """
     row = _owned(session, environment_id, owner)
+    if row.deletion_protection == changes.deletion_protection:
+        return wire.environment(row, latest(session, row.id))
     before = {"deletion_protection": row.deletion_protection}
-    if row.deletion_protection != changes.deletion_protection:
-        row.deletion_protection = changes.deletion_protection
-        row.config = {**row.config, "deletion_protection": changes.deletion_protection}
-        row.updated_at = func.clock_timestamp()
-        session.flush()
-        turned = "on" if changes.deletion_protection else "off"
-        told = NewEvent(
-            "environment.changed", f"Deletion protection was turned {turned}.", changes.model_dump()
-        )
-        append(session, row.id, [told])
-        _record(session, by, "update", row, before=before, after=changes.model_dump(mode="json"))
-    return wire.environment(row, latest(session, row.id))
+    row.deletion_protection = changes.deletion_protection
+    row.config = {**row.config, "deletion_protection": changes.deletion_protection}
+    row.updated_at = func.clock_timestamp()
+    session.flush()
+    turned = "on" if changes.deletion_protection else "off"
+    told = NewEvent("environment.changed", f"Deletion protection was turned {turned}.", changes.model_dump())
+    append(session, row.id, [told])
+    answer = wire.environment(row, latest(session, row.id))
+    _record(session, by, "update", row, before=before, after=changes.model_dump(mode="json"))
+    return answer
 
 
 def delete(
