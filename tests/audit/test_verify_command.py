@@ -1,9 +1,7 @@
 """`beta9-provisioning audit verify` as operators run it."""
 
 import json
-import os
 import subprocess
-import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import Engine, text
 from tests.audit.attacks import KEY, fill, owner, rechain, reports, sign
 from tests.audit.test_search import MANY
+from tests.support.commands import beta9
 
 from beta9_provisioning.audit.signatures import LOG_LINE, Head
 from beta9_provisioning.kit.database import Sessions
@@ -26,17 +25,7 @@ def public_key(tmp_path: Path) -> Path:
 
 
 def run(database_url: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [Path(sys.executable).with_name("beta9-provisioning"), "audit", "verify", *arguments],
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            "DATABASE_URL": database_url,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return beta9(database_url, "audit", "verify", *arguments)
 
 
 def log(path: Path, heads: list[Head], *other: str) -> Path:
