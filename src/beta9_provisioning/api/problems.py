@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from beta9_provisioning.access import errors as access
-from beta9_provisioning.api import faults, methods
+from beta9_provisioning.api import auditing, faults, methods
 from beta9_provisioning.api.bodies import BodyRefused, InvalidConfiguration
 from beta9_provisioning.api.streams import TooManyStreams
 from beta9_provisioning.environments import errors
@@ -139,6 +139,7 @@ def _refused(request: Request, error: Exception) -> JSONResponse:
         for f in error.faults
     ]
     headers = _CHALLENGE if status == 401 else None
+    auditing.note_refusal(request, slug)
     return problem(request, status, slug, error.message, fields=fields, headers=headers)
 
 
