@@ -1,8 +1,8 @@
 """The audit log's place in the API: who asks, as records tell it, and the records of what was refused.
 
 What is allowed is written in the transaction of its change, by the command or, with `note_change`, by the
-route. What is refused is written here, for every route that names its action, in a transaction of its own; the
-answer does not depend on it.
+route. What is refused is written here, for every route that names its action, in a transaction of its own;
+the answer does not depend on it.
 """
 
 from typing import Annotated, Any
