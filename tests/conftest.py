@@ -204,7 +204,11 @@ def session_settings(
 ) -> Settings:
     """Settings that name this worker's servers."""
     return Settings(
-        database_url=database_url, redis_url=redis_address, workdir_base=tmp_path_factory.mktemp("work")
+        database_url=database_url,
+        redis_url=redis_address,
+        workdir_base=tmp_path_factory.mktemp("work"),
+        # All tests come from one address, and some send thousands of requests.
+        rate_limit_per_address=0,
     )
 
 

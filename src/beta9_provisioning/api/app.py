@@ -1,9 +1,10 @@
 """The application: routes, error mapping, telemetry, and the connections they share."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import time
 
 from anyio import to_thread
 from fastapi import FastAPI
@@ -15,13 +16,16 @@ from beta9_provisioning.api.dependencies import Services
 from beta9_provisioning.api.headers import SecurityHeaders
 from beta9_provisioning.api.hints import Hints
 from beta9_provisioning.api.hosts import AllowedHosts
+from beta9_provisioning.api.limiting import RateLimits
 from beta9_provisioning.api.methods import Head
 from beta9_provisioning.api.metrics import Metrics
 from beta9_provisioning.api.overload import RequestLimit
+from beta9_provisioning.api.rates import Rates
 from beta9_provisioning.api.readiness import Readiness
 from beta9_provisioning.api.service import ASSETS, DOCUMENTATION, OPENAPI
 from beta9_provisioning.api.streams import READERS, Streams, StreamTimes
 from beta9_provisioning.api.telemetry import Telemetry
+from beta9_provisioning.kit.counters import Counters
 from beta9_provisioning.kit.database import connect, sessions
 from beta9_provisioning.kit.queue import Queue
 from beta9_provisioning.settings import Settings
@@ -41,6 +45,7 @@ def create_app(
     stream_times: StreamTimes | None = None,
     counts: Path | None = None,
     limits: Limits | None = None,
+    clock: Callable[[], float] = time,
 ) -> FastAPI:
     """Return the application. Nothing is connected yet: it starts without database and queue, and says so.
 
@@ -49,6 +54,7 @@ def create_app(
         stream_times: pace of the event streams, for tests.
         counts: directory of the counts of several processes, of which this is one (counting.py).
         limits: of requests; those of its connections are the server's.
+        clock: tells the minutes in which requests are counted.
     """
     limits = limits or Limits()
     engine = connect(
@@ -66,8 +72,14 @@ def create_app(
         sessions=factory,
         queue=queue,
         hints=Hints(queue),
-        streams=Streams(factory, stream_times or StreamTimes(), most=settings.max_streams_per_address),
+        streams=Streams(
+            factory,
+            stream_times or StreamTimes(),
+            per_address=settings.max_streams_per_address,
+            per_caller=settings.max_streams_per_caller,
+        ),
         metrics=Metrics(engine, settings.database_url, queue, counts),
+        rates=Rates(settings, Counters(settings.redis_url), clock=clock),
         readiness=Readiness(settings.database_url, settings.redis_url),
     )
 
@@ -78,6 +90,7 @@ def create_app(
         watching = asyncio.create_task(services.metrics.threads.watch())
         yield
         watching.cancel()
+        await services.rates.close()
         services.close()
 
     app = FastAPIOffline(
@@ -99,6 +112,7 @@ def create_app(
     # The last one is the outermost.
     app.add_middleware(Head)
     app.add_middleware(AllowedHosts, allowed=settings.allowed_hosts, api_host=settings.api_host)
+    app.add_middleware(RateLimits, rates=services.rates)
     app.add_middleware(RequestLimit, most=limits.requests)
     app.add_middleware(Telemetry, metrics=services.metrics.requests)
     app.add_middleware(SecurityHeaders, cacheable=ASSETS)

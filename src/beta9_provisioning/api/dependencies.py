@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from beta9_provisioning.api.bounds import Limits
 from beta9_provisioning.api.hints import Hints
 from beta9_provisioning.api.metrics import Metrics
+from beta9_provisioning.api.rates import Rates
 from beta9_provisioning.api.readiness import Readiness
 from beta9_provisioning.api.streams import Streams
 from beta9_provisioning.kit.database import Sessions, hasten
@@ -28,6 +29,7 @@ class Services:
     hints: Hints
     streams: Streams
     metrics: Metrics
+    rates: Rates
     readiness: Readiness
 
     def hasten(self) -> None:

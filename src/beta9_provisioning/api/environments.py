@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from beta9_provisioning.api import bodies, guards, problems, streams
 from beta9_provisioning.api.dependencies import PrincipalDep, Services, ServicesDep
+from beta9_provisioning.api.rates import address_of
 from beta9_provisioning.api.trail import Trail, TrailDep
 from beta9_provisioning.environments import commands, ids, queries
 from beta9_provisioning.kit.database import read, transaction
@@ -232,12 +233,8 @@ def events(
         return _written(page)
     after = _event_number(last_event_id) if last_event_id else parameters.after
     read(services.sessions, lambda session: queries.check_owner(session, environment_id, owner=principal))
-    address = request.client.host if request.client else ""
-    services.streams.check_room(address)
-    return StreamingResponse(
-        services.streams.follow(environment_id, after, address=address),
-        media_type=streams.MEDIA_TYPE,
-        headers={"X-Accel-Buffering": "no"},
+    return streams.StreamResponse(
+        services.streams, environment_id, after, address=address_of(request), caller=None
     )
 
 
