@@ -95,7 +95,12 @@ def _fill(url: str, count: int) -> None:
     config = EnvironmentConfig.model_validate(example())
     with transaction(sessions(engine)) as session:
         commands.create(
-            session, config, owner="default", settings=Settings(database_url=url), idempotency_key=None
+            session,
+            config,
+            owner="default",
+            by="default",
+            settings=Settings(database_url=url),
+            idempotency_key=None,
         )
     engine.dispose()
     with psycopg.connect(url, autocommit=True) as connection:

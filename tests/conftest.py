@@ -36,6 +36,11 @@ structlog.configure(
     logger_factory=structlog.stdlib.LoggerFactory(),
 )
 
+# As the migration adds it.
+_FIRST_ORGANIZATION = (
+    "INSERT INTO organizations (id, name, created_at) VALUES ('default', 'default', '2026-01-01')"
+)
+
 _shared = pytest.StashKey[tuple[Servers, Addresses]]()
 
 
@@ -158,6 +163,11 @@ def clean_database(engine: Engine) -> None:
     names = ", ".join(table.name for table in Base.metadata.sorted_tables)
     with engine.begin() as connection:
         connection.execute(text(f"TRUNCATE {names}"))
+        connection.execute(
+            text(
+                "INSERT INTO organizations (id, name, created_at) VALUES ('default', 'default', '2026-01-01')"
+            )
+        )
 
 
 @pytest.fixture(name="sessions")
@@ -209,6 +219,10 @@ def session_settings(
         workdir_base=tmp_path_factory.mktemp("work"),
         # All tests come from one address, and some send thousands of requests.
         rate_limit_per_address=0,
+        rate_limit_per_caller=0,
+        rate_limit_failures_per_address=0,
+        # Tests of who may do what turn it on; the others are about what is done.
+        auth_mode="none",
     )
 
 

@@ -5,11 +5,12 @@ import re
 import sys
 from collections.abc import Callable, Collection
 from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from beta9_provisioning.kit import database_url, redis_url
@@ -40,12 +41,44 @@ class Settings(BaseSettings):
 
     database_url: str = "postgresql://postgres:postgres@localhost:5432/provisioning"
     """PostgreSQL 15 or newer: the truth about every environment. A URI of libpq, with its parameters."""
+    migration_database_url: str = ""
+    """The same database for `db init`, with a role that owns its tables; unset: DATABASE_URL."""
     redis_url: str = "redis://localhost:6379/0"
     """Redis 7 or Valkey, redis:// or rediss://: the queue, which may be lost without losing work."""
     workdir_base: Path = Path("/tmp/beta9-provisioning")  # noqa: S108  the deployment guide's default
     """Directory for synthesized infrastructure and Terraform's working files, one folder an environment."""
     max_environments_per_user: Annotated[int, Field(ge=1)] = 10
     """Live environments one user may have."""
+    auth_mode: Literal["required", "none"] = "required"
+    """`required`: every caller needs an API key or a token. `none`, for a machine of one's own: whoever
+    reaches the API may do everything."""
+    auth_none_anywhere: bool = False
+    """Let AUTH_MODE=none listen on addresses that are not loopback."""
+    oidc_issuer: str = ""
+    """URL of an OIDC issuer whose tokens let in, as it stands in its tokens; unset: API keys only."""
+    oidc_audience: Annotated[str, Field(validate_default=True)] = ""
+    """Audience that tokens of the issuer must be for."""
+    oidc_client_id: str = ""
+    """Client of the issuer with which the command line logs in; unset: it logs in by keys only."""
+    oidc_member_claim: str = "sub"
+    """Claim of a token that holds the member's `subject`; an `email` must be verified."""
+    outgoing_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Networks (CIDR), comma-separated, that requests to addresses given from outside may reach although they
+    are private, such as 10.1.0.0/16 for an issuer within."""
+    metrics_token: str = ""
+    """Bearer token that the API's /metrics asks for; unset: it is open. A secret."""
+    rate_limit_per_caller: Annotated[int, Field(ge=0)] = 1200
+    """Requests a minute that one caller may make; 0 is no limit."""
+    rate_limit_per_address: Annotated[int, Field(ge=0)] = 6000
+    """Requests a minute that may come from one address; 0 is no limit."""
+    rate_limit_failures_per_address: Annotated[int, Field(ge=0)] = 60
+    """Requests a minute with a wrong key or token that may come from one address; 0 is no limit."""
+    rate_limit_without_redis: Literal["open", "closed"] = "open"
+    """What limits do when Redis is away: `open` lets everything pass, `closed` nothing."""
+    audit_signing_key_file: Path | None = None
+    """File with an Ed25519 key (PEM) by which workers sign the heads of the audit log; unset: nobody does."""
+    audit_signing_seconds: Annotated[float, Field(gt=0)] = 3600.0
+    """Seconds between two signatures of the audit log of an organization."""
     allowed_regions: Annotated[tuple[str, ...], NoDecode] = (
         "us-east-1",
         "us-east-2",
@@ -58,6 +91,8 @@ class Settings(BaseSettings):
     """Regions in which environments may be created, comma-separated."""
     max_streams_per_address: Annotated[int, Field(ge=0)] = 500
     """Event streams one client address may have at the same time in one process; 0 is no limit."""
+    max_streams_per_caller: Annotated[int, Field(ge=0)] = 100
+    """Event streams one caller may have at the same time in one process; 0 is no limit."""
     max_connections: Annotated[int, Field(ge=20)] = 2000
     """Connections open at the same time in one process; nine in ten of them may be requests and streams."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -76,7 +111,7 @@ class Settings(BaseSettings):
     otel_traces_sampler_arg: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of the traces that the samplers `traceidratio` and `parentbased_traceidratio` send."""
     api_host: str = "127.0.0.1"
-    """Address the API listens on; there is no authentication yet, so keep it private."""
+    """Address the API listens on."""
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port the API listens on."""
     api_processes: Annotated[int, Field(ge=1, le=32)] = 1
@@ -124,7 +159,9 @@ class Settings(BaseSettings):
     leftover_grace_seconds: Annotated[float, Field(ge=0)] = 180.0
     """How long a destroy waits for the cloud to forget what was deleted, before it calls it left over."""
 
-    @field_validator("allowed_regions", "allowed_hosts", "backup_recipients", mode="before")
+    @field_validator(
+        "allowed_regions", "allowed_hosts", "backup_recipients", "outgoing_allowed_networks", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -157,10 +194,19 @@ class Settings(BaseSettings):
                 raise ValueError("must be name=value, comma-separated, with what is special percent-encoded")
         return value
 
-    @field_validator("database_url")
+    @field_validator("database_url", "migration_database_url")
     @classmethod
     def _postgresql(cls, value: str) -> str:
-        database_url.parse(value)
+        if value:
+            database_url.parse(value)
+        return value
+
+    @field_validator("oidc_audience")
+    @classmethod
+    def _for_us(cls, value: str, others: ValidationInfo) -> str:
+        # The same issuer makes tokens for many: without an audience each of them would let in here.
+        if others.data.get("oidc_issuer") and not value:
+            raise ValueError("must be set when OIDC_ISSUER is")
         return value
 
     @field_validator("redis_url")

@@ -15,15 +15,21 @@ import redis
 from fastapi import Request
 from structlog.testing import capture_logs
 from tests.api.test_environments import problem
+from tests.support import callers
+from tests.support.callers import bearer
 from tests.support.serving import answers, api_process, serving
 from tests.support.waiting import GUARD_SECONDS, until
 
+from beta9_provisioning.access.keys import new
 from beta9_provisioning.api.app import create_app
 from beta9_provisioning.api.rates import LimitsUnknown, RateLimited, Rates, readings
 from beta9_provisioning.kit.counters import Counters
+from beta9_provisioning.kit.database import Sessions
 from beta9_provisioning.local.ports import free_port
+from beta9_provisioning.schemas.callers import Role
 from beta9_provisioning.settings import Settings
 
+URL = "/api/v1/environments"
 NOWHERE = "redis://127.0.0.1:1/0"
 
 
@@ -225,7 +231,7 @@ class TestAnswers:
     ) -> None:
         app = create_app(limited(settings, rate_limit_per_address=2), clock=clock)
         with serving(app) as server, server.client() as client:
-            first, second, third = (client.get("/api/v1/environments") for _ in range(3))
+            first, second, third = (client.get(URL) for _ in range(3))
 
             seconds = int(third.headers["Retry-After"])
             assert first.is_success
@@ -244,12 +250,12 @@ class TestAnswers:
             for path in ("/docs", "/nowhere", "/api/v1/environments/x"):
                 assert problem(client.get(path), 429, "rate-limited")
             clock.now += seconds
-            assert client.get("/api/v1/environments").is_success
+            assert client.get(URL).is_success
 
     def test_what_is_refused_is_not_done(self, settings: Settings, clock: Clock) -> None:
         app = create_app(limited(settings, rate_limit_per_address=1), clock=clock)
         with serving(app) as server, server.client() as client:
-            client.get("/api/v1/environments")
+            client.get(URL)
             assert problem(client.post("/api/v1/environments", content=b"x" * 100_000), 429, "rate-limited")
 
     def test_no_header_says_where_a_request_comes_from(self, settings: Settings, clock: Clock) -> None:
@@ -257,7 +263,7 @@ class TestAnswers:
         app = create_app(limited(settings, rate_limit_per_address=1), clock=clock)
         with serving(app) as server, server.client() as client:
             forms = [{"Forwarded": "for=192.0.2.9"}, {"X-Real-IP": "192.0.2.9"}, {"Client-IP": "192.0.2.9"}]
-            statuses = [client.get("/api/v1/environments", headers=form).status_code for form in forms]
+            statuses = [client.get(URL, headers=form).status_code for form in forms]
 
             assert statuses == [200, 429, 429]
 
@@ -266,7 +272,7 @@ class TestAnswers:
             settings, rate_limit_per_address=9, rate_limit_without_redis="closed", redis_url=NOWHERE
         )
         with serving(create_app(closed)) as server, server.client() as client:
-            refused = client.get("/api/v1/environments")
+            refused = client.get(URL)
             assert problem(refused, 503, "limits-unknown")
             assert refused.headers["Retry-After"]
             assert client.get("/health").is_success
@@ -292,3 +298,81 @@ class TestAnswers:
                 return [one.status_code for one in found] if is_one else None
 
             assert until(in_one_minute, "60 requests in one minute") == [200] * 20 + [429] * 40
+
+
+class TestWhoCalls:
+    """Through an API that asks who is asking."""
+
+    @pytest.fixture
+    def serve(self, settings: Settings, clock: Clock) -> Iterator[Callable[..., httpx.Client]]:
+        with ExitStack() as stack:
+
+            def start(**limits: Any) -> httpx.Client:
+                app = create_app(limited(settings, auth_mode="required", **limits), clock=clock)
+                return stack.enter_context(stack.enter_context(serving(app)).client())
+
+            yield start
+
+    def test_a_callers_keys_have_one_budget(
+        self, serve: Callable[..., httpx.Client], sessions: Sessions, clock: Clock
+    ) -> None:
+        member = callers.member(sessions, Role.VIEWER)
+        keys = [callers.key(sessions, member) for _ in range(2)]
+        other = callers.caller(sessions, Role.VIEWER)
+        client = serve(rate_limit_per_caller=3, rate_limit_per_address=100)
+
+        found = [client.get(URL, headers=bearer(keys[number % 2])) for number in range(4)]
+
+        assert [one.status_code for one in found] == [200, 200, 200, 429]
+        assert found[0].headers["RateLimit-Policy"] == '"address";q=100;w=60, "caller";q=3;w=60'
+        assert '"caller";r=0;t=' in found[3].headers["RateLimit"]
+        assert problem(found[3], 429, "rate-limited")
+        assert client.get(URL, headers=bearer(other)).is_success
+        assert client.get("/health/ready", headers=bearer(keys[0])).is_success
+        clock.now += int(found[3].headers["Retry-After"])
+        assert client.get(URL, headers=bearer(keys[0])).is_success
+
+    def test_a_request_counts_once(self, serve: Callable[..., httpx.Client], sessions: Sessions) -> None:
+        client, text = serve(rate_limit_per_caller=10), callers.caller(sessions, Role.VIEWER)
+
+        left = [client.get("/api/v1/whoami", headers=bearer(text)).headers["RateLimit"] for _ in range(3)]
+        assert [one.split(";")[1] for one in left] == ["r=9", "r=8", "r=7"]
+
+    def test_an_address_may_show_so_many_bad_keys(
+        self, serve: Callable[..., httpx.Client], sessions: Sessions, clock: Clock
+    ) -> None:
+        good = callers.caller(sessions, Role.VIEWER)
+        client = serve(rate_limit_failures_per_address=3)
+        for _ in range(10):
+            assert client.get(URL).status_code == 401, "who shows nothing has guessed nothing"
+
+        found = [client.get(URL, headers=bearer(new().text)).status_code for _ in range(5)]
+
+        assert found == [401, 401, 401, 429, 429]
+        blocked = client.get(URL, headers=bearer(good))
+        assert problem(blocked, 429, "rate-limited")
+        assert "valid key or token" in blocked.json()["detail"]
+        clock.now += int(blocked.headers["Retry-After"])
+        assert client.get(URL, headers=bearer(good)).is_success
+
+    def test_no_secret_goes_to_redis(
+        self, serve: Callable[..., httpx.Client], sessions: Sessions, redis_url: str
+    ) -> None:
+        member = callers.member(sessions, Role.VIEWER)
+        texts = callers.key(sessions, member), new().text
+        client = serve(rate_limit_per_caller=9, rate_limit_per_address=9, rate_limit_failures_per_address=9)
+        for text in texts:
+            client.get(URL, headers=bearer(text))
+
+        with redis.Redis.from_url(redis_url, decode_responses=True) as store:
+            stored = sorted(store.scan_iter("provisioning:limits*"))
+        kinds = ("address/127.0.0.1", f"caller/{member}", "failures/127.0.0.1")
+        assert [any(kind in key for key in stored) for kind in kinds] == [True] * 3
+        assert len(stored) == 3
+        for text in texts:
+            assert not any(part in key for key in stored for part in text.split("_"))
+
+    def test_nobody_in_particular_is_no_caller(self, settings: Settings, clock: Clock) -> None:
+        app = create_app(limited(settings, rate_limit_per_caller=1), clock=clock)
+        with serving(app) as server, server.client() as client:
+            assert [client.get(URL).status_code for _ in range(3)] == [200] * 3

@@ -15,9 +15,9 @@ from beta9_provisioning.environments.errors import (
     NameTaken,
     NotFound,
     QuotaExceeded,
-    Refused,
 )
 from beta9_provisioning.kit.database import Sessions, transaction
+from beta9_provisioning.kit.refused import Refused
 from beta9_provisioning.lifecycle import EnvironmentStatus, Kind, OperationStatus, Reason
 from beta9_provisioning.operations.records import store
 from beta9_provisioning.operations.records.model import EnvironmentRow, OperationRow
@@ -44,7 +44,7 @@ def count(sessions: Sessions) -> int:
 
 class TestCreate:
     def test_queues_a_provision(self, session: Session, settings: Settings) -> None:
-        outcome = commands.create(session, config(), owner="anna", settings=settings)
+        outcome = commands.create(session, config(), owner="anna", by="anna", settings=settings)
         assert isinstance(outcome, commands.Outcome)
         environment = outcome.environment
         assert environment.status is EnvironmentStatus.QUEUED
@@ -80,6 +80,19 @@ class TestCreate:
         with pytest.raises(NameTaken, match="demo"):
             create(sessions, settings)
         create(sessions, settings, owner="anna")
+
+    def test_a_name_is_taken_for_all_of_an_organization(self, sessions: Sessions, settings: Settings) -> None:
+        create(sessions, settings, by="anna")
+        with pytest.raises(NameTaken, match="demo"):
+            create(sessions, settings, by="bert")
+
+    def test_quota_is_the_callers_not_the_organizations(self, sessions: Sessions, settings: Settings) -> None:
+        one = settings.model_copy(update={"max_environments_per_user": 1})
+        create(sessions, one, by="anna")
+        create(sessions, one, by="bert", name="second")
+        with pytest.raises(QuotaExceeded):
+            create(sessions, one, by="anna", name="third")
+        assert count(sessions) == 2
 
     def test_a_destroyed_environment_frees_name_and_quota(
         self, sessions: Sessions, settings: Settings
@@ -121,7 +134,7 @@ class TestIdempotency:
         create(sessions, settings, key="k")
         with transaction(sessions) as session:
             outcome = commands.create(
-                session, config(), owner="default", settings=settings, idempotency_key="k"
+                session, config(), owner="default", by="default", settings=settings, idempotency_key="k"
             )
         assert isinstance(outcome, commands.Replay)
 

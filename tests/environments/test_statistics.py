@@ -242,7 +242,9 @@ def test_a_transaction_that_stands_still_holds_up_no_other(sessions: Sessions, s
         frozen.execute(text("SELECT 1 FROM statistics FOR UPDATE"))
         with transaction(sessions) as session:
             session.execute(text("SET LOCAL lock_timeout = '1ms'"))
-            made = commands.create(session, config(name="second"), owner="default", settings=settings)
+            made = commands.create(
+                session, config(name="second"), owner="default", by="default", settings=settings
+            )
         assert isinstance(made, commands.Outcome)
         create(sessions, settings, name="third")
     assert read(sessions).entered["queued"] == 3

@@ -16,9 +16,10 @@ from beta9_provisioning.settings import Settings
 
 def create(sessions: Sessions, settings: Settings, *, key: str | None = None, **changes: Any) -> Environment:
     owner = changes.pop("owner", "default")
+    by = changes.pop("by", owner)
     with transaction(sessions) as session:
         outcome = commands.create(
-            session, config(**changes), owner=owner, settings=settings, idempotency_key=key
+            session, config(**changes), owner=owner, by=by, settings=settings, idempotency_key=key
         )
     if isinstance(outcome, commands.Replay):
         return Environment.model_validate(outcome.answer)
@@ -27,7 +28,7 @@ def create(sessions: Sessions, settings: Settings, *, key: str | None = None, **
 
 def delete(sessions: Sessions, environment_id: str, owner: str = "default") -> Environment:
     with transaction(sessions) as session:
-        return commands.delete(session, environment_id, owner=owner).environment
+        return commands.delete(session, environment_id, owner=owner, by=owner).environment
 
 
 def get(sessions: Sessions, environment_id: str) -> Environment:

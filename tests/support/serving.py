@@ -76,6 +76,7 @@ def api_process(
         "REDIS_URL": settings.redis_url,
         "API_PORT": str(port),
         "RATE_LIMIT_PER_ADDRESS": str(settings.rate_limit_per_address),
+        "AUTH_MODE": settings.auth_mode,
         "API_PROCESSES": str(settings.api_processes),
         "LOG_FORMAT": "json",
     }

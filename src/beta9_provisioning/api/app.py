@@ -10,7 +10,9 @@ from anyio import to_thread
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from beta9_provisioning.api import environments, openapi, problems, service
+from beta9_provisioning.access.oidc import OidcVerifier
+from beta9_provisioning.api import environments, identity, openapi, problems, service
+from beta9_provisioning.api.authentication import Authenticator
 from beta9_provisioning.api.bounds import Limits
 from beta9_provisioning.api.dependencies import Services
 from beta9_provisioning.api.headers import SecurityHeaders
@@ -27,6 +29,7 @@ from beta9_provisioning.api.streams import READERS, Streams, StreamTimes
 from beta9_provisioning.api.telemetry import Telemetry
 from beta9_provisioning.kit.counters import Counters
 from beta9_provisioning.kit.database import connect, sessions
+from beta9_provisioning.kit.guarded import GuardedClient
 from beta9_provisioning.kit.queue import Queue
 from beta9_provisioning.settings import Settings
 
@@ -65,11 +68,15 @@ def create_app(
     )
     factory = sessions(engine)
     queue = Queue(settings.redis_url)
+    rates = Rates(settings, Counters(settings.redis_url), clock=clock)
     services = Services(
         settings=settings,
         limits=limits,
         engine=engine,
         sessions=factory,
+        authenticator=Authenticator(
+            factory, rates, _verifier(settings), is_required=settings.auth_mode == "required"
+        ),
         queue=queue,
         hints=Hints(queue),
         streams=Streams(
@@ -79,7 +86,7 @@ def create_app(
             per_caller=settings.max_streams_per_caller,
         ),
         metrics=Metrics(engine, settings.database_url, queue, counts),
-        rates=Rates(settings, Counters(settings.redis_url), clock=clock),
+        rates=rates,
         readiness=Readiness(settings.database_url, settings.redis_url),
     )
 
@@ -118,6 +125,19 @@ def create_app(
     app.add_middleware(SecurityHeaders, cacheable=ASSETS)
     problems.install(app)
     app.include_router(environments.router)
+    app.include_router(identity.router)
     app.include_router(service.router)
     openapi.install(app)
     return app
+
+
+def _verifier(settings: Settings) -> OidcVerifier | None:
+    """Return what verifies tokens of the issuer; None when there is none."""
+    if not settings.oidc_issuer:
+        return None
+    return OidcVerifier(
+        settings.oidc_issuer,
+        settings.oidc_audience,
+        GuardedClient(settings.outgoing_allowed_networks),
+        member_claim=settings.oidc_member_claim,
+    )

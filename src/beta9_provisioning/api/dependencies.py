@@ -1,4 +1,4 @@
-"""What the routes work with, made once per application, and who is asking."""
+"""What the routes work with, made once per application."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy import Engine
 
+from beta9_provisioning.api.authentication import Authenticator
 from beta9_provisioning.api.bounds import Limits
 from beta9_provisioning.api.hints import Hints
 from beta9_provisioning.api.metrics import Metrics
@@ -25,6 +26,7 @@ class Services:
     limits: Limits
     engine: Engine
     sessions: Sessions
+    authenticator: Authenticator
     queue: Queue
     hints: Hints
     streams: Streams
@@ -47,17 +49,11 @@ class Services:
         self.engine.dispose()
 
 
-# Both are asynchronous so that FastAPI calls them where they are, and not on a thread.
+# Asynchronous so that FastAPI calls it where it is, and not on a thread.
 async def _services(request: Request) -> Services:
     found = request.app.state.services
     assert isinstance(found, Services)
     return found
 
 
-async def current_principal() -> str:
-    """Return who is asking: everybody is the same user until there is authentication."""
-    return "default"
-
-
 ServicesDep = Annotated[Services, Depends(_services)]
-PrincipalDep = Annotated[str, Depends(current_principal)]

@@ -9,7 +9,8 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from beta9_provisioning.api import bodies, guards, problems, streams
-from beta9_provisioning.api.dependencies import PrincipalDep, Services, ServicesDep
+from beta9_provisioning.api.authorization import ReadsEnvironments, Requires, WritesEnvironments
+from beta9_provisioning.api.dependencies import Services, ServicesDep
 from beta9_provisioning.api.rates import address_of
 from beta9_provisioning.api.trail import Trail, TrailDep
 from beta9_provisioning.environments import commands, ids, queries
@@ -20,7 +21,10 @@ from beta9_provisioning.schemas.environment import Environment, EnvironmentChang
 _CHANGES = [Depends(guards.no_parameters), Depends(guards.not_cross_site)]
 _PLAIN = [Depends(guards.no_parameters)]
 router = APIRouter(
-    prefix="/api/v1/environments", tags=["environments"], dependencies=[Depends(guards.given_once)]
+    prefix="/api/v1/environments",
+    tags=["environments"],
+    # Strangers are told nothing else.
+    dependencies=[Depends(Requires(None)), Depends(guards.given_once)],
 )
 
 _LAST_EVENT = 2**63 - 1
@@ -87,7 +91,7 @@ LastEventId = Annotated[
 def create(
     *,
     services: ServicesDep,
-    principal: PrincipalDep,
+    principal: WritesEnvironments,
     trail: TrailDep,
     body: Annotated[bytes, Depends(bodies.read)],
     idempotency_key: IdempotencyKey = None,
@@ -97,14 +101,18 @@ def create(
         config = bodies.configuration(body)
     except (bodies.BodyRefused, bodies.InvalidConfiguration):
         # What was accepted once is answered again, whatever is accepted today.
-        if idempotency_key is None or (first := _first(services, principal, idempotency_key, body)) is None:
+        if (
+            idempotency_key is None
+            or (first := _first(services, principal.organization, idempotency_key, body)) is None
+        ):
             raise
         return _replayed(first)
     with transaction(services.sessions) as session:
         outcome = commands.create(
             session,
             config,
-            owner=principal,
+            owner=principal.organization,
+            by=principal.id,
             settings=services.settings,
             idempotency_key=idempotency_key,
             body=body,
@@ -123,7 +131,7 @@ def create(
     summary="List environments",
 )
 def list_environments(
-    services: ServicesDep, principal: PrincipalDep, parameters: Annotated[ListParameters, Query()]
+    services: ServicesDep, principal: ReadsEnvironments, parameters: Annotated[ListParameters, Query()]
 ) -> Response:
     """List environments, newest first, destroyed ones included."""
     return _written(
@@ -131,7 +139,7 @@ def list_environments(
             services.sessions,
             lambda session: queries.page(
                 session,
-                owner=principal,
+                owner=principal.sees,
                 limit=parameters.limit,
                 cursor=parameters.cursor,
                 statuses=parameters.status,
@@ -148,9 +156,11 @@ def list_environments(
     responses=problems.responses(404, 422),
     summary="Get an environment",
 )
-def get(services: ServicesDep, principal: PrincipalDep, environment_id: EnvironmentId) -> Response:
+def get(services: ServicesDep, principal: ReadsEnvironments, environment_id: EnvironmentId) -> Response:
     """Return an environment, its outputs, its latest operation and why that failed if it did."""
-    found = read(services.sessions, lambda session: queries.get(session, environment_id, owner=principal))
+    found = read(
+        services.sessions, lambda session: queries.get(session, environment_id, owner=principal.sees)
+    )
     return _written(found)
 
 
@@ -162,14 +172,14 @@ def get(services: ServicesDep, principal: PrincipalDep, environment_id: Environm
 )
 def update(
     services: ServicesDep,
-    principal: PrincipalDep,
+    principal: WritesEnvironments,
     environment_id: EnvironmentId,
     body: Annotated[bytes, Depends(bodies.read)],
 ) -> Environment:
     """Turn deletion protection on or off; nothing else can be changed without building anew yet."""
     changes = bodies.validated(EnvironmentChanges, body)
     with transaction(services.sessions) as session:
-        return commands.update(session, environment_id, changes, owner=principal)
+        return commands.update(session, environment_id, changes, owner=principal.sees)
 
 
 @router.delete(
@@ -185,13 +195,15 @@ def update(
 def delete(
     response: Response,
     services: ServicesDep,
-    principal: PrincipalDep,
+    principal: WritesEnvironments,
     trail: TrailDep,
     environment_id: EnvironmentId,
 ) -> Environment:
     """Queue the environment's destroy, whatever its state; repeated calls answer with the same operation."""
     with transaction(services.sessions) as session:
-        outcome = commands.delete(session, environment_id, owner=principal, origin=trail.origin)
+        outcome = commands.delete(
+            session, environment_id, owner=principal.sees, by=principal.id, origin=trail.origin
+        )
     _tell_workers(services, trail, outcome)
     if outcome.environment.status is EnvironmentStatus.DESTROYED:
         response.status_code = 200
@@ -217,7 +229,7 @@ def events(
     *,
     request: Request,
     services: ServicesDep,
-    principal: PrincipalDep,
+    principal: ReadsEnvironments,
     environment_id: EnvironmentId,
     parameters: Annotated[EventParameters, Query()],
     last_event_id: LastEventId = None,
@@ -227,14 +239,21 @@ def events(
         page = read(
             services.sessions,
             lambda session: queries.events(
-                session, environment_id, owner=principal, after=parameters.after, limit=parameters.limit
+                session, environment_id, owner=principal.sees, after=parameters.after, limit=parameters.limit
             ),
         )
         return _written(page)
     after = _event_number(last_event_id) if last_event_id else parameters.after
-    read(services.sessions, lambda session: queries.check_owner(session, environment_id, owner=principal))
+    read(
+        services.sessions, lambda session: queries.check_owner(session, environment_id, owner=principal.sees)
+    )
     return streams.StreamResponse(
-        services.streams, environment_id, after, address=address_of(request), caller=None
+        services.streams,
+        environment_id,
+        after,
+        address=address_of(request),
+        # Where nobody is asked who he is, all would be one.
+        caller=None if principal.authentication == "none" else principal.id,
     )
 
 
@@ -247,10 +266,12 @@ def events(
     ),
     summary="Get a kubeconfig",
 )
-def kubeconfig(services: ServicesDep, principal: PrincipalDep, environment_id: EnvironmentId) -> Response:
+def kubeconfig(
+    services: ServicesDep, principal: ReadsEnvironments, environment_id: EnvironmentId
+) -> Response:
     """Return a kubeconfig without secrets: kubectl asks `beta9-provisioning token` for a token when used."""
     text = read(
-        services.sessions, lambda session: queries.kubeconfig(session, environment_id, owner=principal)
+        services.sessions, lambda session: queries.kubeconfig(session, environment_id, owner=principal.sees)
     )
     return Response(text, media_type="text/yaml")
 

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from beta9_provisioning.api import hosts, problems
 
 # Headers and parameters of which the last would be taken silently; each means one thing.
-_SINGLE_HEADERS = ("Idempotency-Key", "Last-Event-ID")
+_SINGLE_HEADERS = ("Idempotency-Key", "Last-Event-ID", "Beta9-Organization")
 _REPEATABLE = frozenset({"status"})
 
 

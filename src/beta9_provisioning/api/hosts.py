@@ -5,13 +5,13 @@ for that site. What it cannot change is the name in `Host`. Starlette's own chec
 """
 
 from collections.abc import Collection
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from beta9_provisioning.api import problems
+from beta9_provisioning.kit.listening import is_loopback
 
 # Probes and scrapers reach these by the pod's address, and no page gains anything by them.
 _EXEMPT = frozenset({"/health", "/health/ready", "/metrics"})
@@ -49,16 +49,6 @@ class AllowedHosts:
         # No other site's page has a loopback name, so these stay open for those at the machine itself.
         parents = (f"*.{name[place + 1 :]}" for place, letter in enumerate(name) if letter == ".")
         return is_loopback(name) or name in self._allowed or not self._allowed.isdisjoint(parents)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a name or address can only be the machine itself."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def own_address(request: Request) -> tuple[str | None, int | None]:

@@ -14,12 +14,15 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
+from beta9_provisioning.access import errors as access
+from beta9_provisioning.access.issuer_keys import IssuerUnavailable
 from beta9_provisioning.api import faults, methods
 from beta9_provisioning.api.bodies import BodyRefused, InvalidConfiguration
 from beta9_provisioning.api.rates import WINDOW_SECONDS, Kind, LimitsUnknown, RateLimited
 from beta9_provisioning.api.streams import TooManyStreams
 from beta9_provisioning.environments import errors
 from beta9_provisioning.kit.database_errors import Trouble, describe, sqlstate, trouble
+from beta9_provisioning.kit.refused import Refused
 from beta9_provisioning.operations.records import schema
 from beta9_provisioning.schemas.environment import FieldProblem, Problem
 
@@ -34,7 +37,7 @@ _BODY_SLUGS = {
     413: "body-too-large",
     415: "unsupported-encoding",
 }
-_REFUSALS: dict[type[errors.Refused], tuple[int, str]] = {
+_REFUSALS: dict[type[Refused], tuple[int, str]] = {
     errors.NotFound: (404, "environment-not-found"),
     errors.ConfigurationRefused: (422, "not-allowed-here"),
     errors.NameTaken: (409, "name-taken"),
@@ -45,7 +48,13 @@ _REFUSALS: dict[type[errors.Refused], tuple[int, str]] = {
     errors.NoCluster: (409, "no-cluster"),
     errors.NotReadable: (409, "configuration-not-readable"),
     errors.BadCursor: (400, "invalid-request"),
+    access.Unauthenticated: (401, "unauthenticated"),
+    access.Forbidden: (403, "forbidden"),
+    access.NoMember: (403, "no-member"),
+    access.OrganizationUnclear: (400, "organization-unclear"),
 }
+# RFC 6750: with nothing more, because every reason has the same answer.
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
 _CROSS_SITE = (
     "A page of another site may not change anything here. If the page is this service's own, a proxy changed "
     "the Host header on the way: have it pass Host on."
@@ -107,13 +116,14 @@ def document(
 
 def install(app: FastAPI) -> None:
     """Make every expected error a problem document; `telemetry` answers the others by `internal`."""
-    app.add_exception_handler(errors.Refused, _refused)
+    app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(BodyRefused, _body_refused)
     app.add_exception_handler(InvalidConfiguration, _invalid_configuration)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(InvalidHeader, _invalid_header)
     app.add_exception_handler(CrossSite, _cross_site)
     app.add_exception_handler(TooManyStreams, _too_many_streams)
+    app.add_exception_handler(IssuerUnavailable, _issuer_unavailable)
     app.add_exception_handler(RateLimited, rate_limited)
     app.add_exception_handler(LimitsUnknown, limits_unknown)
     app.add_exception_handler(HTTPException, _http)
@@ -122,13 +132,14 @@ def install(app: FastAPI) -> None:
 
 
 def _refused(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, errors.Refused)
+    assert isinstance(error, Refused)
     status, slug = _REFUSALS[type(error)]
     fields = [
         FieldProblem(field=f.field, message=f.message, allowed=list(f.allowed) if f.allowed else None)
         for f in error.faults
     ]
-    return problem(request, status, slug, error.message, fields=fields)
+    headers = _CHALLENGE if status == 401 else None
+    return problem(request, status, slug, error.message, fields=fields, headers=headers)
 
 
 def _body_refused(request: Request, error: Exception) -> JSONResponse:
@@ -254,6 +265,14 @@ def stopping(request: Request) -> JSONResponse:
     """Return the answer to a request that a stop of the service has overtaken."""
     detail = "The service is being stopped, and could not answer before. Ask again: another one may."
     return problem(request, 503, "stopping", detail, headers={"Retry-After": "1"})
+
+
+def _issuer_unavailable(request: Request, _error: Exception) -> JSONResponse:
+    detail = (
+        "Your token cannot be verified now: the keys of its issuer cannot be fetched, and the service's log "
+        "says why. API keys work. Nothing was changed; try again."
+    )
+    return problem(request, 503, "issuer-unavailable", detail, headers={"Retry-After": RETRY_SECONDS})
 
 
 def rate_limited(request: Request, error: Exception) -> JSONResponse:

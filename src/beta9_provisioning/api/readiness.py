@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 import structlog
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -48,8 +48,8 @@ class Report(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     status: Literal["ready", "unavailable"]
-    checks: dict[str, Check]
-    """`database`, `schema` and `queue`; without the queue the service is ready all the same."""
+    checks: dict[str, Check] = Field(default_factory=dict)
+    """`database`, `schema` and `queue`, for callers who are known; it is ready without the queue."""
 
 
 Checks = Mapping[str, Check]

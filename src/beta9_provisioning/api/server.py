@@ -31,6 +31,9 @@ log = structlog.get_logger(__name__)
 _GRACE_SECONDS = 15
 
 
+_OPEN = "AUTH_MODE=none: whoever reaches this API may do everything. It is for a machine of your own."
+
+
 class Server(uvicorn.Server):
     """Hurries open answers when it stops: uvicorn waits for them, and streams would not end.
 
@@ -76,6 +79,8 @@ def run(settings: Settings, listener: socket.socket, counts: Path | None = None)
     limits = bounds.of_process(settings.max_connections)
     app = create_app(settings, counts=counts, limits=limits)
     server = make_server(app, settings.api_host, settings.api_port, limits)
+    if settings.auth_mode == "none":
+        log.warning("authentication_off", detail=_OPEN)
     # It serves nevertheless: readiness says so until the database is there, or `db init` has run.
     if (unfit := _unfit(app.state.services.engine)) is not None:
         log.error(unfit[0], detail=unfit[1])

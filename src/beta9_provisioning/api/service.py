@@ -1,12 +1,20 @@
 """Routes about the service itself: health, metrics and the configuration's schema."""
 
+import hmac
+
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
+from sqlalchemy.exc import SQLAlchemyError
 
+from beta9_provisioning.access.errors import Unauthenticated
+from beta9_provisioning.access.issuer_keys import IssuerUnavailable
+from beta9_provisioning.api.authentication import authenticate, bearer
 from beta9_provisioning.api.dependencies import ServicesDep
+from beta9_provisioning.api.rates import LimitsUnknown, RateLimited
 from beta9_provisioning.api.readiness import Report
+from beta9_provisioning.kit.refused import Refused
 from beta9_provisioning.schemas.configuration import json_schema
 
 DOCUMENTATION = "/docs"
@@ -48,12 +56,17 @@ async def health() -> Health:
     responses={503: {"model": Report, "description": "Not ready; the checks say why."}},
     summary="Can the service work?",
 )
-async def ready(response: Response, services: ServicesDep) -> Report:
-    """Check the database, its schema and the queue, within 3 s; without a queue requests wait."""
+async def ready(request: Request, response: Response, services: ServicesDep) -> Report:
+    """Check the database, its schema and the queue, within 3 s; without a queue requests wait.
+
+    Strangers get no checks: the log has them.
+    """
     result = await services.readiness.report()
     if result.status != "ready":
         response.status_code = 503
-    return result
+    # Nobody can be known while the database is away, and nobody shall wait for it here.
+    can_know = result.checks["database"].ok or services.settings.auth_mode == "none"
+    return result if can_know and await _is_known(request) else Report(status=result.status)
 
 
 @router.get(
@@ -68,6 +81,22 @@ def schema() -> JSONResponse:
 
 
 @router.get("/metrics", include_in_schema=False)
-async def metrics(services: ServicesDep) -> Response:
-    """Return the metrics in Prometheus's text format, however busy the request threads are."""
+async def metrics(request: Request, services: ServicesDep) -> Response:
+    """Return the metrics in Prometheus's text format, however busy the request threads are.
+
+    Raises:
+        Unauthenticated: there is METRICS_TOKEN, and the request has not got it.
+    """
+    token = services.settings.metrics_token
+    # Not a key: metrics must come when the database is away, too.
+    if token and not hmac.compare_digest(bearer(request).encode(), token.encode()):
+        raise Unauthenticated
     return Response(await services.metrics.page(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _is_known(request: Request) -> bool:
+    try:
+        await authenticate(request)
+    except (Refused, IssuerUnavailable, RateLimited, LimitsUnknown, SQLAlchemyError):
+        return False
+    return True

@@ -65,6 +65,7 @@ def create(
     config: EnvironmentConfig,
     *,
     owner: str,
+    by: str,
     settings: Settings,
     idempotency_key: str | None = None,
     body: bytes | None = None,
@@ -78,7 +79,8 @@ def create(
     Args:
         session: left to the caller to commit.
         config: what is wanted.
-        owner: whose it will be.
+        owner: id of the organization whose it will be.
+        by: id of the caller.
         settings: of this installation.
         idempotency_key: of the request, if it has one.
         body: of the request, as it was sent, if it came in one.
@@ -88,16 +90,16 @@ def create(
         ConfigurationRefused: the installation does not allow the configuration.
         KeyReused: the idempotency key came with another configuration before.
         NameTaken: a live environment of the owner has this name.
-        QuotaExceeded: the owner has as many live environments as are allowed.
+        QuotaExceeded: the caller has created as many live environments as are allowed.
     """
     # Made before others of this owner begin to wait.
     document = config.model_dump(mode="json")
-    question = _first_look(owner, config.name, idempotency_key)
+    question = _first_look(owner, by, config.name, idempotency_key)
     # One create of an owner at a time: counting and inserting is then one step, and so is a key's first use.
     session.execute(
         text("SELECT pg_advisory_xact_lock(:space, hashtext(:owner))"), {"space": _OWNER_LOCK, "owner": owner}
     )
-    now, live, same_name, known = session.execute(question).one()
+    now, own, same_name, known = session.execute(question).one()
     if known is not None:
         if not (_has_body(known, body) or _has_configuration(known, config)):
             raise KeyReused
@@ -105,10 +107,10 @@ def create(
     rules.check(config, settings.allowed_regions)
     if same_name:
         raise NameTaken(config.name)
-    if live >= settings.max_environments_per_user:
+    if own >= settings.max_environments_per_user:
         raise QuotaExceeded(settings.max_environments_per_user)
     row = _new_row(config, document, owner, now)
-    operation = begin(session, row, owner, origin)
+    operation = begin(session, row, by, origin)
     answer = wire.environment(row, operation)
     if idempotency_key is not None:
         _keep(
@@ -124,8 +126,16 @@ def create(
     return Outcome(answer, operation.id)
 
 
-def update(session: Session, environment_id: str, changes: EnvironmentChanges, *, owner: str) -> Environment:
+def update(
+    session: Session, environment_id: str, changes: EnvironmentChanges, *, owner: str | None
+) -> Environment:
     """Change what needs no operation; the same value again changes nothing and is not told.
+
+    Args:
+        session: left to the caller to commit.
+        environment_id: which.
+        changes: what to change.
+        owner: id of the organization whose it must be; None for any.
 
     Raises:
         NotFound: the owner has no such environment.
@@ -144,13 +154,22 @@ def update(session: Session, environment_id: str, changes: EnvironmentChanges, *
     return wire.environment(row, latest(session, row.id))
 
 
-def delete(session: Session, environment_id: str, *, owner: str, origin: Origin = UNKNOWN) -> Outcome:
+def delete(
+    session: Session, environment_id: str, *, owner: str | None, by: str, origin: Origin = UNKNOWN
+) -> Outcome:
     """Queue the destroy of an environment, whatever state it is in.
 
     A create that waits is cancelled at once, and the destroy still runs: it is cheap, and shows that nothing
     is left. A create that runs is asked to stop, and the destroy waits behind it. A destroy that waits or
     runs is the answer itself; one that failed is followed by a new one. A destroyed environment stays as it
     is.
+
+    Args:
+        session: left to the caller to commit.
+        environment_id: which.
+        owner: id of the organization whose it must be; None for any.
+        by: id of the caller.
+        origin: of the request; the operation keeps it.
 
     Raises:
         NotFound: the owner has no such environment.
@@ -165,7 +184,7 @@ def delete(session: Session, environment_id: str, *, owner: str, origin: Origin 
     if row.deletion_protection:
         raise DeletionProtected(row.name)
     # Queued before the cancel, so that the environment goes straight to destroy_queued, not by way of failed.
-    destroy = queue(session, row, Kind.DESTROY, owner, origin)
+    destroy = queue(session, row, Kind.DESTROY, by, origin)
     for operation in _live_builds(session, row.id):
         request_cancel(session, operation)
     session.flush()
@@ -173,10 +192,10 @@ def delete(session: Session, environment_id: str, *, owner: str, origin: Origin 
     return Outcome(wire.environment(row, destroy), destroy.id)
 
 
-def _owned(session: Session, environment_id: str, owner: str) -> EnvironmentRow:
+def _owned(session: Session, environment_id: str, owner: str | None) -> EnvironmentRow:
     """Return the owner's environment, locked."""
     row = lock_environment(session, environment_id) if ids.is_id(environment_id) else None
-    if row is None or row.owner != owner:
+    if row is None or (owner is not None and row.owner != owner):
         raise NotFound(environment_id)
     return row
 
@@ -217,15 +236,20 @@ def _has_configuration(known: IdempotencyRow, config: EnvironmentConfig) -> bool
         return False
 
 
-def _first_look(owner: str, name: str, key: str | None) -> Select[datetime, int, int, IdempotencyRow | None]:
-    """Ask for the time, the numbers of live environments and of those named so, and the key's first use."""
+def _first_look(
+    owner: str, by: str, name: str, key: str | None
+) -> Select[datetime, int, int, IdempotencyRow | None]:
+    """Ask for the time, how many live environments are the caller's, how many are named so, and the key."""
     live = (
-        select(func.count().label("all"), func.count().filter(EnvironmentRow.name == name).label("same"))
+        select(
+            func.count().filter(EnvironmentRow.created_by == by).label("own"),
+            func.count().filter(EnvironmentRow.name == name).label("same"),
+        )
         .where(EnvironmentRow.owner == owner, EnvironmentRow.status != EnvironmentStatus.DESTROYED)
         .subquery()
     )
     return (
-        select(func.clock_timestamp(), live.c.all, live.c.same, IdempotencyRow)
+        select(func.clock_timestamp(), live.c.own, live.c.same, IdempotencyRow)
         .select_from(live)
         .outerjoin(IdempotencyRow, _is_first_use(owner, key))
     )

@@ -1,24 +1,6 @@
-"""Refusals: each says what is wrong, in which field, and what is allowed. None of them knows HTTP."""
+"""Why a request about environments is refused."""
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One thing that is wrong with a request; `field` is a path such as `cloud.region`."""
-
-    field: str
-    message: str
-    allowed: tuple[str, ...] | None = None
-
-
-class Refused(Exception):
-    """A request was understood and refused; nothing was changed."""
-
-    def __init__(self, message: str, *faults: Fault) -> None:
-        super().__init__(message)
-        self.message = message
-        self.faults = faults
+from beta9_provisioning.kit.refused import Fault, Refused
 
 
 class NotFound(Refused):
@@ -36,17 +18,17 @@ class ConfigurationRefused(Refused):
 
 
 class NameTaken(Refused):
-    """Another live environment of the same owner has this name."""
+    """Another live environment of the same organization has this name."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"You have a live environment named {name!r} already.",
+            f"Your organization has a live environment named {name!r} already.",
             Fault("name", "choose another name, or delete that environment first"),
         )
 
 
 class QuotaExceeded(Refused):
-    """The owner has as many live environments as this installation allows."""
+    """The caller has created as many live environments as this installation allows."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(

@@ -1,10 +1,13 @@
-"""Questions about environments, answered in wire types. All functions take a session."""
+"""Questions about environments, answered in wire types. All functions take a session.
+
+`owner` is the id of the organization whose environments are asked for; None asks for those of all.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
-from sqlalchemy import select, tuple_
+from sqlalchemy import ColumnElement, select, true, tuple_
 from sqlalchemy.orm import Session
 
 from beta9_provisioning.clouds.registry import CLOUDS
@@ -20,7 +23,7 @@ from beta9_provisioning.schemas.environment import Environment, EnvironmentPage,
 _KUBECONFIG_OUTPUTS = ("cluster_name", "cluster_endpoint", "cluster_ca")
 
 
-def get(session: Session, environment_id: str, *, owner: str) -> Environment:
+def get(session: Session, environment_id: str, *, owner: str | None) -> Environment:
     """Return an environment.
 
     Raises:
@@ -33,7 +36,7 @@ def get(session: Session, environment_id: str, *, owner: str) -> Environment:
 def page(
     session: Session,
     *,
-    owner: str,
+    owner: str | None,
     limit: int,
     cursor: str | None = None,
     statuses: Sequence[EnvironmentStatus] = (),
@@ -47,7 +50,7 @@ def page(
     place = EnvironmentRow.created_at, EnvironmentRow.id
     query = (
         select(*wire.SUMMARY)
-        .where(EnvironmentRow.owner == owner)
+        .where(_is_of(owner))
         .order_by(*(column.desc() for column in place))
         .limit(limit + 1)
     )
@@ -66,7 +69,7 @@ def page(
     )
 
 
-def events(session: Session, environment_id: str, *, owner: str, after: int, limit: int) -> EventPage:
+def events(session: Session, environment_id: str, *, owner: str | None, after: int, limit: int) -> EventPage:
     """Return a stretch of an environment's history, oldest first.
 
     Raises:
@@ -107,7 +110,7 @@ def news(session: Session, environment_id: str, *, after: int, limit: int) -> Ne
     return News(found, is_over=status in FINAL and read_all, last=last)
 
 
-def kubeconfig(session: Session, environment_id: str, *, owner: str) -> str:
+def kubeconfig(session: Session, environment_id: str, *, owner: str | None) -> str:
     """Return a kubeconfig (YAML) for the environment's cluster; it holds no secret.
 
     Raises:
@@ -127,27 +130,33 @@ def kubeconfig(session: Session, environment_id: str, *, owner: str) -> str:
     return cloud.user_kubeconfig(place, outputs)
 
 
-def check_owner(session: Session, environment_id: str, *, owner: str) -> None:
+def check_owner(session: Session, environment_id: str, *, owner: str | None) -> None:
     """Check that the environment exists and is the owner's.
 
     Raises:
         NotFound: it does not exist, or belongs to somebody else.
     """
     found = ids.is_id(environment_id) and session.scalar(
-        select(EnvironmentRow.id).where(EnvironmentRow.id == environment_id, EnvironmentRow.owner == owner)
+        select(EnvironmentRow.id).where(EnvironmentRow.id == environment_id, _is_of(owner))
     )
     if not found:
         raise NotFound(environment_id)
 
 
-def _find(session: Session, environment_id: str, owner: str) -> tuple[EnvironmentRow, OperationRow, int]:
+def _is_of(owner: str | None) -> ColumnElement[bool]:
+    return true() if owner is None else EnvironmentRow.owner == owner
+
+
+def _find(
+    session: Session, environment_id: str, owner: str | None
+) -> tuple[EnvironmentRow, OperationRow, int]:
     """Return the environment, its latest operation, and how many workers live; one query."""
     found = (
         ids.is_id(environment_id)
         and session.execute(
             select(EnvironmentRow, OperationRow, LIVE_WORKERS)
             .join(OperationRow, OperationRow.environment_id == EnvironmentRow.id)
-            .where(EnvironmentRow.id == environment_id, EnvironmentRow.owner == owner)
+            .where(EnvironmentRow.id == environment_id, _is_of(owner))
             .order_by(OperationRow.number.desc())
             .limit(1)
         ).one_or_none()

@@ -3,7 +3,8 @@
 from typing import Any
 
 from beta9_provisioning.clouds.registry import CLOUDS, ProviderRules
-from beta9_provisioning.environments.errors import ConfigurationRefused, Fault
+from beta9_provisioning.environments.errors import ConfigurationRefused
+from beta9_provisioning.kit.refused import Fault
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 
 

@@ -18,6 +18,7 @@ from beta9_provisioning.schemas.environment import (
 
 SUMMARY = (
     EnvironmentRow.id,
+    EnvironmentRow.owner,
     EnvironmentRow.name,
     EnvironmentRow.status,
     EnvironmentRow.provider,
@@ -33,6 +34,7 @@ def summary(row: EnvironmentRow | Row[*tuple[Any, ...]]) -> EnvironmentSummary:
     """Return an environment as a list shows it."""
     return EnvironmentSummary(
         environment_id=row.id,
+        organization_id=row.owner,
         name=row.name,
         status=EnvironmentStatus(row.status),
         provider=row.provider,

@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 from functools import partial
+from ipaddress import ip_address
 
 
 def listen(host: str, port: int, count: int = 1) -> list[socket.socket]:
@@ -34,3 +35,13 @@ def cannot_listen(setting: str, host: str, port: int, error: OSError) -> str:
         f"{setting}_HOST and {setting}_PORT name {host}, port {port}, where nothing can listen: {why}. "
         "Stop what listens there, or set others."
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a name or address can only be the machine itself."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

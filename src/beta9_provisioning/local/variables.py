@@ -55,6 +55,7 @@ def api(common: Mapping[str, str], *, database_url: str, redis_url: str) -> dict
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
         "API_HOST": HOST,
+        "AUTH_MODE": "none",
     }
 
 

@@ -65,6 +65,8 @@ class EnvironmentSummary(Wire):
     """An environment in a list."""
 
     environment_id: str
+    organization_id: str | None = None
+    """Whose it is; null from services before 0.3."""
     name: str
     status: EnvironmentStatus
     provider: Annotated[Provider | str, _FIRST]

@@ -57,7 +57,7 @@ def test_a_host_ten_minutes_ahead_hides_no_lost_hint_and_shifts_no_time(
 def test_an_operation_waits_by_the_clock_of_the_database(late: Sessions, settings: Settings) -> None:
     with transaction(late) as session:
         config = EnvironmentConfig.model_validate(CONFIG)
-        commands.create(session, config, owner="default", settings=settings)
+        commands.create(session, config, owner="default", by="default", settings=settings)
     with transaction(late) as session:
         (waiting,) = store.unclaimed(session, older_than=0)
     with transaction(late) as session:
@@ -70,7 +70,9 @@ def _live(late: Sessions, settings: Settings) -> None:
     """Do everything that writes a time."""
     config = EnvironmentConfig.model_validate(CONFIG)
     with transaction(late) as session:
-        made = commands.create(session, config, owner="default", settings=settings, idempotency_key="k")
+        made = commands.create(
+            session, config, owner="default", by="default", settings=settings, idempotency_key="k"
+        )
     assert isinstance(made, commands.Outcome)
     assert made.operation_id is not None
     with transaction(late) as session:
@@ -83,7 +85,7 @@ def _live(late: Sessions, settings: Settings) -> None:
         commands.update(session, taken.environment_id, changes, owner="default")
         changes = EnvironmentChanges(deletion_protection=False)
         commands.update(session, taken.environment_id, changes, owner="default")
-        commands.delete(session, taken.environment_id, owner="default")
+        commands.delete(session, taken.environment_id, owner="default", by="default")
     for before, after in ((S.PLANNING, S.APPLYING), (S.APPLYING, S.BOOTSTRAPPING)):
         with transaction(late) as session:
             store.advance(session, taken, before, after)

@@ -13,7 +13,7 @@ from beta9_provisioning.operations.records.model import Base, EnvironmentRow, Ev
 
 _ENVIRONMENT = (
     "id", "owner", "name", "provider", "region", "account_id", "config", "config_version",
-    "deletion_protection", "status", "last_event", "created_at", "updated_at",
+    "deletion_protection", "status", "last_event", "created_by", "created_at", "updated_at",
 )  # fmt: skip
 _OPERATION = (
     "id", "environment_id", "number", "kind", "status", "config", "config_version", "requested_by",

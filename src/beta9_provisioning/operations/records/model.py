@@ -1,4 +1,4 @@
-"""Tables: environments, their operations, attempts and events. Invariants are constraints here."""
+"""Tables: environments, their operations and events, members and keys. Invariants are constraints here."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,10 +15,11 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from beta9_provisioning.lifecycle import FINAL, RUNNING, EnvironmentStatus, Kind, OperationStatus
+from beta9_provisioning.schemas.callers import MemberKind, Role
 
 
 def _sql_list(values: object) -> str:
@@ -49,7 +50,11 @@ class Base(DeclarativeBase):
 
 
 class EnvironmentRow(Base):
-    """What a user owns. `status` follows from the latest operation and is written with it."""
+    """What an organization owns: `owner` is its id. `status` follows from the latest operation.
+
+    `created_by` is the id of the member who created it, whose number of environments is limited; programs
+    before revision 0009 know one caller, who is called `default`.
+    """
 
     __tablename__ = "environments"
 
@@ -66,6 +71,7 @@ class EnvironmentRow(Base):
     status: Mapped[str]
     outputs: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     last_event: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    created_by: Mapped[str] = mapped_column(server_default=text("'default'"))
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
@@ -220,3 +226,71 @@ class IdempotencyRow(Base):
     environment_id: Mapped[str] = mapped_column(ForeignKey("environments.id"))
     response: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
+
+
+class OrganizationRow(Base):
+    """Owns environments and has members. One that is deleted keeps its id, not its name."""
+
+    __tablename__ = "organizations"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    created_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index(
+            "uq_organizations_live_name", "name", unique=True, postgresql_where=text("deleted_at IS NULL")
+        ),
+    )  # fmt: skip
+
+
+class MemberRow(Base):
+    """A user or a service account of an organization; `subject` is who it is to the OIDC issuer."""
+
+    __tablename__ = "members"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))
+    kind: Mapped[str]
+    name: Mapped[str]
+    subject: Mapped[str | None]
+    role: Mapped[str]
+    created_at: Mapped[datetime]
+    removed_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint(f"kind IN ({_sql_list(MemberKind)})", name="kind"),
+        CheckConstraint(f"role IN ({_sql_list(Role)})", name="role"),
+        Index(
+            "uq_members_live_name", "organization_id", "name", unique=True,
+            postgresql_where=text("removed_at IS NULL"),
+        ),
+        Index(
+            "uq_members_live_subject", "subject", "organization_id", unique=True,
+            postgresql_where=text("removed_at IS NULL AND subject IS NOT NULL"),
+        ),
+        Index("ix_members_page", "organization_id", text("created_at DESC"), text("id DESC")),
+    )  # fmt: skip
+
+
+class ApiKeyRow(Base):
+    """A member's API key, by its SHA-256; without `scopes` it is good for all that the member may do."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    member_id: Mapped[str] = mapped_column(ForeignKey("members.id"))
+    name: Mapped[str]
+    digest: Mapped[str]
+    scopes: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    replaced_by: Mapped[str | None] = mapped_column(ForeignKey("api_keys.id"))
+
+    __table_args__ = (
+        Index("ix_api_keys_page", "member_id", text("created_at DESC"), text("id DESC")),
+    )  # fmt: skip

@@ -111,6 +111,7 @@ def begin(
     """
     operation = _operation(environment, Kind.PROVISION, 1, requested_by, origin)
     operation.created_at = environment.created_at
+    environment.created_by = requested_by
     environment.status = status = environment_status(Kind.PROVISION, OperationStatus.QUEUED)
     events = [_queued(operation), _became(status, None, operation.id)]
     environment.last_event = len(events)

@@ -96,6 +96,9 @@ def test_a_backup_tells_of_itself_and_only_its_owner_reads_it(operator: Operator
         "attempts": 0,
         "events": 6,
         "idempotency_keys": 3,
+        "organizations": 1,
+        "members": 0,
+        "api_keys": 0,
         "statistics": execute(operator.url, "SELECT count(*) FROM statistics"),
     }
     assert "3 environments, 3 operations, 6 events" in told
