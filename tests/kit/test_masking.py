@@ -60,6 +60,8 @@ SECRETS = [
     f"got {JWT} back",
     f'"{JWT}"',
     f"x={JWT}",
+    "got b9p_0123456789abcdef_s3cret_s3cret-x back",
+    '{"value":"b9p_0123456789abcdef_s3cret"}',
     # Command lines.
     "--set password s3cret",
     "--set-string a.b.password=s3cret",

@@ -172,6 +172,11 @@ def test_probes_and_volumes_fit_the_container(deployment: Manifest) -> None:
     assert {name for name in mounts.values() if "emptyDir" in volumes[name]} == volumes.keys()
 
 
+_ONLY_THE_APIS = {
+    "api": {"METRICS_TOKEN": {"name": "provisioning-secrets", "key": "metrics-token", "optional": True}}
+}
+
+
 @pytest.mark.parametrize("deployment", deployments())
 def test_variables_are_settings_and_go_before_the_config_map(deployment: Manifest) -> None:
     settings = settings_of(deployment)
@@ -184,12 +189,19 @@ def test_variables_are_settings_and_go_before_the_config_map(deployment: Manifes
         if "valueFrom" in variable
     }
     secret = "provisioning-secrets"
-    assert secrets == {
+    assert secrets == _ONLY_THE_APIS.get(found["name"], {}) | {
         "DATABASE_URL": {"name": secret, "key": "database-url"},
         # Without the key the ConfigMap's stays.
         "REDIS_URL": {"name": secret, "key": "redis-url", "optional": True},
         "OTEL_EXPORTER_OTLP_HEADERS": {"name": secret, "key": "otlp-headers", "optional": True},
     }
+
+
+@pytest.mark.parametrize("deployment", deployments())
+def test_the_api_asks_who_is_asking_whatever_the_config_map_says(deployment: Manifest) -> None:
+    settings = settings_of(deployment)
+    modes = {"api": "required", "worker": None}
+    assert settings.get("AUTH_MODE") == modes[container(deployment)["name"]]
 
 
 def test_the_worker_finds_what_its_image_has(service: list[Manifest]) -> None:

@@ -57,6 +57,7 @@ _START = re.compile(
     | (?: (?<![A-Z0-9]) A[KS]IA[A-Z0-9]{12,16}+ [\s:,;|"']{1,8}+
         | secret[_ -]?access[_ -]?key [^A-Z0-9/+]{1,16}+ ) (?P<aws> [A-Z0-9/+]{40} ) (?![A-Z0-9/+=])
     | (?<![\w-]) (?: k8s-aws-v1\. (?P<cluster> [\w-]++ )
+                   | b9p_[0-9A-Z]{16}_ (?P<key> [\w-]++ )
                    | (?P<jwt> eyJ[\w-]++ (?:\.[\w-]++)++ )
                    | (?P<scheme> Bearer | Basic ) [ \t]{1,8}+ (?P<offered> [^\s"'<>\\,;()]++ ) )
     # <SecretAccessKey>...</SecretAccessKey>
@@ -334,6 +335,7 @@ _FINDERS: dict[str, Callable[[str, re.Match[str]], Span]] = {
     "pem": _private_key,
     "aws": _of("aws"),
     "cluster": _of("cluster"),
+    "key": _of("key"),
     "jwt": _of("jwt"),
     "offered": _offered,
     "element": _element,

@@ -190,7 +190,7 @@ class Stack:
         return self.simulator()
 
     def _start_api(self, settings: dict[str, str], wanted: int) -> str:
-        self._report("Starting the API")
+        self._report("Starting the API, which asks nobody who he is (AUTH_MODE=none)")
         port = self._run(
             "api",
             "beta9_provisioning.api",
