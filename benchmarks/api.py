@@ -37,7 +37,9 @@ _WHATS = ("get", "list", "create")
 _LOGGED = {"log_statement": "all", "log_line_prefix": "%d "}
 _REQUESTS = 50
 
-_OURS, _TWO, _MANY_ROWS, _RELEASED = "ours", "two processes", "many", "released"
+_OURS, _TWO, _MANY_ROWS, _RELEASED, _COUNTED = "ours", "two processes", "many", "released", "counted"
+# Nobody reaches it, so that all requests are counted and none is refused.
+_LIMITS = {"RATE_LIMIT_PER_ADDRESS": "1000000000"}
 Cell = tuple[str, str, int]
 """A side, what is requested, and by how many clients at once."""
 
@@ -85,7 +87,8 @@ def measure(report: Callable[[str], None], *, quick: bool) -> list[Row]:
     statements = _statements(report, {name: sides[name] for name in (*released, _OURS)})
     samples = _Samples()
     with ExitStack() as stack:
-        apis = _start(stack, {**sides, _MANY_ROWS: Side("many")}, DURABLE)
+        beside = {_MANY_ROWS: Side("many"), _COUNTED: Side("counted", settings=_LIMITS)}
+        apis = _start(stack, {**sides, **beside}, DURABLE)
         report(f"making {_ENVIRONMENTS} environments each, and {_MANY} of which one side lists")
         for api in apis.values():
             _fill(api)
@@ -127,6 +130,7 @@ def _rows(what: str, samples: _Samples, statements: Mapping[str, Mapping[str, Fi
     if what == "list":
         many, few = (samples.rate(side, what, _BUSY) for side in (_MANY_ROWS, _OURS))
         rows.append(_row(f"  {_MANY} environments beside {_ENVIRONMENTS}", many, few, 1.0))
+        rows.append(_row("  with rate limits beside without", samples.rate(_COUNTED, what, _BUSY), few))
     return rows
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -26,11 +26,13 @@ class Side:
         name: of its database and its log.
         program: ours, or that of a release.
         processes: how many processes serve.
+        settings: of these alone.
     """
 
     name: str
     program: Program = OURS
     processes: int = 1
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,11 @@ def serving(side: Side, server: str, redis: str, directory: Path) -> Iterator[Ap
         "REDIS_URL": redis,
         "API_HOST": HOST,
         "API_PROCESSES": str(side.processes),
+        # Nobody is asked who he is: the first release has no authentication.
+        "AUTH_MODE": "none",
+        # The load comes from one address, and is more than one may send.
+        "RATE_LIMIT_PER_ADDRESS": "0",
+        **side.settings,
     }
     python = str(side.program.python)
     run([python, "-m", side.program.migrate], cwd=directory, env=settings)

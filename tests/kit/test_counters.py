@@ -49,7 +49,7 @@ def test_counts_are_shared_and_forgotten(redis_url: str) -> None:
     ours, theirs = (Counters(redis_url, seconds=GUARD_SECONDS) for _ in range(2))
 
     async def count() -> list[int]:
-        return [await one.add("caller/x/1", 120) for one in (ours, theirs, ours)]
+        return [await one.add("caller/x/1", 1, expiry=120) for one in (ours, theirs, ours)]
 
     assert run(count(), ours, theirs) == [1, 2, 3]
     with redis.Redis.from_url(redis_url) as client:
@@ -61,7 +61,7 @@ def test_none_is_lost_when_many_count_at_once(own_redis: str) -> None:
     counters = Counters(own_redis, seconds=GUARD_SECONDS)
 
     async def count() -> list[int]:
-        return await asyncio.gather(*(counters.add("x", 60) for _ in range(300)))
+        return await asyncio.gather(*(counters.add("x", 1, expiry=60) for _ in range(300)))
 
     assert sorted(run(count(), counters)) == list(range(1, 301))
     with redis.Redis.from_url(own_redis) as client:
@@ -76,7 +76,7 @@ def test_a_redis_that_hangs_is_asked_once_in_a_pause(redis_url: str) -> None:
 
         async def ask() -> None:
             with pytest.raises(CountersAway):
-                await counters.add("x", 60)
+                await counters.add("x", 1, expiry=60)
 
         async def many() -> None:
             for _ in range(50):
@@ -99,7 +99,7 @@ def test_many_at_once_wait_no_longer_than_one(redis_url: str) -> None:
 
         async def ask() -> bool:
             try:
-                await counters.add("x", 60)
+                await counters.add("x", 1, expiry=60)
             except CountersAway:
                 return True
             return False
@@ -121,7 +121,7 @@ def test_a_redis_that_is_not_there_is_away(url: str) -> None:
     async def ask() -> None:
         for _ in range(3):
             with pytest.raises(CountersAway):
-                await counters.add("x", 60)
+                await counters.add("x", 1, expiry=60)
 
     run(ask(), counters)
 
@@ -135,13 +135,13 @@ def test_it_counts_again_when_redis_is_back(own_redis: str) -> None:
             client.config_set("maxmemory", "1")  # it takes no writes then
             try:
                 with pytest.raises(CountersAway):
-                    await counters.add("x", 60)
+                    await counters.add("x", 1, expiry=60)
             finally:
                 client.config_set("maxmemory", "0")
         with pytest.raises(CountersAway):
-            await counters.add("x", 60)
+            await counters.add("x", 1, expiry=60)
         clock.now += 5.0
-        return [await counters.add("x", 60), await counters.add("x", 60)]
+        return [await counters.add("x", 1, expiry=60), await counters.add("x", 1, expiry=60)]
 
     with capture_logs() as logs:
         assert run(ask(), counters) == [1, 2]
@@ -152,10 +152,10 @@ def test_a_connection_that_has_ended_meanwhile_is_replaced(own_redis: str) -> No
     counters = Counters(own_redis, seconds=GUARD_SECONDS)
 
     async def ask() -> list[int]:
-        first = await counters.add("x", 60)
+        first = await counters.add("x", 1, expiry=60)
         with redis.Redis.from_url(own_redis) as client:
             client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        return [first, await counters.add("x", 60)]
+        return [first, await counters.add("x", 1, expiry=60)]
 
     assert run(ask(), counters) == [1, 2]
 
@@ -165,7 +165,7 @@ def test_no_password_is_told() -> None:
 
     async def ask() -> None:
         with pytest.raises(CountersAway):
-            await counters.add("x", 60)
+            await counters.add("x", 1, expiry=60)
 
     with capture_logs() as logs:
         run(ask(), counters)

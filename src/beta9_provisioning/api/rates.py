@@ -1,8 +1,9 @@
 """How many requests a minute one address, and one caller, may make.
 
 Counts are those of a minute that begins at another second for each of them, so that not all begin anew at
-once, and are shared by all processes. Whoever has used up a minute is refused by the process that knows,
-without asking Redis again: a flood costs Redis nothing.
+once. All processes share them in Redis, of which each takes a hundredth of what is allowed at a time: to ask
+for every single request would cost a fifth of what the API can do. So a process may hold a hundredth that
+another one lacks, and limits below 200 are exact. Who has used up a minute is refused without asking.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from beta9_provisioning.settings import Settings
 log = structlog.get_logger(__name__)
 
 WINDOW_SECONDS = 60
-# How many used-up minutes are remembered before those that are over are forgotten.
+_SHARES = 100
+# How many minutes are remembered before those that are over are forgotten.
 _REMEMBERED = 10_000
 _STATE = "rates"
 
@@ -39,6 +41,25 @@ class Reading:
     most: int
     left: int
     reset: int
+
+
+@dataclass
+class _Minute:
+    """What a process knows of somebody's minute.
+
+    Attributes:
+        number: by which all processes call it.
+        ends: the time of day.
+        counted: how many requests all processes have taken of it, those that they have not used included.
+        left: how many of those that this process took it has not used.
+        is_told: whether the log has that it is used up.
+    """
+
+    number: int
+    ends: int
+    counted: int = 0
+    left: int = 0
+    is_told: bool = False
 
 
 class RateLimited(Exception):
@@ -66,7 +87,8 @@ class Rates:
         self._is_open = settings.rate_limit_without_redis == "open"
         self._counters = counters
         self._clock = clock
-        self._used_up: dict[str, float] = {}
+        self._minutes: dict[str, _Minute] = {}
+        self._most_minutes = _REMEMBERED
 
     async def count_address(self, request: Request) -> None:
         """Count a request for its address, before anybody looks at who sends it.
@@ -103,37 +125,52 @@ class Rates:
         most = self._most[kind]
         if not most:
             return
-        self._check(kind, whose, request)
         key = f"{kind}/{whose}"
-        window, passed = divmod(int(self._clock()) + crc32(key.encode()), WINDOW_SECONDS)
-        reset = WINDOW_SECONDS - passed
-        try:
-            # It lives longer than its minute, for processes whose clocks are behind.
-            count = await self._counters.add(f"{key}/{window}", 2 * WINDOW_SECONDS)
-        except CountersAway:
-            if self._is_open:
-                return
-            raise LimitsUnknown from None
-        if count >= most:
-            self._remember(key, reset)
-        reading = Reading(kind, most, max(most - count, 0), reset)
-        readings(request).append(reading)
-        if count > most:
-            raise RateLimited(reading)
+        minute = self._minute(key)
+        if not minute.left and minute.counted < most:
+            share = max(1, most // _SHARES)
+            try:
+                # It lives longer than its minute, for processes whose clocks are behind.
+                counted = await self._counters.add(f"{key}/{minute.number}", share, expiry=2 * WINDOW_SECONDS)
+            except CountersAway:
+                if self._is_open:
+                    return
+                raise LimitsUnknown from None
+            minute.counted = max(minute.counted, counted)
+            minute.left += max(0, min(share, most - (counted - share)))
+        self._check(kind, whose, request)
+        minute.left -= 1
+        readings(request).append(self._reading(kind, minute))
 
     def _check(self, kind: Kind, whose: str, request: Request) -> None:
-        left = self._used_up.get(f"{kind}/{whose}", 0.0) - self._clock()
-        if left > 0:
-            reading = Reading(kind, self._most[kind], 0, ceil(left))
-            readings(request).append(reading)
-            raise RateLimited(reading)
-
-    def _remember(self, key: str, seconds: int) -> None:
+        key = f"{kind}/{whose}"
+        minute = self._minutes.get(key)
         now = self._clock()
-        if len(self._used_up) >= _REMEMBERED:
-            self._used_up = {key: until for key, until in self._used_up.items() if until > now}
-        self._used_up[key] = int(now) + seconds
-        log.warning("rate_limit_used_up", limit=key, seconds=seconds)
+        if minute is None or minute.ends <= now or minute.left or minute.counted < self._most[kind]:
+            return
+        if not minute.is_told:
+            minute.is_told = True
+            log.warning("rate_limit_used_up", limit=key, most=self._most[kind])
+        reading = self._reading(kind, minute)
+        readings(request).append(reading)
+        raise RateLimited(reading)
+
+    def _minute(self, key: str) -> _Minute:
+        """Return the minute that it is for an address or caller."""
+        now = self._clock()
+        found = self._minutes.get(key)
+        if found is None or found.ends <= now:
+            number, passed = divmod(int(now) + crc32(key.encode()), WINDOW_SECONDS)
+            if len(self._minutes) >= self._most_minutes:
+                self._minutes = {name: one for name, one in self._minutes.items() if one.ends > now}
+                self._most_minutes = max(_REMEMBERED, 2 * len(self._minutes))
+            found = self._minutes[key] = _Minute(number, int(now) + WINDOW_SECONDS - passed)
+        return found
+
+    def _reading(self, kind: Kind, minute: _Minute) -> Reading:
+        most = self._most[kind]
+        left = max(0, most - minute.counted) + max(0, minute.left)
+        return Reading(kind, most, left, max(0, ceil(minute.ends - self._clock())))
 
 
 def readings(request: Request) -> list[Reading]:

@@ -12,6 +12,7 @@ from limits.aio.storage import RedisStorage
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from beta9_provisioning.kit import redis_url
 from beta9_provisioning.kit.queue import NAMESPACE
 
 log = structlog.get_logger(__name__)
@@ -57,14 +58,15 @@ class Counters:
             key_prefix=f"{NAMESPACE}:limits",
             connection_pool=self._pool,  # type: ignore[arg-type]  # documented, and not in its types
         )
+        self._where = redis_url.address(url)
         self._seconds = seconds
         self._pause = pause
         self._clock = clock
         self._away_until: float | None = None
         self._answered = 0.0
 
-    async def add(self, key: str, expiry: int) -> int:
-        """Add one to a count that is forgotten so many seconds after its first one; return what it is now.
+    async def add(self, key: str, amount: int, *, expiry: int) -> int:
+        """Add to a count that is forgotten so many seconds after it began; return what it is now.
 
         Raises:
             CountersAway: it could not be counted.
@@ -76,14 +78,14 @@ class Counters:
             self._away_until = now + self._pause  # the others go on waiting, for this one
         try:
             async with asyncio.timeout(self._seconds):
-                count = await self._storage.incr(key, expiry)
+                count = await self._storage.incr(key, expiry, amount)
         except (redis.RedisError, OSError) as error:  # TimeoutError is one
             self._failed(now, error)
             raise CountersAway from error
         self._answered = self._clock()
         if self._away_until is not None:
             self._away_until = None
-            log.warning("counters_back")
+            log.warning("counters_back", redis=self._where)
         return count
 
     async def close(self) -> None:
@@ -95,6 +97,6 @@ class Counters:
         if isinstance(error, TimeoutError) and self._answered > asked:
             return
         if self._away_until is None:
-            # Not the whole text of whoever answers there, and no address, which may hold a password.
-            log.warning("counters_away", error=f"{type(error).__name__}: {error}"[:200])
+            reason = str(error)[:200] or f"no answer within {self._seconds:g} s"
+            log.warning("counters_away", redis=self._where, reason=reason)
         self._away_until = self._clock() + self._pause
