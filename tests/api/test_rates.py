@@ -308,6 +308,16 @@ class TestAnswers:
 
             assert statuses == [200, 429, 429]
 
+    def test_a_proxy_of_ours_says_where_a_request_comes_from(self, settings: Settings, clock: Clock) -> None:
+        app = create_app(limited(settings, rate_limit_per_address=1), clock=clock)
+        with serving(app) as server, server.client() as client:
+
+            def status(forwarded: str) -> int:
+                return client.get(URL, headers={"X-Forwarded-For": forwarded}).status_code
+
+            assert [status("192.0.2.7"), status("192.0.2.7"), status("192.0.2.8")] == [200, 429, 200]
+            assert status("192.0.2.9, 192.0.2.7") == 429, "what the client wrote itself comes before"
+
     def test_closed_without_redis_says_so_and_probes_pass(self, settings: Settings) -> None:
         closed = limited(
             settings, rate_limit_per_address=9, rate_limit_without_redis="closed", redis_url=NOWHERE

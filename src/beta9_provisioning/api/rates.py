@@ -2,7 +2,7 @@
 
 Counts are those of a minute that begins at another second for each of them, so that not all begin anew at
 once. All processes share them in Redis, of which each takes a hundredth of what is allowed at a time: to ask
-for every single request would cost a fifth of what the API can do. So a process may hold a hundredth that
+for every single request would cost a sixth of what the API can do. So a process may hold a hundredth that
 another one lacks, and limits below 200 are exact. Who has used up a minute is refused without asking.
 """
 
