@@ -245,6 +245,23 @@ def test_a_short_key_verifies_nothing(issuer: Issuer, case: Case) -> None:
     case.refuses(weak.sign(issuer.claims()))
 
 
+@pytest.mark.parametrize("bits", [1024, 16_384])
+def test_keys_of_odd_lengths_are_none(make: Callable[..., Case], bits: int) -> None:
+    """A short one can be broken; a long one takes long, in the event loop."""
+    with fake_sts() as server:
+        modulus = ((1 << bits) - 1).to_bytes(bits // 8, "big")
+        jwk = {"kty": "RSA", "kid": "odd", "alg": "RS256", "n": part(modulus), "e": "AQAB"}
+        document = {"issuer": server.url, "jwks_uri": f"{server.url}/keys"}
+        server.will(says(200, json.dumps(document)), says(200, json.dumps({"keys": [jwk]})))
+
+        with pytest.raises(IssuerUnavailable, match="holds no key"):
+            make(server.url).verify(issuer_token_named("odd"))
+
+
+def issuer_token_named(kid: str) -> str:
+    return f"{part({'alg': 'RS256', 'kid': kid})}.{part({})}.AAAA"
+
+
 def test_a_key_for_encryption_verifies_nothing(make: Callable[..., Case]) -> None:
     with fake_sts() as server:
         good, other = SigningKey.new(), SigningKey.new()

@@ -95,7 +95,7 @@ class OidcVerifier:
             raise _refused("signed with a key that the issuer does not have") from None
         except TokenRefused as error:
             raise _refused(str(error)) from None
-        except (jwt.PyJWTError, RecursionError) as error:
+        except jwt.PyJWTError as error:
             raise _refused(f"{type(error).__name__}: {error}") from None
 
     def _member(self, claims: Mapping[str, Any]) -> str:
