@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_network
 from time import time
 from typing import Any, TypeVar
@@ -18,7 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from structlog.testing import capture_logs
-from tests.support.fake_sts import Answer, fake_sts, says
+from tests.support.fake_sts import Answer, fake_sts, says, trickles
 from tests.support.issuer import Issuer, SigningKey, issuing, part
 from tests.support.waiting import GUARD_SECONDS
 
@@ -592,19 +591,9 @@ class TestIssuersThatMeanIll:
             assert len(server.asked) == 2
 
     def test_one_that_trickles_ends_and_keeps_nobody(self, make: Callable[..., Case]) -> None:
-        def trickles(handler: BaseHTTPRequestHandler) -> None:
-            handler.connection.settimeout(0.01)
-            handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
-            with suppress(OSError):
-                while True:
-                    handler.wfile.write(b" ")
-                    with suppress(TimeoutError):
-                        if not handler.connection.recv(1):
-                            return
-
         with fake_sts() as server:
-            server.will(trickles)
-            case = make(server.url, Bounds(seconds=0.3))
+            server.will(trickles(b"HTTP/1.1 200 OK\r\n\r\n", b" "))
+            case = make(server.url, Bounds(seconds=1.0))
             token = SigningKey.new().sign(Issuer(url=server.url).claims())
 
             found = case.together(*[token] * 20)

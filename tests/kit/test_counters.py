@@ -10,7 +10,7 @@ import pytest
 import redis
 from structlog.testing import capture_logs
 from tests.support.proxy import proxy_to
-from tests.support.waiting import GUARD_SECONDS
+from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_provisioning.kit.counters import Counters, CountersAway
 from beta9_provisioning.local.services import embedded_valkey
@@ -72,7 +72,7 @@ def test_a_redis_that_hangs_is_asked_once_in_a_pause(redis_url: str) -> None:
     with proxy_to(redis_url) as proxy, capture_logs() as logs:
         proxy.freeze()
         clock = Clock()
-        counters = Counters(proxy.url, seconds=0.05, pause=5.0, clock=clock)
+        counters = Counters(proxy.url, seconds=0.5, pause=5.0, clock=clock)
 
         async def ask() -> None:
             with pytest.raises(CountersAway):
@@ -81,10 +81,11 @@ def test_a_redis_that_hangs_is_asked_once_in_a_pause(redis_url: str) -> None:
         async def many() -> None:
             for _ in range(50):
                 await ask()
-            assert proxy.held == 1
+            assert until(lambda: proxy.held, "the first is held") == 1
             clock.now += 5.0
             # One of them asks, and the others do not wait for it.
             await asyncio.gather(*(ask() for _ in range(50)))
+            assert until(lambda: proxy.held > 1, "the second is held")
             assert proxy.held == 2
 
         run(many(), counters)

@@ -12,7 +12,7 @@ from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 import pytest
-from tests.support.fake_sts import FakeSts, drops, fake_sts, says
+from tests.support.fake_sts import FakeSts, drops, fake_sts, says, trickles
 from tests.support.trust import Authority, authority
 from tests.support.waiting import GUARD_SECONDS
 
@@ -279,28 +279,13 @@ def test_what_is_no_http_is_refused(answer: Callable[[BaseHTTPRequestHandler], N
             ask(client(), server.url)
 
 
-def _trickles(start: bytes, more: bytes) -> Callable[[BaseHTTPRequestHandler], None]:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.wfile.write(start)
-        handler.connection.settimeout(0.01)
-        with suppress(OSError):
-            # Until the client has gone; each byte would renew a timeout between bytes.
-            while True:
-                handler.wfile.write(more)
-                with suppress(TimeoutError):
-                    if not handler.connection.recv(1):
-                        return
-
-    return answer
-
-
 @pytest.mark.parametrize(
     "answer",
     [
-        _trickles(b"", b""),
-        _trickles(b"HTTP/1.1 200 OK\r\n", b"x"),
-        _trickles(b"HTTP/1.1 200 OK\r\n\r\n", b"x"),
-        _trickles(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+        trickles(b"", b""),
+        trickles(b"HTTP/1.1 200 OK\r\n", b"x"),
+        trickles(b"HTTP/1.1 200 OK\r\n\r\n", b"x"),
+        trickles(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
     ],
     ids=["silent", "headers", "content", "interim"],
 )
