@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from beta9_provisioning.kit import database_url, redis_url
@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     """Let AUTH_MODE=none listen on addresses that are not loopback."""
     oidc_issuer: str = ""
     """URL of an OIDC issuer whose tokens let in, as it stands in its tokens; unset: API keys only."""
-    oidc_audience: Annotated[str, Field(validate_default=True)] = ""
+    oidc_audience: str = ""
     """Audience that tokens of the issuer must be for."""
     oidc_client_id: str = ""
     """Client of the issuer with which the command line logs in; unset: it logs in by keys only."""
@@ -199,14 +199,6 @@ class Settings(BaseSettings):
     def _postgresql(cls, value: str) -> str:
         if value:
             database_url.parse(value)
-        return value
-
-    @field_validator("oidc_audience")
-    @classmethod
-    def _for_us(cls, value: str, others: ValidationInfo) -> str:
-        # The same issuer makes tokens for many: without an audience each of them would let in here.
-        if others.data.get("oidc_issuer") and not value:
-            raise ValueError("must be set when OIDC_ISSUER is")
         return value
 
     @field_validator("redis_url")

@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import ValidationError
 from sqlalchemy import func, update
 from structlog.testing import capture_logs
 from tests.api.test_environments import problem
@@ -205,8 +204,3 @@ def test_no_token_is_logged(client: httpx.Client, issuer: Issuer, sessions: Sess
         for part in token.split("."):
             assert part not in str(logs)
     assert logs
-
-
-def test_an_issuer_needs_an_audience() -> None:
-    with pytest.raises(ValidationError, match="must be set when OIDC_ISSUER is"):
-        Settings(oidc_issuer="https://idp.example")
