@@ -213,3 +213,24 @@ def environment(*, operation: dict[str, Any] | None = None, **changes: Any) -> d
 
 FINISHED = {"status": "succeeded", "finished_at": "2026-01-02T03:04:34Z"}
 FAILED = {"status": "failed", "finished_at": "2026-01-02T03:04:34Z"}
+
+
+def identity(**changes: Any) -> dict[str, Any]:
+    """Who is asking, on the wire."""
+    return {
+        "authentication": "key",
+        "member_id": "mem_0123456789abcdef",
+        "member_name": "alice",
+        "organization_id": "default",
+        "organization_name": "default",
+        "role": "operator",
+        "permissions": ["environments:read", "environments:write"],
+        "key_id": "key_0123456789abcdef",
+        "key_expires_at": "2036-01-02T03:04:05Z",
+        **changes,
+    }
+
+
+def methods(*, required: bool = True, oidc: dict[str, str] | None = None) -> dict[str, Any]:
+    """How one logs in, on the wire."""
+    return {"required": required, "oidc": oidc}

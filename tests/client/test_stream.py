@@ -143,7 +143,7 @@ def test_a_restart_of_the_service_is_survived() -> None:
         if next(tries) == 3:  # two were refused
             second_life.enter_context(fake_api.listening(fake, port))
 
-    client._http.event_hooks = {"request": [come_back]}
+    client._transport.http.event_hooks = {"request": [come_back]}
     with client, second_life:
         seen += [item.id for item in watching]
     assert seen == [1, 2]

@@ -7,7 +7,8 @@ from sqlalchemy import Engine, event, update
 from tests.support.lives import create, delete, get, walk
 
 from beta9_provisioning.environments import queries
-from beta9_provisioning.environments.errors import BadCursor, NoCluster, NotFound
+from beta9_provisioning.environments.errors import NoCluster, NotFound
+from beta9_provisioning.kit.cursors import BadCursor
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import EnvironmentStatus, OperationStatus, Reason
 from beta9_provisioning.operations.records import store

@@ -11,7 +11,16 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from beta9_provisioning.access.oidc import OidcVerifier
-from beta9_provisioning.api import environments, identity, openapi, problems, service
+from beta9_provisioning.api import (
+    api_keys,
+    environments,
+    identity,
+    members,
+    openapi,
+    organizations,
+    problems,
+    service,
+)
 from beta9_provisioning.api.authentication import Authenticator
 from beta9_provisioning.api.bounds import Limits
 from beta9_provisioning.api.dependencies import Services
@@ -125,7 +134,8 @@ def create_app(
     app.add_middleware(SecurityHeaders, cacheable=ASSETS)
     problems.install(app)
     app.include_router(environments.router)
-    app.include_router(identity.router)
+    for module in (organizations, members, api_keys, identity):
+        app.include_router(module.router)
     app.include_router(service.router)
     openapi.install(app)
     return app

@@ -4,55 +4,42 @@ import re
 from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from beta9_provisioning.api import bodies, guards, problems, streams
 from beta9_provisioning.api.authorization import ReadsEnvironments, Requires, WritesEnvironments
 from beta9_provisioning.api.dependencies import Services, ServicesDep
+from beta9_provisioning.api.parameters import EnvironmentId, PageParameters, Parameters
 from beta9_provisioning.api.rates import address_of
 from beta9_provisioning.api.trail import Trail, TrailDep
-from beta9_provisioning.environments import commands, ids, queries
+from beta9_provisioning.environments import commands, queries
 from beta9_provisioning.kit.database import read, transaction
 from beta9_provisioning.lifecycle import EnvironmentStatus
 from beta9_provisioning.schemas.environment import Environment, EnvironmentChanges, EnvironmentPage, EventPage
 
-_CHANGES = [Depends(guards.no_parameters), Depends(guards.not_cross_site)]
-_PLAIN = [Depends(guards.no_parameters)]
 router = APIRouter(
     prefix="/api/v1/environments",
     tags=["environments"],
     # Strangers are told nothing else.
     dependencies=[Depends(Requires(None)), Depends(guards.given_once)],
+    responses=problems.GUARDED,
 )
 
 _LAST_EVENT = 2**63 - 1
 
-# Its form is described, not validated: an id of another form is an unknown id, which is 404.
-EnvironmentId = Annotated[
-    str, Path(description="The environment's id.", json_schema_extra={"pattern": ids.PATTERN})
-]
 
-
-class _Parameters(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-
-class ListParameters(_Parameters):
+class ListParameters(PageParameters):
     """What to list."""
 
     status: list[EnvironmentStatus] = Field(default_factory=list)
     """Only environments with one of these statuses; may be repeated."""
     name: Annotated[str | None, Field(pattern=r"^[a-z0-9-]{1,40}$")] = None
     """Only environments with this name."""
-    limit: Annotated[int, Field(ge=1, le=1000)] = 50
-    """Environments on a page."""
-    cursor: Annotated[str | None, Field(min_length=1, max_length=256)] = None
-    """`next_cursor` of the page before."""
 
 
-class EventParameters(_Parameters):
+class EventParameters(Parameters):
     """Which stretch of the history."""
 
     after: Annotated[int, Field(ge=0, le=_LAST_EVENT)] = 0
@@ -83,7 +70,7 @@ LastEventId = Annotated[
 @router.post(
     "",
     status_code=202,
-    dependencies=_CHANGES,
+    dependencies=guards.CHANGES,
     response_model=Environment,
     responses=problems.responses(400, 403, 408, 409, 413, 415, 422),
     summary="Create an environment",
@@ -151,7 +138,7 @@ def list_environments(
 
 @router.get(
     "/{environment_id}",
-    dependencies=_PLAIN,
+    dependencies=guards.PLAIN,
     response_model=Environment,
     responses=problems.responses(404, 422),
     summary="Get an environment",
@@ -166,7 +153,7 @@ def get(services: ServicesDep, principal: ReadsEnvironments, environment_id: Env
 
 @router.patch(
     "/{environment_id}",
-    dependencies=_CHANGES,
+    dependencies=guards.CHANGES,
     responses=problems.responses(400, 403, 404, 408, 413, 415, 422),
     summary="Change an environment",
 )
@@ -185,7 +172,7 @@ def update(
 @router.delete(
     "/{environment_id}",
     status_code=202,
-    dependencies=_CHANGES,
+    dependencies=guards.CHANGES,
     response_model=Environment,
     responses=problems.responses(
         403, 404, 409, 422, success={"model": Environment, "description": "It is destroyed."}
@@ -260,7 +247,7 @@ def events(
 @router.get(
     "/{environment_id}/kubeconfig",
     response_class=PlainTextResponse,
-    dependencies=_PLAIN,
+    dependencies=guards.PLAIN,
     responses=problems.responses(
         404, 409, 422, success={"content": {"text/yaml": {"schema": {"type": "string"}}}}
     ),

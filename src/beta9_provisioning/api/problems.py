@@ -21,10 +21,12 @@ from beta9_provisioning.api.bodies import BodyRefused, InvalidConfiguration
 from beta9_provisioning.api.rates import WINDOW_SECONDS, Kind, LimitsUnknown, RateLimited
 from beta9_provisioning.api.streams import TooManyStreams
 from beta9_provisioning.environments import errors
+from beta9_provisioning.kit import cursors
 from beta9_provisioning.kit.database_errors import Trouble, describe, sqlstate, trouble
 from beta9_provisioning.kit.refused import Refused
 from beta9_provisioning.operations.records import schema
-from beta9_provisioning.schemas.environment import FieldProblem, Problem
+from beta9_provisioning.schemas.configuration import EnvironmentConfig
+from beta9_provisioning.schemas.environment import EnvironmentChanges, FieldProblem, Problem
 
 log = structlog.get_logger(__name__)
 
@@ -47,11 +49,22 @@ _REFUSALS: dict[type[Refused], tuple[int, str]] = {
     errors.DeletionProtected: (409, "deletion-protected"),
     errors.NoCluster: (409, "no-cluster"),
     errors.NotReadable: (409, "configuration-not-readable"),
-    errors.BadCursor: (400, "invalid-request"),
+    cursors.BadCursor: (400, "invalid-request"),
     access.Unauthenticated: (401, "unauthenticated"),
     access.Forbidden: (403, "forbidden"),
     access.NoMember: (403, "no-member"),
     access.OrganizationUnclear: (400, "organization-unclear"),
+    access.OrganizationNotFound: (404, "organization-not-found"),
+    access.MemberNotFound: (404, "member-not-found"),
+    access.KeyNotFound: (404, "key-not-found"),
+    access.Taken: (409, "name-taken"),
+    access.ExceedsOwnRights: (403, "exceeds-own-rights"),
+    access.PlatformAdminsOnly: (403, "platform-admins-only"),
+    access.LastPlatformAdmin: (409, "last-platform-admin"),
+    access.OrganizationInUse: (409, "organization-in-use"),
+    access.FirstOrganization: (409, "first-organization"),
+    access.KeyEnded: (409, "key-ended"),
+    access.NoOwnKeys: (409, "no-own-keys"),
 }
 # RFC 6750: with nothing more, because every reason has the same answer.
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
@@ -167,7 +180,8 @@ def _too_many_streams(request: Request, error: Exception) -> JSONResponse:
 def _invalid_configuration(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, InvalidConfiguration)
     fields = faults.of_body(error.cause, error.model)
-    return problem(request, 422, "invalid-configuration", _summary("configuration", fields), fields=fields)
+    what = "configuration" if error.model in (EnvironmentConfig, EnvironmentChanges) else "request"
+    return problem(request, 422, f"invalid-{what}", _summary(what, fields), fields=fields)
 
 
 def _invalid_request(request: Request, error: Exception) -> JSONResponse:
@@ -301,3 +315,7 @@ def responses(*statuses: int, success: dict[str, Any] | None = None) -> dict[int
         for status in sorted({*statuses, 421, 429, 500, 503})
     }
     return described if success is None else {200: success, **described}
+
+
+GUARDED = responses(400, 401, 403, 422)
+"""The problem answers of every route that asks who is asking."""

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from beta9_provisioning.cli.confirming import confirm
 from beta9_provisioning.cli.naming import EnvironmentArgument, environment_id
 from beta9_provisioning.cli.output import (
-    DEFAULT_SERVER,
-    CaFileOption,
     ExitCode,
     Failure,
+    LimitOption,
     NamedOutput,
     NamedOutputOption,
     Output,
     OutputOption,
     QuietOption,
-    ServerOption,
+    YesOption,
     show,
     show_named,
-    trust,
+    tell_cut,
 )
+from beta9_provisioning.cli.target import Service, on_service
 from beta9_provisioning.cli.terminal import stderr, stdout, write_json, write_text
 from beta9_provisioning.lifecycle import EnvironmentStatus
 
@@ -45,6 +44,7 @@ _EXAMPLE = "Example: beta9-provisioning env "
 
 
 @app.command(epilog=_EXAMPLE + "create -f example-config.yaml --watch")
+@on_service
 def create(
     *,
     file: Annotated[
@@ -57,8 +57,7 @@ def create(
         str | None,
         typer.Option(metavar="KEY", help="The same key again gets the same environment, not a second one."),
     ] = None,
-    server: ServerOption = DEFAULT_SERVER,
-    ca_file: CaFileOption = None,
+    service: Service,
     output: NamedOutputOption = NamedOutput.TABLE,
     quiet: QuietOption = False,
 ) -> None:
@@ -68,7 +67,7 @@ def create(
     output = NamedOutput.NAME if quiet else output
     text = _read(file)
     content_type = "application/json" if file.endswith(".json") else "application/yaml"
-    with _service(server, ca_file) as client:
+    with service.client() as client:
         environment = client.create(text, content_type=content_type, idempotency_key=idempotency_key)
         if not watch_it:
             show_named(EnvironmentView(environment), output)
@@ -77,6 +76,7 @@ def create(
 
 
 @app.command("list", epilog=_EXAMPLE + "list --status ready")
+@on_service
 def list_(
     *,
     status: Annotated[
@@ -85,43 +85,42 @@ def list_(
     ] = None,
     name: Annotated[str | None, typer.Option(help="Only those with this name.")] = None,
     all_: Annotated[bool, typer.Option("--all", "-a", help="Destroyed ones, too.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 100,
-    server: ServerOption = DEFAULT_SERVER,
-    ca_file: CaFileOption = None,
+    limit: LimitOption = 100,
+    service: Service,
     output: NamedOutputOption = NamedOutput.TABLE,
     quiet: QuietOption = False,
 ) -> None:
     """List environments that are not destroyed, newest first."""
     from beta9_provisioning.cli.views import EnvironmentListView  # noqa: PLC0415
 
-    with _service(server, ca_file) as client:
+    with service.client() as client:
         # One more than is shown, to know whether there are more.
         found = list(client.list(status=status, name=name, live=not all_, limit=limit + 1))
     show_named(EnvironmentListView(found[:limit]), NamedOutput.NAME if quiet else output)
-    _tell_cut(len(found), limit, "environments: the newest")
+    tell_cut(len(found), limit, "environments: the newest")
 
 
 @app.command(epilog=_EXAMPLE + "get demo -o json")
+@on_service
 def get(
     environment: EnvironmentArgument,
-    server: ServerOption = DEFAULT_SERVER,
-    ca_file: CaFileOption = None,
+    service: Service,
     output: NamedOutputOption = NamedOutput.TABLE,
     quiet: QuietOption = False,
 ) -> None:
     """Show an environment: status, progress, error, outputs."""
     from beta9_provisioning.cli.views import EnvironmentView  # noqa: PLC0415
 
-    with _service(server, ca_file) as client:
+    with service.client() as client:
         found = client.get(environment_id(client, environment))
     show_named(EnvironmentView(found), NamedOutput.NAME if quiet else output)
 
 
 @app.command(epilog=_EXAMPLE + "watch demo")
+@on_service
 def watch(
     environment: EnvironmentArgument,
-    server: ServerOption = DEFAULT_SERVER,
-    ca_file: CaFileOption = None,
+    service: Service,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Show the progress of an environment's latest operation until it ends.
@@ -130,7 +129,7 @@ def watch(
     """
     from beta9_provisioning.cli.watch import JsonLines, progress_on, watch_operation  # noqa: PLC0415
 
-    with _service(server, ca_file) as client:
+    with service.client() as client:
         found = client.get(environment_id(client, environment))
         display = JsonLines() if output is Output.JSON else progress_on(stdout(), found)
         final = watch_operation(client, found, display)
@@ -139,6 +138,7 @@ def watch(
 
 
 @app.command(epilog=_EXAMPLE + "wait demo --for ready --timeout 30m")
+@on_service
 def wait(
     *,
     environment: EnvironmentArgument,
@@ -146,8 +146,7 @@ def wait(
         EnvironmentStatus, typer.Option("--for", metavar="STATUS", help="Such as ready or destroyed.")
     ],
     timeout: Annotated[str, typer.Option(metavar="TIME", help="At most so long: 30m, 90s, 1h30m.")] = "30m",
-    server: ServerOption = DEFAULT_SERVER,
-    ca_file: CaFileOption = None,
+    service: Service,
     output: NamedOutputOption = NamedOutput.TABLE,
     quiet: QuietOption = False,
 ) -> None:
@@ -160,7 +159,7 @@ def wait(
     from beta9_provisioning.cli.watch import looking_for_workers, tell_of_workers  # noqa: PLC0415
 
     longest = seconds(timeout)
-    with _service(server, ca_file, timeout=min(longest, _ANSWER_SECONDS), attempts=1) as client:
+    with service.client(timeout=min(longest, _ANSWER_SECONDS), attempts=1) as client:
         found = patiently(
             lambda: client.get(environment_id(client, environment)), min(longest, PATIENCE_SECONDS)
         )
@@ -170,24 +169,24 @@ def wait(
 
 
 @app.command(epilog=_EXAMPLE + "events demo --follow")
+@on_service
 def events(
     *,
     environment: EnvironmentArgument,
     follow: Annotated[bool, typer.Option("--follow", help="Go on live until no operation runs.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many, oldest first.")] = None,
-    server: ServerOption = DEFAULT_SERVER,
-    ca_file: CaFileOption = None,
+    service: Service,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Show an environment's history. With --follow, -o json writes one event a line instead of a list."""
     from beta9_provisioning.cli.views import EventsView, EventView  # noqa: PLC0415
 
-    with _service(server, ca_file) as client:
+    with service.client() as client:
         id_ = environment_id(client, environment)
         if not follow:
             found = list(islice(client.events(id_), None if limit is None else limit + 1))
             show(EventsView(found[:limit]), output)
-            _tell_cut(len(found), limit, "events: the oldest")
+            tell_cut(len(found), limit, "events: the oldest")
             return
         for event in islice(client.watch(id_), limit):
             if output is Output.JSON:
@@ -197,17 +196,18 @@ def events(
 
 
 @app.command(epilog=_EXAMPLE + "outputs demo cluster_name")
+@on_service
 def outputs(
+    *,
     environment: EnvironmentArgument,
     name: Annotated[str | None, typer.Argument(help="Print only this one, bare.")] = None,
-    server: ServerOption = DEFAULT_SERVER,
-    ca_file: CaFileOption = None,
+    service: Service,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Show what an environment's creation resulted in: addresses and names, no secrets."""
     from beta9_provisioning.cli.views import OutputsView, value_text  # noqa: PLC0415
 
-    with _service(server, ca_file) as client:
+    with service.client() as client:
         found = client.get(environment_id(client, environment))
     if name is None:
         show(OutputsView(found.outputs), output)
@@ -221,14 +221,14 @@ def outputs(
 
 
 @app.command(epilog=_EXAMPLE + "kubeconfig demo > demo.kubeconfig")
+@on_service
 def kubeconfig(
     environment: EnvironmentArgument,
-    server: ServerOption = DEFAULT_SERVER,
-    ca_file: CaFileOption = None,
+    service: Service,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Print a kubeconfig for an environment's cluster, YAML or JSON. It holds no secret."""
-    with _service(server, ca_file) as client:
+    with service.client() as client:
         text = client.kubeconfig(environment_id(client, environment))
     if output is Output.JSON:
         from ruamel.yaml import YAML  # noqa: PLC0415
@@ -239,6 +239,7 @@ def kubeconfig(
 
 
 @app.command(epilog=_EXAMPLE + "update demo --no-deletion-protection")
+@on_service
 def update(
     *,
     environment: EnvironmentArgument,
@@ -246,8 +247,7 @@ def update(
     release: Annotated[
         bool, typer.Option("--no-deletion-protection", help="Let it be deleted again.")
     ] = False,
-    server: ServerOption = DEFAULT_SERVER,
-    ca_file: CaFileOption = None,
+    service: Service,
     output: NamedOutputOption = NamedOutput.TABLE,
     quiet: QuietOption = False,
 ) -> None:
@@ -256,21 +256,21 @@ def update(
 
     if protect is release:
         raise typer.BadParameter("Give one of --deletion-protection and --no-deletion-protection.")
-    with _service(server, ca_file) as client:
+    with service.client() as client:
         found = client.protect(environment_id(client, environment), deletion_protection=protect)
     show_named(EnvironmentView(found), NamedOutput.NAME if quiet else output)
 
 
 @app.command(epilog=_EXAMPLE + "delete demo --wait --yes")
+@on_service
 def delete(
     *,
     environment: EnvironmentArgument,
     wait_for_end: Annotated[
         bool, typer.Option("--wait", "-w", help="Show progress; wait until it is gone.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    server: ServerOption = DEFAULT_SERVER,
-    ca_file: CaFileOption = None,
+    yes: YesOption = False,
+    service: Service,
     output: NamedOutputOption = NamedOutput.TABLE,
     quiet: QuietOption = False,
 ) -> None:
@@ -278,10 +278,11 @@ def delete(
     from beta9_provisioning.cli.views import EnvironmentView  # noqa: PLC0415
 
     output = NamedOutput.NAME if quiet else output
-    with _service(server, ca_file) as client:
+    with service.client() as client:
         id_ = environment_id(client, environment)
         if not yes:
-            _confirm(client.get(id_))
+            found = client.get(id_)
+            confirm(f"{id_} ({found.name}, {found.region})", "with all its data")
         deleted = client.delete(id_)
         if not wait_for_end:
             show_named(EnvironmentView(deleted), output)
@@ -303,30 +304,6 @@ def _follow_to_end(
         raise typer.Exit(ExitCode.FAILURE)
 
 
-def _tell_cut(found: int, limit: int | None, what: str) -> None:
-    if limit is not None and found > limit:
-        stderr().print(f"There are more {what} {limit} are shown. Raise --limit to see them.", soft_wrap=True)
-
-
-def _confirm(environment: Environment) -> None:
-    """Ask on the terminal; Ctrl-C there ends the command with 130, like everywhere."""
-    what = f"{environment.environment_id} ({environment.name}, {environment.region})"
-    if not sys.stdin.isatty():
-        raise Failure(
-            f"Deleting {what} needs a yes, and there is no terminal to ask on; add --yes.", ExitCode.USAGE
-        )
-    from rich.prompt import Confirm  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    try:
-        wanted = Confirm.ask(Text(f"Delete {what} with all its data?"), console=stderr(), default=False)
-    except EOFError:
-        stderr().print()
-        wanted = False
-    if not wanted:
-        raise Failure("Nothing was deleted.")
-
-
 def _read(file: str) -> bytes:
     if file == "-":
         return sys.stdin.buffer.read()
@@ -334,14 +311,3 @@ def _read(file: str) -> bytes:
         return Path(file).read_bytes()
     except OSError as error:
         raise Failure(f"{file} cannot be read: {error.strerror}.", ExitCode.USAGE) from error
-
-
-@contextmanager
-def _service(
-    server: str, ca_file: Path | None, *, timeout: float = _ANSWER_SECONDS, attempts: int = 3
-) -> Iterator[Client]:
-    from beta9_provisioning.client import Client  # noqa: PLC0415
-
-    trust(ca_file)
-    with Client(server, timeout=timeout, attempts=attempts) as client:
-        yield client

@@ -86,23 +86,28 @@ def _explain_service(error: Exception) -> _Told | None:
         ApiProblem,
         CertificatesMissing,
         CertificateUntrusted,
+        CredentialUnfit,
+        LoginEnded,
         Unreachable,
     )
     from beta9_provisioning.engine.errors import EngineError  # noqa: PLC0415
 
-    if isinstance(error, CertificatesMissing):
-        return _Told([str(error)], ExitCode.USAGE)
+    codes: dict[type[Exception], ExitCode] = {
+        CertificatesMissing: ExitCode.USAGE,
+        CredentialUnfit: ExitCode.USAGE,
+        LoginEnded: ExitCode.REFUSED,
+        Unreachable: ExitCode.UNREACHABLE,
+    }
+    document: dict[str, object] = {}
     if isinstance(error, CertificateUntrusted):
-        return _Told([str(error)], ExitCode.UNREACHABLE, {"code": error.code})
-    if isinstance(error, Unreachable):
-        return _Told([str(error)], ExitCode.UNREACHABLE)
+        document["code"] = error.code
+    for kind, code in codes.items():
+        if isinstance(error, kind):
+            return _Told([str(error)], code, document)
     if isinstance(error, ApiProblem):
-        document = error.problem.model_dump(mode="json")
-        return _Told(
-            _problem_lines(error),
-            _code_of(error.status),
-            {"problem": document, "request_id": error.request_id},
-        )
+        told: dict[str, object] = {"problem": error.problem.model_dump(mode="json"), **_remedy(error)}
+        told["request_id"] = error.request_id
+        return _Told(_problem_lines(error), _code_of(error.status), told)
     if isinstance(error, EngineError):
         lines = [part for part in (error.message, error.detail, error.remedy) if part]
         document = {"code": error.code, "detail": error.detail, "remedy": error.remedy}
@@ -119,9 +124,21 @@ def _problem_lines(error: Any) -> list[str]:
     for item in error.problem.errors:
         allowed = f" (allowed: {', '.join(item.allowed)})" if item.allowed else ""
         lines.append(f"  {item.field}: {item.message}{allowed}")
+    lines += _remedy(error).values()
     if error.request_id and error.status >= 500:
         lines.append(f"  The service's log knows this request as {error.request_id}.")
     return lines
+
+
+def _remedy(error: Any) -> dict[str, str]:
+    """Return what to do about a refusal, where the problem itself cannot know it."""
+    remedies = {
+        401: "Log in: beta9-provisioning auth login. Or set BETA9_API_KEY.",
+        403: "Who you are here, and what you may do: beta9-provisioning auth status",
+    }
+    if error.status == 429 and error.retry_after:
+        remedies[429] = f"Try again in {error.retry_after:.0f} s."
+    return {"remedy": remedies[error.status]} if error.status in remedies else {}
 
 
 def _code_of(status: int) -> ExitCode:

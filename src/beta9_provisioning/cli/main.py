@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from beta9_provisioning.cli import environments, local, service
+from beta9_provisioning.cli import (
+    audit_commands,
+    auth,
+    context_commands,
+    environments,
+    key_commands,
+    local,
+    member_commands,
+    organization_commands,
+    service,
+)
 from beta9_provisioning.cli.errors import CommandGroup
 from beta9_provisioning.cli.output import ExitCode
 from beta9_provisioning.cli.terminal import cannot_write, prepare
@@ -51,6 +61,12 @@ def options(
 
 
 app.add_typer(environments.app, name="env")
+app.add_typer(auth.app, name="auth")
+app.add_typer(context_commands.app, name="context")
+app.add_typer(key_commands.app, name="key")
+app.add_typer(organization_commands.app, name="org")
+app.add_typer(member_commands.app, name="member")
+app.add_typer(audit_commands.app, name="audit")
 app.add_typer(local.app, name="local")
 service.register(app)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from beta9_provisioning.cli.output import DEFAULT_SERVER, SERVER_VARIABLE, ExitCode, Failure, trust
+from beta9_provisioning.cli.output import ExitCode, Failure
+from beta9_provisioning.cli.target import given
 
 if TYPE_CHECKING:
     from beta9_provisioning.client import Client
@@ -20,6 +21,7 @@ _WORD = re.compile(r"[a-z0-9_-]+")
 # Somebody waits with a finger on the key.
 _COMPLETION_SECONDS = 2.0
 _COMPLETIONS = 100
+T = TypeVar("T")
 
 
 def environment_id(client: Client, text: str) -> str:
@@ -48,21 +50,38 @@ def environment_id(client: Client, text: str) -> str:
     return found.environment_id
 
 
+def _asked(ctx: typer.Context, ask: Callable[[Client], Iterable[T]]) -> list[T]:
+    """Return what the service says that is meant; nothing when it does not answer at once."""
+    from beta9_provisioning.client import ClientError  # noqa: PLC0415
+
+    try:
+        with given(ctx).client(timeout=_COMPLETION_SECONDS, attempts=1) as client:
+            return list(ask(client))
+    except (ClientError, Failure, OSError):
+        return []
+
+
 def _complete(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Return IDs and names that begin so, live ones only; nothing when the service does not answer."""
-    from beta9_provisioning.client import Client, ClientError  # noqa: PLC0415
-
-    server = ctx.params.get("server") or os.environ.get(SERVER_VARIABLE) or DEFAULT_SERVER
-    try:
-        trust(ctx.params.get("ca_file"))
-        with Client(str(server), timeout=_COMPLETION_SECONDS, attempts=1) as client:
-            live = list(client.list(live=True, limit=_COMPLETIONS))
-    except (ClientError, Failure):
-        return []
+    live = _asked(ctx, lambda client: client.list(live=True, limit=_COMPLETIONS))
     words: list[tuple[str, str]] = []
     for item in live:
         words += [(item.name, f"{item.status} {item.environment_id}")]
         words += [(item.environment_id, f"{item.status} {item.name}")]
+    return _fitting(words, incomplete)
+
+
+def completing(list_: Callable[[Client], Iterable[tuple[str, str]]]) -> Any:
+    """Return the completion of an argument by IDs of the service, each with what tells it apart."""
+
+    def complete(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+        return _fitting(_asked(ctx, list_), incomplete)
+
+    return complete
+
+
+def _fitting(words: Iterable[tuple[str, str]], incomplete: str) -> list[tuple[str, str]]:
+    """Return the words with their meanings that begin so, and that a shell may be given."""
     return [(word, told) for word, told in words if word.startswith(incomplete) and _WORD.fullmatch(word)]
 
 

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
-from beta9_provisioning.cli.terminal import stdout, write_json, write_text
+from beta9_provisioning.cli.terminal import stderr, stdout, write_json, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import RenderableType
 
-DEFAULT_SERVER = "http://localhost:8000"
-SERVER_VARIABLE = "BETA9_PROVISIONING_URL"
+
+PLACES = {"keyring": "the system's keyring", "file": "a file that only you can read"}
+"""Where credentials lie, in words."""
 
 
 class ExitCode(IntEnum):
@@ -46,10 +47,6 @@ class NamedOutput(StrEnum):
     NAME = "name"
 
 
-ServerOption = Annotated[
-    str,
-    typer.Option("--server", envvar=SERVER_VARIABLE, metavar="URL", help="Where the service is."),
-]
 CaFileOption = Annotated[
     Path | None,
     typer.Option(
@@ -71,6 +68,10 @@ NamedOutputOption = Annotated[
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Write IDs only, like -o name.")]
+
+
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+LimitOption = Annotated[int, typer.Option(min=1, help="At most so many, newest first.")]
 
 
 class View(Protocol):
@@ -98,8 +99,8 @@ class Failure(Exception):
         self.code = code
 
 
-def trust(ca_file: Path | None) -> None:
-    """Trust the file of `--ca-file`, whatever the variables say.
+def trust(ca_file: Path | None, named_by: str = "--ca-file") -> None:
+    """Trust the file of `--ca-file`, or of a context, whatever the variables say.
 
     Raises:
         Failure: it holds no certificate.
@@ -109,9 +110,15 @@ def trust(ca_file: Path | None) -> None:
     from beta9_provisioning.kit import certificates  # noqa: PLC0415  loads ssl
 
     try:
-        certificates.trust(ca_file)
+        certificates.trust(ca_file, named_by)
     except certificates.CertificatesUnusable as error:
         raise Failure(str(error), ExitCode.USAGE) from error
+
+
+def tell_cut(found: int, limit: int | None, what: str) -> None:
+    """Say on stderr that there are more of `what` than were asked for."""
+    if limit is not None and found > limit:
+        stderr().print(f"There are more {what} {limit} are shown. Raise --limit to see them.", soft_wrap=True)
 
 
 def show(view: View, output: Output) -> None:

@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
     database = typer.Typer(no_args_is_help=True, help="The service's database.")
     database.command("init", epilog="Example: beta9-provisioning db init")(init_database)
     database.command("prune", epilog="Example: beta9-provisioning db prune --older-than 90")(prune_database)
+    app.command("bootstrap", epilog="Example: beta9-provisioning bootstrap --name anna")(bootstrap)
     app.command("backup", epilog="Example: beta9-provisioning backup monday.backup")(backup)
     app.command("restore", epilog="Example: beta9-provisioning restore monday.backup")(restore)
     app.command("api", epilog="Example: API_PORT=8080 beta9-provisioning api")(run_api)
@@ -52,6 +53,31 @@ def prune_database(
 ) -> None:
     """Delete the details of old events, and idempotency keys that count no more; summaries stay."""
     _become("operations.records.prune", *([] if older_than is None else [f"--older-than={older_than}"]))
+
+
+def bootstrap(
+    name: Annotated[
+        str | None, typer.Option(help="Of the platform admin: 'admin'; with --again, the first one.")
+    ] = None,
+    expires_in_days: Annotated[
+        int, typer.Option(min=0, max=3650, metavar="DAYS", help="Life of the key; 0 for ever.")
+    ] = 90,
+    again: Annotated[
+        bool, typer.Option("--again", help="Every key is lost: make another one of a platform admin.")
+    ] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Make the first platform admin in DATABASE_URL, and print its API key, once.
+
+    It belongs to the first organization. The key alone is on standard output.
+    """
+    _become(
+        "access.first_admin",
+        f"--expires-in-days={expires_in_days}",
+        *([] if name is None else [f"--name={name}"]),
+        *(["--again"] if again else []),
+        *(["--output=json"] if output is Output.JSON else []),
+    )
 
 
 def backup(

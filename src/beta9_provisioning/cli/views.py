@@ -78,26 +78,24 @@ class EnvironmentView:
 
     def rich(self) -> RenderableType:
         """Return a sheet of its properties, with outputs and the error if there are any."""
-        environment = self.environment
-        sheet = _sheet()
-        sheet.add_row("ID", environment.environment_id)
-        sheet.add_row("Name", environment.name)
-        sheet.add_row("Status", status_text(environment.status))
+        environment, operation = self.environment, self.environment.operation
         where = [environment.provider, environment.region, environment.account_id or ""]
-        sheet.add_row("Cloud", " ".join(part for part in where if part))
-        sheet.add_row("Created", f"{environment.created_at:%Y-%m-%d %H:%M:%S} UTC")
-        operation = environment.operation
         reason = f" ({operation.reason})" if operation.reason else ""
-        sheet.add_row(
-            "Operation", f"{operation.kind} {operation.status}{reason}, attempt {operation.attempt}"
-        )
+        rows: list[tuple[str, str | Text]] = [
+            ("ID", environment.environment_id),
+            ("Name", environment.name),
+            ("Status", status_text(environment.status)),
+            ("Cloud", " ".join(part for part in where if part)),
+            ("Created", f"{environment.created_at:%Y-%m-%d %H:%M:%S} UTC"),
+            ("Operation", f"{operation.kind} {operation.status}{reason}, attempt {operation.attempt}"),
+        ]
         if environment.progress is not None:
             progress = environment.progress
             count = f", {progress.done} of {progress.total} resources" if progress.total else ""
-            sheet.add_row("Progress", f"{progress.step}{count}")
+            rows.append(("Progress", f"{progress.step}{count}"))
         if environment.deletion_protection:
-            sheet.add_row("Protection", "deletion is refused")
-        parts: list[RenderableType] = [sheet]
+            rows.append(("Protection", "deletion is refused"))
+        parts: list[RenderableType] = [sheet(rows)]
         if lacks_worker(environment, datetime.now(UTC)):
             parts.append(Text(f"\n{NO_WORKER}", style="yellow"))
         if environment.error is not None:
@@ -213,13 +211,7 @@ class OutputsView:
 
     def rich(self) -> RenderableType:
         """Return names and values; very long ones are cut."""
-        sheet = _sheet()
-        for name, value in sorted(self.outputs.items()):
-            text = value_text(value)
-            if len(text) > _LONGEST_VALUE:
-                text = f"{text[:_EXCERPT]}… ({len(text)} characters; ask for it by name)"
-            sheet.add_row(name, text)
-        return sheet
+        return sheet([(name, _shortened(value_text(value))) for name, value in sorted(self.outputs.items())])
 
     def json(self) -> object:
         """Return the outputs as an object."""
@@ -236,8 +228,17 @@ def error_text(error: OperationError) -> Text:
     return text
 
 
-def _sheet() -> Table:
-    sheet = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    sheet.add_column(style="dim", no_wrap=True)
-    sheet.add_column(overflow="fold")
-    return sheet
+def sheet(rows: Sequence[tuple[str, str | Text]]) -> Table:
+    """Return a table of properties. Text is taken as it is: a server's words are no markup."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(Text(name), Text(value) if isinstance(value, str) else value)
+    return table
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= _LONGEST_VALUE:
+        return text
+    return f"{text[:_EXCERPT]}… ({len(text)} characters; ask for it by name)"

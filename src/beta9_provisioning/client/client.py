@@ -1,25 +1,15 @@
 """The REST API as Python methods."""
 
-import os
 import secrets
-import ssl
 from collections.abc import Iterator, Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import quote
 
-import httpx
-from pydantic import BaseModel, ValidationError
-
-from beta9_provisioning.client.errors import (
-    TEMPORARY,
-    ApiProblem,
-    CertificatesMissing,
-    Unreachable,
-    refusal_of,
-    unreachable,
-)
+from beta9_provisioning.client.access_calls import Access
+from beta9_provisioning.client.bearer import Credential
+from beta9_provisioning.client.errors import TEMPORARY, ApiProblem, Unreachable
 from beta9_provisioning.client.stream import Stream
-from beta9_provisioning.kit.certificates import CertificatesUnusable, named
+from beta9_provisioning.client.transport import Transport
 from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus
 from beta9_provisioning.schemas.environment import (
     Environment,
@@ -31,40 +21,56 @@ from beta9_provisioning.schemas.environment import (
 
 _ENVIRONMENTS = "/api/v1/environments"
 _PAGE = 100
-_LARGEST_PAGE = 1000
 _LIVE = [one.value for one in EnvironmentStatus if one is not EnvironmentStatus.DESTROYED]
-
-_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class Client:
     """One service, spoken to over HTTP. Every method raises `ApiProblem` and `Unreachable`.
 
-    A request whose connection broke is repeated a few times: all of them may be, a create because it carries
-    an idempotency key.
+    A request whose connection broke is repeated a few times, unless a second one could do harm: the create of
+    an environment carries an idempotency key, what `access` creates does not.
+
+    Attributes:
+        access: organizations, members, keys, the audit log.
     """
 
-    def __init__(self, base_url: str, *, timeout: float = 15.0, attempts: int = 3) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout: float = 15.0,
+        attempts: int = 3,
+        patience: float = 30.0,
+        credential: Credential | None = None,
+        organization: str | None = None,
+        plain_http: bool = False,
+    ) -> None:
         """Name the service.
 
         Args:
             base_url: such as `http://localhost:8000`.
             timeout: seconds to wait for one answer.
             attempts: how many times a request is sent whose connection breaks.
+            patience: seconds for which a service that has had too many requests is waited for.
+            credential: who is asking; it is sent to this service only.
+            organization: id of the organization to act in.
+            plain_http: send the credential although everybody on the way can read it.
 
         Raises:
             CertificatesMissing: the file of authorities to trust, which a variable names, cannot be used.
+            CredentialUnfit: the credential may not be sent there.
             Unreachable: this is no URL.
         """
-        self.base_url = base_url.rstrip("/")
-        self._attempts = attempts
-        try:
-            # A proxy of the environment would have to know the customer's private network; none is asked.
-            self._http = httpx.Client(
-                base_url=self.base_url, verify=_trust(self.base_url), timeout=timeout, trust_env=False
-            )
-        except httpx.InvalidURL as error:
-            raise Unreachable(base_url, f"this is no URL: {error}") from error
+        self._transport = Transport(
+            base_url,
+            timeout=timeout,
+            attempts=attempts,
+            patience=patience,
+            credential=credential,
+            organization=organization,
+            plain_http=plain_http,
+        )
+        self.access = Access(self._transport)
 
     def __enter__(self) -> Self:
         """Return the client."""
@@ -72,7 +78,7 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         """Close its connections."""
-        self._http.close()
+        self._transport.http.close()
 
     def create(
         self,
@@ -91,10 +97,10 @@ class Client:
         headers = {"Idempotency-Key": idempotency_key or secrets.token_hex(16)}
         if isinstance(config, str | bytes):
             headers["Content-Type"] = content_type
-            response = self._send("POST", _ENVIRONMENTS, headers=headers, content=config)
+            response = self._transport.send("POST", _ENVIRONMENTS, headers=headers, content=config)
         else:
-            response = self._send("POST", _ENVIRONMENTS, headers=headers, json=dict(config))
-        return self._parse(Environment, response)
+            response = self._transport.send("POST", _ENVIRONMENTS, headers=headers, json=dict(config))
+        return self._transport.parse(Environment, response)
 
     def list(
         self,
@@ -112,28 +118,20 @@ class Client:
             live: only those that are not destroyed; ignored when a status is given.
             limit: at most so many.
         """
-        wanted = {"status": _LIVE if status is None and live else status, "name": name}
-        params: dict[str, Any] = {key: value for key, value in wanted.items() if value is not None}
-        left = limit
-        while left is None or left > 0:
-            params["limit"] = _PAGE if left is None else min(left, _LARGEST_PAGE)
-            page = self._parse(EnvironmentPage, self._send("GET", _ENVIRONMENTS, params=params))
+        params = {"status": _LIVE if status is None and live else status, "name": name}
+        for page in self._transport.pages(EnvironmentPage, _ENVIRONMENTS, params, limit):
             yield from page.items
-            if page.next_cursor is None:
-                return
-            params["cursor"] = page.next_cursor
-            left = None if left is None else left - len(page.items)
 
     def get(self, environment_id: str) -> Environment:
         """Return one environment."""
-        return self._parse(Environment, self._send("GET", _path(environment_id)))
+        return self._transport.ask(Environment, "GET", _path(environment_id))
 
     def events(self, environment_id: str, *, after: int = 0) -> Iterator[Event]:
         """Yield the history after the event `after`, oldest first, and end where it ends now."""
         following: int | None = after
         while following is not None:
             params = {"after": following, "limit": _PAGE}
-            page = self._parse(EventPage, self._send("GET", _path(environment_id) + "/events", params=params))
+            page = self._transport.ask(EventPage, "GET", _path(environment_id) + "/events", params=params)
             yield from page.items
             following = page.next_after
 
@@ -147,7 +145,9 @@ class Client:
             after: id of the last event that is known already.
             patience: seconds without any answer of the service after which `Unreachable` is raised.
         """
-        stream = Stream(self._http, _path(environment_id) + "/events", after=after, patience=patience)
+        stream = Stream(
+            self._transport.http, _path(environment_id) + "/events", after=after, patience=patience
+        )
         while True:
             yield from stream.until_closed()
             # The service closes a stream when it is over, when it has lived long enough, and when it stops.
@@ -164,62 +164,24 @@ class Client:
     def protect(self, environment_id: str, *, deletion_protection: bool) -> Environment:
         """Turn an environment's deletion protection on or off."""
         changes = {"deletion_protection": deletion_protection}
-        return self._parse(Environment, self._send("PATCH", _path(environment_id), json=changes))
+        return self._transport.ask(Environment, "PATCH", _path(environment_id), json=changes)
 
     def delete(self, environment_id: str) -> Environment:
         """Ask for an environment's end; the answer may be that it is destroyed already."""
-        return self._parse(Environment, self._send("DELETE", _path(environment_id)))
+        return self._transport.ask(Environment, "DELETE", _path(environment_id))
 
     def kubeconfig(self, environment_id: str) -> str:
         """Return a kubeconfig (YAML) for the environment's cluster; it holds no secret."""
-        return self._send("GET", _path(environment_id) + "/kubeconfig").text
+        return self._transport.send("GET", _path(environment_id) + "/kubeconfig").text
 
     def health(self) -> dict[str, Any]:
         """Return what the service says about its readiness, problems included."""
-        response = self._send("GET", "/health/ready", expect_success=False)
+        response = self._transport.send("GET", "/health/ready", expect_success=False)
         try:
             answer = response.json()
         except ValueError as error:
-            raise Unreachable(self.base_url, "something else answers there") from error
+            raise Unreachable(self._transport.base_url, "something else answers there") from error
         return {"status_code": response.status_code, **answer}
-
-    def _send(
-        self, method: str, path: str, *, expect_success: bool = True, **arguments: Any
-    ) -> httpx.Response:
-        response = self._try(method, path, **arguments)
-        if expect_success and not response.is_success:
-            raise refusal_of(response)
-        return response
-
-    def _try(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        failure: httpx.HTTPError | None = None
-        for _ in range(self._attempts):
-            try:
-                return self._http.request(method, path, **arguments)
-            except (httpx.ConnectError, httpx.UnsupportedProtocol) as error:  # trying again would not help
-                raise unreachable(self.base_url, error) from error
-            except httpx.TransportError as error:
-                failure = error
-        assert failure is not None
-        raise unreachable(self.base_url, failure) from failure
-
-    def _parse(self, model: type[_Model], response: httpx.Response) -> _Model:
-        try:
-            return model.model_validate_json(response.content)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "body"
-            raise Unreachable(
-                self.base_url, f"the answer is not this API's: {where}: {first['msg']}"
-            ) from error
-
-
-def _trust(base_url: str) -> ssl.SSLContext | bool:
-    authorities = named(os.environ) if base_url.lower().startswith("https:") else None
-    try:
-        return True if authorities is None else authorities.context()
-    except CertificatesUnusable as error:
-        raise CertificatesMissing(str(error)) from error
 
 
 def _path(environment_id: str) -> str:

@@ -9,6 +9,7 @@ from beta9_provisioning.schemas.environment import Problem
 TEMPORARY = frozenset({429, 502, 503, 504})
 """HTTP status codes with which the service, or a proxy before it, asks for patience."""
 _EXCERPT = 200
+_DIGITS = 6
 
 
 class ClientError(Exception):
@@ -42,13 +43,41 @@ class CertificateUntrusted(Unreachable):
         )
 
 
+class IssuerUnreachable(Unreachable):
+    """The OIDC issuer that the service names does not answer, or not as one."""
+
+    def __init__(self, issuer: str, why: str) -> None:
+        ClientError.__init__(
+            self,
+            f"The OIDC issuer {issuer} does not answer as it should ({why}). Try again later, ask who runs "
+            "the service, or log in with a key: beta9-provisioning auth login --with-key",
+        )
+
+
 class CertificatesMissing(ClientError):
     """The file that names whom to trust cannot be used; the message says who named it."""
 
 
-def unreachable(base_url: str, error: Exception) -> Unreachable:
+class CredentialUnfit(ClientError):
+    """The credential cannot be sent, or may not be sent there; the message never holds it."""
+
+
+class LoginEnded(ClientError):
+    """A login is over, was refused, or did not come to its end; the message says what to do."""
+
+
+class AnswerLost(Unreachable):
+    """A request that may not be sent twice had no answer: it may have been carried out."""
+
+    def __init__(self, base_url: str, why: str, remedy: str) -> None:
+        ClientError.__init__(
+            self, f"The connection to {base_url} broke before the answer came ({why}). {remedy}"
+        )
+
+
+def unreachable(base_url: str, error: Exception, otherwise: type[Unreachable] = Unreachable) -> Unreachable:
     """Return what to raise when a request had no answer."""
-    kind = CertificateUntrusted if certificates.is_untrusted(error) else Unreachable
+    kind = CertificateUntrusted if certificates.is_untrusted(error) else otherwise
     return kind(base_url, str(error) or type(error).__name__)
 
 
@@ -58,12 +87,16 @@ class ApiProblem(ClientError):
     Attributes:
         problem: the problem document, which names the fields at fault.
         request_id: by which the service's log knows the request; None when a proxy answered.
+        retry_after: seconds for which the service asks for patience.
     """
 
-    def __init__(self, problem: Problem, request_id: str | None = None) -> None:
+    def __init__(
+        self, problem: Problem, request_id: str | None = None, retry_after: float | None = None
+    ) -> None:
         super().__init__(f"{problem.title}: {problem.detail}" if problem.detail else problem.title)
         self.problem = problem
         self.request_id = request_id
+        self.retry_after = retry_after
 
     @property
     def status(self) -> int:
@@ -80,7 +113,18 @@ def is_lasting(error: ClientError) -> bool:
 
 def refusal_of(response: httpx.Response) -> ApiProblem:
     """Return what to raise for an error response that has been read."""
-    return ApiProblem(_problem_of(response), response.headers.get("X-Request-ID"))
+    return ApiProblem(
+        _problem_of(response), response.headers.get("X-Request-ID"), retry_after=retry_after(response)
+    )
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Return for how many seconds an answer asks for patience; None when it says nothing that counts.
+
+    The form with a date is left out: it would depend on two clocks.
+    """
+    given = response.headers.get("Retry-After", "")
+    return float(given) if given.isascii() and given.isdigit() and len(given) <= _DIGITS else None
 
 
 def _problem_of(response: httpx.Response) -> Problem:
@@ -88,10 +132,14 @@ def _problem_of(response: httpx.Response) -> Problem:
     try:
         return Problem.model_validate_json(response.content)
     except ValidationError:
+        detail = response.text[:_EXCERPT].strip()
+        if response.has_redirect_location:
+            where = response.headers["Location"][:_EXCERPT]
+            detail = f"It points to {where}, and no redirect is followed. Name the service where it is."
         return Problem(
             type="about:blank",
             title=f"{response.status_code} {response.reason_phrase}".strip(),
             status=response.status_code,
-            detail=response.text[:_EXCERPT].strip(),
+            detail=detail,
             errors=[],
         )

@@ -14,6 +14,7 @@ from beta9_provisioning.client.errors import (
     refusal_of,
     unreachable,
 )
+from beta9_provisioning.client.transport import read_whole
 from beta9_provisioning.schemas.environment import RESTARTED, Event
 
 # The service sends a comment every 15 s; three missed ones mean a dead connection.
@@ -71,8 +72,7 @@ class Stream:
         timeout = httpx.Timeout(self._http.timeout.connect, read=_SILENCE_SECONDS)
         with self._http.stream("GET", self._path, headers=headers, timeout=timeout) as response:
             if not response.is_success:
-                response.read()
-                refusal = refusal_of(response)
+                refusal = refusal_of(read_whole(str(self._http.base_url), response))
                 if response.status_code in TEMPORARY and not refusal.problem.type.endswith(_TOO_MANY):
                     raise _TemporarilyRefused(f"it answered {response.status_code}")
                 raise refusal

@@ -7,10 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Select, and_, false, func, select, text
+from sqlalchemy import ColumnElement, Select, and_, false, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from beta9_provisioning.access import organizations
+from beta9_provisioning.access.errors import NoMember
 from beta9_provisioning.environments import ids, rules, wire
 from beta9_provisioning.environments.errors import (
     DeletionProtected,
@@ -27,9 +29,6 @@ from beta9_provisioning.operations.records.store import begin, latest, lock_envi
 from beta9_provisioning.schemas.configuration import CONFIG_VERSION, EnvironmentConfig
 from beta9_provisioning.schemas.environment import Environment, EnvironmentChanges
 from beta9_provisioning.settings import Settings
-
-# First half of the advisory lock's key; the second is the owner's hash.
-_OWNER_LOCK = 0x62397573  # "b9us"
 
 
 @dataclass(frozen=True)
@@ -91,15 +90,16 @@ def create(
         KeyReused: the idempotency key came with another configuration before.
         NameTaken: a live environment of the owner has this name.
         QuotaExceeded: the caller has created as many live environments as are allowed.
+        NoMember: the organization was deleted.
     """
     # Made before others of this owner begin to wait.
     document = config.model_dump(mode="json")
     question = _first_look(owner, by, config.name, idempotency_key)
     # One create of an owner at a time: counting and inserting is then one step, and so is a key's first use.
-    session.execute(
-        text("SELECT pg_advisory_xact_lock(:space, hashtext(:owner))"), {"space": _OWNER_LOCK, "owner": owner}
-    )
-    now, own, same_name, known = session.execute(question).one()
+    organizations.lock(session, owner)
+    now, own, same_name, is_live, known = session.execute(question).one()
+    if not is_live:
+        raise NoMember
     if known is not None:
         if not (_has_body(known, body) or _has_configuration(known, config)):
             raise KeyReused
@@ -109,7 +109,7 @@ def create(
         raise NameTaken(config.name)
     if own >= settings.max_environments_per_user:
         raise QuotaExceeded(settings.max_environments_per_user)
-    row = _new_row(config, document, owner, now)
+    row = _new_row(config, document, owner=owner, by=by, now=now)
     operation = begin(session, row, by, origin)
     answer = wire.environment(row, operation)
     if idempotency_key is not None:
@@ -238,8 +238,8 @@ def _has_configuration(known: IdempotencyRow, config: EnvironmentConfig) -> bool
 
 def _first_look(
     owner: str, by: str, name: str, key: str | None
-) -> Select[datetime, int, int, IdempotencyRow | None]:
-    """Ask for the time, how many live environments are the caller's, how many are named so, and the key."""
+) -> Select[datetime, int, int, bool, IdempotencyRow | None]:
+    """Ask for the time, for the caller's live environments, those named so, the organization, and the key."""
     live = (
         select(
             func.count().filter(EnvironmentRow.created_by == by).label("own"),
@@ -249,14 +249,14 @@ def _first_look(
         .subquery()
     )
     return (
-        select(func.clock_timestamp(), live.c.own, live.c.same, IdempotencyRow)
+        select(func.clock_timestamp(), live.c.own, live.c.same, organizations.is_live(owner), IdempotencyRow)
         .select_from(live)
         .outerjoin(IdempotencyRow, _is_first_use(owner, key))
     )
 
 
 def _new_row(
-    config: EnvironmentConfig, document: dict[str, object], owner: str, now: datetime
+    config: EnvironmentConfig, document: dict[str, object], *, owner: str, by: str, now: datetime
 ) -> EnvironmentRow:
     return EnvironmentRow(
         id=ids.new(),
@@ -269,6 +269,7 @@ def _new_row(
         config_version=CONFIG_VERSION,
         deletion_protection=config.deletion_protection,
         outputs={},
+        created_by=by,
         created_at=now,
         updated_at=now,
     )

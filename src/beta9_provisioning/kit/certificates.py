@@ -97,13 +97,17 @@ def for_tools(source: Mapping[str, str]) -> dict[str, str]:
     return {**source, **files}
 
 
-def trust(path: Path) -> None:
+def trust(path: Path, named_by: str) -> None:
     """Let this process, and what it starts, trust this file, whatever the variables say.
+
+    Args:
+        path: the file.
+        named_by: who names it, for the error.
 
     Raises:
         CertificatesUnusable: the file is not there, or holds no certificate.
     """
-    Authorities("--ca-file", path).context()
+    Authorities(named_by, path).context()
     os.environ.update(dict.fromkeys(GENERAL, str(path.absolute())))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,6 +11,7 @@ from botocore.exceptions import BotoCoreError
 
 from beta9_provisioning.clouds.aws.session import core_session
 from beta9_provisioning.clouds.cloud import Simulation
+from beta9_provisioning.kit.listening import is_loopback
 
 # The simulator's own name for the question; no bucket can be called so.
 _ABOUT = "/_beta9_simulator"
@@ -39,7 +39,7 @@ def ask(address: str) -> Simulation:
     counts on this machine alone.
     """
     host = urlsplit(address).hostname or ""
-    on_this_machine = _is_loopback(host)
+    on_this_machine = is_loopback(host)
     named = _named_charts(address) if on_this_machine or _ONE_LABEL.fullmatch(host) else None
     charts = named if named is not None and on_this_machine and named.is_dir() else None
     return Simulation(address, answers=named is not None, charts=charts)
@@ -53,10 +53,3 @@ def _named_charts(address: str) -> Path | None:
         return Path(about["charts"]) if about["simulator"] == "beta9" else None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, TypeError, KeyError):
         return None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
