@@ -17,7 +17,7 @@ from benchmarks.processes import cpu_seconds, run
 from beta9_provisioning.local.ports import HOST
 from beta9_provisioning.local.servers import answers, end, spawn, start_on_port
 
-_BOOTSTRAP = "beta9_provisioning.access.bootstrap"
+_BOOTSTRAP = "beta9_provisioning.access.first_admin"
 # A limit in requests a minute.
 _NEVER = "1000000"
 

@@ -13,6 +13,7 @@ from tests.worker.rig import row_waiters
 
 from beta9_provisioning.access import members, organizations
 from beta9_provisioning.access.errors import NoMember, OrganizationInUse
+from beta9_provisioning.audit.record import Author
 from beta9_provisioning.environments import commands
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.schemas.callers import MemberNew, Role
@@ -45,7 +46,9 @@ def test_a_create_that_was_faster_is_counted(sessions: Sessions, settings: Setti
     callers.member(sessions, Role.PLATFORM_ADMIN)
     deleted = overtaken(
         sessions,
-        lambda session: commands.create(session, config(), owner=theirs, by="anna", settings=settings),
+        lambda session: commands.create(
+            session, config(), owner=theirs, by=Author("anna"), settings=settings
+        ),
         lambda session: organizations.delete(session, theirs, sees=None),
     )
     with pytest.raises(OrganizationInUse):
@@ -59,7 +62,9 @@ def test_a_create_that_was_slower_finds_no_organization(
     made = overtaken(
         sessions,
         lambda session: organizations.delete(session, theirs, sees=None),
-        lambda session: commands.create(session, config(), owner=theirs, by="anna", settings=settings),
+        lambda session: commands.create(
+            session, config(), owner=theirs, by=Author("anna"), settings=settings
+        ),
     )
     with pytest.raises(NoMember):
         made.result()

@@ -8,6 +8,7 @@ from tests.support.callers import organization
 from tests.support.configs import config
 from tests.support.lives import create, delete, get, walk
 
+from beta9_provisioning.audit.record import Author
 from beta9_provisioning.environments import commands, queries
 from beta9_provisioning.environments.errors import (
     ConfigurationRefused,
@@ -45,7 +46,7 @@ def count(sessions: Sessions) -> int:
 
 class TestCreate:
     def test_queues_a_provision(self, session: Session, settings: Settings) -> None:
-        outcome = commands.create(session, config(), owner="default", by="anna", settings=settings)
+        outcome = commands.create(session, config(), owner="default", by=Author("anna"), settings=settings)
         assert isinstance(outcome, commands.Outcome)
         environment = outcome.environment
         assert environment.status is EnvironmentStatus.QUEUED
@@ -57,7 +58,7 @@ class TestCreate:
         counted = environment.model_copy(update={"live_workers": 0})
         assert queries.get(session, row.id, owner="default") == counted
 
-    def test_takes_four_statements(self, engine: Engine, sessions: Sessions, settings: Settings) -> None:
+    def test_takes_five_statements(self, engine: Engine, sessions: Sessions, settings: Settings) -> None:
         """Each costs a round trip, and everybody else's creates of this owner wait meanwhile."""
         said: list[str] = []
 
@@ -69,7 +70,7 @@ class TestCreate:
             create(sessions, settings, key="key")
         finally:
             event.remove(engine, "before_cursor_execute", note)
-        assert len(said) == 4, "\n".join(said)
+        assert len(said) == 5, "\n".join(said)
 
     def test_creates_nothing_when_refused(self, sessions: Sessions, settings: Settings) -> None:
         with pytest.raises(ConfigurationRefused):
@@ -135,7 +136,12 @@ class TestIdempotency:
         create(sessions, settings, key="k")
         with transaction(sessions) as session:
             outcome = commands.create(
-                session, config(), owner="default", by="default", settings=settings, idempotency_key="k"
+                session,
+                config(),
+                owner="default",
+                by=Author("default"),
+                settings=settings,
+                idempotency_key="k",
             )
         assert isinstance(outcome, commands.Replay)
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 from tests.support.reference import fields_table, metrics_page
-from tests.support.routes import access_table
 
 from beta9_provisioning.schemas.configuration import json_schema
 from beta9_provisioning.settings import Settings
@@ -53,8 +52,8 @@ configuration is `TERRAFORM_CLI_CONFIG`.
 
 The worker finds its cloud credentials the way every AWS SDK does (`AWS_PROFILE`, `AWS_ACCESS_KEY_ID`, a role
 of the machine or pod). What it needs behind a proxy is in [proxy.md](proxy.md). The command line reads
-`BETA9_PROVISIONING_URL` (address of the API), `BETA9_API_KEY`, `BETA9_CONTEXT`, `BETA9_ORGANIZATION` and `BETA9_PLAIN_HTTP`
-([authentication.md](authentication.md)).
+`BETA9_PROVISIONING_URL` (address of the API), `BETA9_API_KEY`, `BETA9_CONTEXT`, `BETA9_ORGANIZATION` and
+`BETA9_PLAIN_HTTP` ([authentication.md](authentication.md)).
 
 ## An environment
 
@@ -67,8 +66,6 @@ _ENV_HEAD = """\
 # Settings of service and worker with their defaults; docs/configuration.md has them as a table.
 # Copy this file to .env and change what differs. Variables of the environment go before it.
 """
-_TABLE_BEGINS = "<!-- From the application's routes; python -m tests.support.documents writes it. -->\n\n"
-_TABLE_ENDS = "\n<!-- End of the routes. -->\n"
 
 
 def settings_page() -> str:
@@ -88,20 +85,11 @@ def schema_file() -> str:
     return json.dumps(json_schema(), indent=2) + "\n"
 
 
-def authentication_page() -> str:
-    """Return docs/authentication.md: as it is written, with the table of routes and roles."""
-    head, _, rest = (ROOT / "docs/authentication.md").read_text().partition(_TABLE_BEGINS)
-    _, ends, tail = rest.partition(_TABLE_ENDS)
-    assert ends, "docs/authentication.md has no place for the table of routes and roles"
-    return head + _TABLE_BEGINS + access_table() + ends + tail
-
-
 DOCUMENTS = {
     "docs/configuration.md": settings_page,
     ".env.example": env_example,
     "docs/schema/environment.json": schema_file,
     "docs/metrics.md": metrics_page,
-    "docs/authentication.md": authentication_page,
 }
 
 

@@ -13,6 +13,7 @@ from fastapi_offline import FastAPIOffline
 from beta9_provisioning.access.oidc import OidcVerifier
 from beta9_provisioning.api import (
     api_keys,
+    audit_log,
     environments,
     identity,
     members,
@@ -21,6 +22,7 @@ from beta9_provisioning.api import (
     problems,
     service,
 )
+from beta9_provisioning.api.auditing import AuditRefusals
 from beta9_provisioning.api.authentication import Authenticator
 from beta9_provisioning.api.bounds import Limits
 from beta9_provisioning.api.dependencies import Services
@@ -126,6 +128,7 @@ def create_app(
     )
     app.state.services = services
     # The last one is the outermost.
+    app.add_middleware(AuditRefusals, sessions=factory)
     app.add_middleware(Head)
     app.add_middleware(AllowedHosts, allowed=settings.allowed_hosts, api_host=settings.api_host)
     app.add_middleware(RateLimits, rates=services.rates)
@@ -134,7 +137,7 @@ def create_app(
     app.add_middleware(SecurityHeaders, cacheable=ASSETS)
     problems.install(app)
     app.include_router(environments.router)
-    for module in (organizations, members, api_keys, identity):
+    for module in (organizations, members, api_keys, audit_log, identity):
         app.include_router(module.router)
     app.include_router(service.router)
     openapi.install(app)

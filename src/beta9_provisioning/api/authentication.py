@@ -7,7 +7,7 @@ from anyio import to_thread
 from fastapi import Request
 
 from beta9_provisioning.access import credentials, keys
-from beta9_provisioning.access.errors import Unauthenticated
+from beta9_provisioning.access.errors import NoMember, Unauthenticated
 from beta9_provisioning.access.oidc import OidcVerifier, TokenRefused
 from beta9_provisioning.access.principal import EVERYBODY, Principal
 from beta9_provisioning.api.rates import Rates
@@ -51,13 +51,21 @@ class Authenticator:
         """
         if not self._is_required:
             return EVERYBODY
+        try:
+            found = await self._known(request)
+        except (Unauthenticated, NoMember):
+            # Who shows nothing counts, too: each of these is a record of the audit log.
+            await self._rates.note_failure(request)
+            raise
+        await self._rates.count_caller(request, found.id)
+        return found
+
+    async def _known(self, request: Request) -> Principal:
         text, organization = bearer(request), _organization(request)
         of_what = self._of_key if text.startswith(keys.PREFIX) else self._of_token
         found = await of_what(text, organization)
         if found is None:
-            await self._rates.note_failure(request)
             raise Unauthenticated
-        await self._rates.count_caller(request, found.id)
         return found
 
     async def _of_token(self, text: str, organization: str | None) -> Principal | None:
@@ -96,11 +104,17 @@ def bearer(request: Request) -> str:
     Raises:
         Unauthenticated: it is nothing, or not exactly one bearer token.
     """
-    given = request.headers.getlist("authorization")
-    found = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
+    found = shown(request)
     if found is None:
         raise Unauthenticated
-    return found[1]
+    return found
+
+
+def shown(request: Request) -> str | None:
+    """Return what the caller shows, valid or not; None when it is not exactly one bearer token."""
+    given = request.headers.getlist("authorization")
+    found = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
+    return found[1] if found else None
 
 
 def _organization(request: Request) -> str | None:

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, Field
 
 from beta9_provisioning.api import bodies, guards, problems, streams
+from beta9_provisioning.api.auditing import AuthorDep, action
 from beta9_provisioning.api.authorization import ReadsEnvironments, Requires, WritesEnvironments
 from beta9_provisioning.api.dependencies import Services, ServicesDep
 from beta9_provisioning.api.parameters import EnvironmentId, PageParameters, Parameters
@@ -74,11 +75,13 @@ LastEventId = Annotated[
     response_model=Environment,
     responses=problems.responses(400, 403, 408, 409, 413, 415, 422),
     summary="Create an environment",
+    openapi_extra=action("environment.create"),
 )
 def create(
     *,
     services: ServicesDep,
     principal: WritesEnvironments,
+    author: AuthorDep,
     trail: TrailDep,
     body: Annotated[bytes, Depends(bodies.read)],
     idempotency_key: IdempotencyKey = None,
@@ -99,7 +102,7 @@ def create(
             session,
             config,
             owner=principal.organization,
-            by=principal.id,
+            by=author,
             settings=services.settings,
             idempotency_key=idempotency_key,
             body=body,
@@ -116,6 +119,7 @@ def create(
     response_model=EnvironmentPage,
     responses=problems.responses(400, 422),
     summary="List environments",
+    openapi_extra=action("environment.list"),
 )
 def list_environments(
     services: ServicesDep, principal: ReadsEnvironments, parameters: Annotated[ListParameters, Query()]
@@ -142,6 +146,7 @@ def list_environments(
     response_model=Environment,
     responses=problems.responses(404, 422),
     summary="Get an environment",
+    openapi_extra=action("environment.read"),
 )
 def get(services: ServicesDep, principal: ReadsEnvironments, environment_id: EnvironmentId) -> Response:
     """Return an environment, its outputs, its latest operation and why that failed if it did."""
@@ -156,17 +161,19 @@ def get(services: ServicesDep, principal: ReadsEnvironments, environment_id: Env
     dependencies=guards.CHANGES,
     responses=problems.responses(400, 403, 404, 408, 413, 415, 422),
     summary="Change an environment",
+    openapi_extra=action("environment.update"),
 )
 def update(
     services: ServicesDep,
     principal: WritesEnvironments,
+    author: AuthorDep,
     environment_id: EnvironmentId,
     body: Annotated[bytes, Depends(bodies.read)],
 ) -> Environment:
     """Turn deletion protection on or off; nothing else can be changed without building anew yet."""
     changes = bodies.validated(EnvironmentChanges, body)
     with transaction(services.sessions) as session:
-        return commands.update(session, environment_id, changes, owner=principal.sees)
+        return commands.update(session, environment_id, changes, owner=principal.sees, by=author)
 
 
 @router.delete(
@@ -178,18 +185,21 @@ def update(
         403, 404, 409, 422, success={"model": Environment, "description": "It is destroyed."}
     ),
     summary="Delete an environment",
+    openapi_extra=action("environment.delete"),
 )
 def delete(
+    *,
     response: Response,
     services: ServicesDep,
     principal: WritesEnvironments,
+    author: AuthorDep,
     trail: TrailDep,
     environment_id: EnvironmentId,
 ) -> Environment:
     """Queue the environment's destroy, whatever its state; repeated calls answer with the same operation."""
     with transaction(services.sessions) as session:
         outcome = commands.delete(
-            session, environment_id, owner=principal.sees, by=principal.id, origin=trail.origin
+            session, environment_id, owner=principal.sees, by=author, origin=trail.origin
         )
     _tell_workers(services, trail, outcome)
     if outcome.environment.status is EnvironmentStatus.DESTROYED:
@@ -211,6 +221,7 @@ def delete(
         },
     ),
     summary="Read or follow an environment's history",
+    openapi_extra=action("environment.events"),
 )
 def events(
     *,
@@ -252,14 +263,14 @@ def events(
         404, 409, 422, success={"content": {"text/yaml": {"schema": {"type": "string"}}}}
     ),
     summary="Get a kubeconfig",
+    openapi_extra=action("environment.kubeconfig"),
 )
 def kubeconfig(
-    services: ServicesDep, principal: ReadsEnvironments, environment_id: EnvironmentId
+    services: ServicesDep, principal: ReadsEnvironments, author: AuthorDep, environment_id: EnvironmentId
 ) -> Response:
     """Return a kubeconfig without secrets: kubectl asks `beta9-provisioning token` for a token when used."""
-    text = read(
-        services.sessions, lambda session: queries.kubeconfig(session, environment_id, owner=principal.sees)
-    )
+    with transaction(services.sessions) as session:
+        text = queries.kubeconfig(session, environment_id, owner=principal.sees, by=author)
     return Response(text, media_type="text/yaml")
 
 

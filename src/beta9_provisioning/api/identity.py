@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Depends
 
 from beta9_provisioning.api import guards, problems
+from beta9_provisioning.api.auditing import action
 from beta9_provisioning.api.authorization import OPEN, Known
 from beta9_provisioning.api.dependencies import ServicesDep
 from beta9_provisioning.schemas.callers import Identity, LoginMethods, OidcLogin, Permission
@@ -28,7 +29,7 @@ async def login_methods(services: ServicesDep) -> LoginMethods:
     return LoginMethods(required=settings.auth_mode == "required", oidc=oidc)
 
 
-@router.get("/whoami", responses=problems.GUARDED, summary="Who am I?")
+@router.get("/whoami", responses=problems.GUARDED, summary="Who am I?", openapi_extra=action("member.whoami"))
 async def whoami(principal: Known) -> Identity:
     """Return who is asking, and what that caller may do."""
     return Identity(

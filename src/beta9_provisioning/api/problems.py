@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from beta9_provisioning.access import errors as access
 from beta9_provisioning.access.issuer_keys import IssuerUnavailable
-from beta9_provisioning.api import faults, methods
+from beta9_provisioning.api import auditing, faults, methods
 from beta9_provisioning.api.bodies import BodyRefused, InvalidConfiguration
 from beta9_provisioning.api.rates import WINDOW_SECONDS, Kind, LimitsUnknown, RateLimited
 from beta9_provisioning.api.streams import TooManyStreams
@@ -152,6 +152,7 @@ def _refused(request: Request, error: Exception) -> JSONResponse:
         for f in error.faults
     ]
     headers = _CHALLENGE if status == 401 else None
+    auditing.note_refusal(request, slug)
     return problem(request, status, slug, error.message, fields=fields, headers=headers)
 
 

@@ -33,17 +33,17 @@ def register(app: typer.Typer) -> None:
 
 def run_api() -> None:
     """Run the REST API; its settings come from the environment or .env."""
-    _become("api")
+    become("api")
 
 
 def run_worker() -> None:
     """Run a worker; its settings come from the environment or .env."""
-    _become("worker")
+    become("worker")
 
 
 def init_database() -> None:
     """Create or upgrade the tables in DATABASE_URL; running it again does nothing."""
-    _become("operations.records.migrate")
+    become("operations.records.migrate")
 
 
 def prune_database(
@@ -52,7 +52,7 @@ def prune_database(
     ] = None,
 ) -> None:
     """Delete the details of old events, and idempotency keys that count no more; summaries stay."""
-    _become("operations.records.prune", *([] if older_than is None else [f"--older-than={older_than}"]))
+    become("operations.records.prune", *([] if older_than is None else [f"--older-than={older_than}"]))
 
 
 def bootstrap(
@@ -71,7 +71,7 @@ def bootstrap(
 
     It belongs to the first organization. The key alone is on standard output.
     """
-    _become(
+    become(
         "access.first_admin",
         f"--expires-in-days={expires_in_days}",
         *([] if name is None else [f"--name={name}"]),
@@ -90,7 +90,7 @@ def backup(
 
     It needs pg_dump of the server's major version, on PATH or in PG_BIN. BACKUP_RECIPIENTS encrypts it.
     """
-    _become("operations.records.backups.backup", *(["--force"] if force else []), *_operands(file))
+    become("operations.records.backups.backup", *(["--force"] if force else []), *_operands(file))
 
 
 def restore(file: Annotated[str, typer.Argument(help="What `backup` wrote.")]) -> None:
@@ -99,7 +99,7 @@ def restore(file: Annotated[str, typer.Argument(help="What `backup` wrote.")]) -
     Stop all workers first, those of the lost database, too. It needs pg_restore of the server's major
     version, on PATH or in PG_BIN; an encrypted backup needs BACKUP_IDENTITY_FILE.
     """
-    _become("operations.records.backups.restore", *_operands(file))
+    become("operations.records.backups.restore", *_operands(file))
 
 
 def token(
@@ -140,6 +140,6 @@ def _operands(file: str | None) -> list[str]:
     return [] if file is None else ["--", file]
 
 
-def _become(module: str, *arguments: str) -> None:
+def become(module: str, *arguments: str) -> None:
     """Replace this process, so that signals reach the service itself."""
     os.execv(sys.executable, [sys.executable, "-m", f"{_PACKAGE}.{module}", *arguments])  # noqa: S606

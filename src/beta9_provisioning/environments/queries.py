@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.orm import Session
 
+from beta9_provisioning.audit.record import Author, write
 from beta9_provisioning.clouds.registry import CLOUDS
 from beta9_provisioning.environments import ids, wire
 from beta9_provisioning.environments.errors import NoCluster, NotFound, NotReadable
@@ -99,8 +100,10 @@ def news(session: Session, environment_id: str, *, after: int, limit: int) -> Ne
     return News(found, is_over=status in FINAL and read_all, last=last)
 
 
-def kubeconfig(session: Session, environment_id: str, *, owner: str | None) -> str:
+def kubeconfig(session: Session, environment_id: str, *, owner: str | None, by: Author) -> str:
     """Return a kubeconfig (YAML) for the environment's cluster; it holds no secret.
+
+    That it was read is recorded, in the session's transaction.
 
     Raises:
         NotFound: the owner has no such environment.
@@ -116,7 +119,16 @@ def kubeconfig(session: Session, environment_id: str, *, owner: str | None) -> s
         cloud = CLOUDS[place.provider]
     except (KeyError, ValidationError) as error:
         raise NotReadable from error
-    return cloud.user_kubeconfig(place, outputs)
+    text = cloud.user_kubeconfig(place, outputs)
+    write(
+        session,
+        by,
+        "environment.kubeconfig",
+        organization_id=row.owner,
+        object_type="environment",
+        object_id=row.id,
+    )
+    return text
 
 
 def check_owner(session: Session, environment_id: str, *, owner: str | None) -> None:
