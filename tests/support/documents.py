@@ -52,8 +52,8 @@ configuration is `TERRAFORM_CLI_CONFIG`.
 
 The worker finds its cloud credentials the way every AWS SDK does (`AWS_PROFILE`, `AWS_ACCESS_KEY_ID`, a role
 of the machine or pod). What it needs behind a proxy is in [proxy.md](proxy.md). The command line reads
-`BETA9_PROVISIONING_URL` (address of the API), `BETA9_API_KEY`, `BETA9_CONTEXT`, `BETA9_ORGANIZATION` and `BETA9_PLAIN_HTTP`
-([authentication.md](authentication.md)).
+`BETA9_PROVISIONING_URL` (address of the API), `BETA9_API_KEY`, `BETA9_CONTEXT`, `BETA9_ORGANIZATION` and
+`BETA9_PLAIN_HTTP` ([authentication.md](authentication.md)).
 
 ## An environment
 
