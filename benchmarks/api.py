@@ -1,8 +1,9 @@
 """The API beside the first release: rates, p99, processor time and statements of create, get and list.
 
-Each side has its own database on one PostgreSQL, with its own, durable defaults, and 1,000 environments. The
-load comes from another process (`loader.py`) on the same machine: API, PostgreSQL and load share its
-processors. In each round every side is measured once, one after the other.
+One side asks for a key, and counts callers for limits. Each side has its own database on one PostgreSQL, with
+its own, durable defaults, and 1,000 environments. The load comes from another process (`loader.py`) on the
+same machine: API, PostgreSQL and load share its processors. In each round every side is measured once, one
+after the other.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import psycopg
 
 from benchmarks.api_servers import Api, Side, serving
 from benchmarks.figures import Figure, Row, percentile
+from benchmarks.loader import bearer
 from benchmarks.processes import BenchmarkFailed, run
 from benchmarks.released import first_release
 from benchmarks.stacks import ROOT, example, scratch
@@ -37,7 +39,7 @@ _WHATS = ("get", "list", "create")
 _LOGGED = {"log_statement": "all", "log_line_prefix": "%d "}
 _REQUESTS = 50
 
-_OURS, _TWO, _MANY_ROWS, _RELEASED = "ours", "two processes", "many", "released"
+_OURS, _TWO, _ASKS, _MANY_ROWS, _RELEASED = "ours", "two processes", "asks", "many", "released"
 Cell = tuple[str, str, int]
 """A side, what is requested, and by how many clients at once."""
 
@@ -54,7 +56,7 @@ class _Samples:
         """Load a side once."""
         _, what, clients = cell
         before = api.cpu_seconds()
-        found = _load(api.url, what, clients, seconds, prefix)
+        found = _load(api, what, clients, seconds, prefix)
         self._processor[cell].append((api.cpu_seconds() - before) * 1000 / found["requests"])
         self._rates[cell].append(found["requests"] / found["seconds"])
         self._slowest[cell].append(percentile(found["latencies_ms"], 99))
@@ -81,8 +83,8 @@ def measure(report: Callable[[str], None], *, quick: bool) -> list[Row]:
     rounds, seconds = (1, 1.0) if quick else (3, 3.0)
     first = first_release(report)
     released = {} if first is None else {_RELEASED: Side(_RELEASED, first)}
-    sides = {**released, _OURS: Side("ours"), _TWO: Side("two", processes=2)}
-    statements = _statements(report, {name: sides[name] for name in (*released, _OURS)})
+    sides = {**released, _OURS: Side("ours"), _TWO: Side("two", processes=2), _ASKS: Side("asks", asks=True)}
+    statements = _statements(report, {name: sides[name] for name in (*released, _OURS, _ASKS)})
     samples = _Samples()
     with ExitStack() as stack:
         apis = _start(stack, {**sides, _MANY_ROWS: Side("many")}, DURABLE)
@@ -90,7 +92,7 @@ def measure(report: Callable[[str], None], *, quick: bool) -> list[Row]:
         for api in apis.values():
             _fill(api)
         environments, events = _multiply(apis[_MANY_ROWS], 1000 if quick else _MANY)
-        scrapes = _load(apis[_MANY_ROWS].url, "metrics", 1, seconds, "")["latencies_ms"]
+        scrapes = _load(apis[_MANY_ROWS], "metrics", 1, seconds, "")["latencies_ms"]
         for what in _WHATS:
             for number in range(rounds):
                 report(f"{what}: round {number + 1} of {rounds}")
@@ -122,8 +124,13 @@ def _rows(what: str, samples: _Samples, statements: Mapping[str, Mapping[str, Fi
                 _row("  two processes", samples.rate(*two), samples.rate(*theirs), 2.0),
                 _row("    p99", samples.p99(*two), samples.p99(*theirs)),
                 _row("  processor time of the API", samples.processor(*ours), samples.processor(*theirs)),
+                _row("  with a key, beside without", samples.rate(_ASKS, what, clients), samples.rate(*ours)),
+                _row("    p99", samples.p99(_ASKS, what, clients), samples.p99(*ours)),
             ]
     rows.append(_row("  statements", statements[_OURS][what], statements.get(_RELEASED, {}).get(what)))
+    rows.append(
+        _row("  statements with a key, beside without", statements[_ASKS][what], statements[_OURS][what])
+    )
     if what == "list":
         many, few = (samples.rate(side, what, _BUSY) for side in (_MANY_ROWS, _OURS))
         rows.append(_row(f"  {_MANY} environments beside {_ENVIRONMENTS}", many, few, 1.0))
@@ -162,7 +169,7 @@ def _statements(report: Callable[[str], None], sides: Mapping[str, Side]) -> dic
 def _count(api: Api, database: str, what: str) -> Figure:
     log = api.directory / "postgres.log"
     path = "/api/v1/environments"
-    with httpx.Client(base_url=api.url, trust_env=False, timeout=60) as client:
+    with httpx.Client(base_url=api.url, headers=bearer(api.key), trust_env=False, timeout=60) as client:
 
         def ask(number: int) -> None:
             config = example() | {"name": f"{what}-{number}"}
@@ -187,7 +194,7 @@ def _fill(api: Api) -> None:
     """Create environments until there are as many as are wanted."""
     made = 0
     while made < _ENVIRONMENTS:
-        made += _load(api.url, "create", 8, 1.0, f"filling-{made}")["requests"]
+        made += _load(api, "create", 8, 1.0, f"filling-{made}")["requests"]
 
 
 def _multiply(api: Api, wanted: int) -> tuple[int, int]:
@@ -228,13 +235,13 @@ def _multiply(api: Api, wanted: int) -> tuple[int, int]:
     return environments, events
 
 
-def _load(url: str, what: str, clients: int, seconds: float, prefix: str) -> dict[str, Any]:
-    arguments = [url, what, str(clients), str(seconds), prefix]
+def _load(api: Api, what: str, clients: int, seconds: float, prefix: str) -> dict[str, Any]:
+    arguments = [api.url, what, str(clients), str(seconds), prefix]
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     done = run(
         [sys.executable, "-m", "benchmarks.loader", *arguments],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": path, "BETA9_API_KEY": api.key},
     )
     document: dict[str, Any] = json.loads(done.output)
     if not document["requests"]:

@@ -17,6 +17,10 @@ from benchmarks.processes import cpu_seconds, run
 from beta9_provisioning.local.ports import HOST
 from beta9_provisioning.local.servers import answers, end, spawn, start_on_port
 
+_BOOTSTRAP = "beta9_provisioning.access.first_admin"
+# A limit in requests a minute.
+_NEVER = "1000000"
+
 
 @dataclass(frozen=True)
 class Side:
@@ -26,11 +30,13 @@ class Side:
         name: of its database and its log.
         program: ours, or that of a release.
         processes: how many processes serve.
+        asks: whether callers need a key, and are counted for limits (that nobody reaches).
     """
 
     name: str
     program: Program = OURS
     processes: int = 1
+    asks: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,12 +48,14 @@ class Api:
         pid: its process, or the parent of its processes.
         database: address of its database.
         directory: where the logs are.
+        key: that it asks for, if it asks for one.
     """
 
     url: str
     pid: int
     database: str
     directory: Path
+    key: str = ""
 
     def cpu_seconds(self) -> float:
         """Return the processor time that its processes have taken since their start."""
@@ -67,9 +75,12 @@ def serving(side: Side, server: str, redis: str, directory: Path) -> Iterator[Ap
         "REDIS_URL": redis,
         "API_HOST": HOST,
         "API_PROCESSES": str(side.processes),
+        "AUTH_MODE": "required" if side.asks else "none",
+        **dict.fromkeys(("RATE_LIMIT_PER_CALLER", "RATE_LIMIT_PER_ADDRESS"), _NEVER if side.asks else "0"),
     }
     python = str(side.program.python)
     run([python, "-m", side.program.migrate], cwd=directory, env=settings)
+    key = run([python, "-m", _BOOTSTRAP], cwd=directory, env=settings).output.strip() if side.asks else ""
     log = directory / f"{side.name}.log"
     child, port = start_on_port(
         "api",
@@ -84,6 +95,6 @@ def serving(side: Side, server: str, redis: str, directory: Path) -> Iterator[Ap
         log,
     )
     try:
-        yield Api(f"http://{HOST}:{port}", child.pid, database, directory)
+        yield Api(f"http://{HOST}:{port}", child.pid, database, directory, key)
     finally:
         end(child, signal.SIGTERM)

@@ -17,6 +17,7 @@ from pyrage import x25519
 from benchmarks.figures import Figure, Row
 from benchmarks.processes import run
 from benchmarks.stacks import example, scratch
+from beta9_provisioning.audit.record import Author
 from beta9_provisioning.environments import commands
 from beta9_provisioning.kit.database import connect, sessions, transaction
 from beta9_provisioning.local.postgres import DURABLE
@@ -98,7 +99,7 @@ def _fill(url: str, count: int) -> None:
             session,
             config,
             owner="default",
-            by="default",
+            by=Author("default"),
             settings=Settings(database_url=url),
             idempotency_key=None,
         )

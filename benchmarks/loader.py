@@ -2,6 +2,7 @@
 
     python -m benchmarks.loader URL WHAT CLIENTS SECONDS PREFIX
 
+The key to show, if any, is in BETA9_API_KEY.
 WHAT is `health`, `create`, `get`, `list` or `metrics`; PREFIX begins the names of what is created. Each
 client has one connection and sends its next request when it has the answer to the last. Prints
 `{"requests": n, "seconds": s, "latencies_ms": [...]}`.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -36,7 +38,8 @@ async def load(url: str, what: str, clients: int, seconds: float, prefix: str) -
     """
     latencies: list[float] = []
     connector = aiohttp.TCPConnector(limit=clients)
-    async with aiohttp.ClientSession(url, connector=connector) as session:
+    headers = bearer(os.environ.get("BETA9_API_KEY", ""))
+    async with aiohttp.ClientSession(url, connector=connector, headers=headers) as session:
         request = await _request(session, what, prefix)
         began = time.perf_counter()
         deadline = began + seconds
@@ -55,6 +58,11 @@ async def load(url: str, what: str, clients: int, seconds: float, prefix: str) -
                 group.create_task(client())
         took = time.perf_counter() - began
     return {"requests": len(latencies), "seconds": took, "latencies_ms": latencies}
+
+
+def bearer(key: str) -> dict[str, str]:
+    """Return the header that shows a key, if there is one."""
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 async def _request(

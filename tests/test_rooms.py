@@ -26,7 +26,9 @@ SHARED_NAMES = {
     "environments",  # the API's routes and the command line's commands for the same noun
     "errors",  # what goes wrong in this room
     "ids",  # identifiers: their form, and those of environments
+    "members",  # what may be done to them, and the API's routes
     "metrics",  # what this process counts
+    "organizations",  # the same
     "rules",  # for configurations: this installation's, and each cloud's own
     "service",  # the API's routes and the command line's commands about the service itself
 }

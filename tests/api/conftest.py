@@ -19,6 +19,21 @@ def api(session_settings: Settings) -> Iterator[Serving]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def guarded_api(session_settings: Settings) -> Iterator[Serving]:
+    """A server that asks who is asking."""
+    app = create_app(session_settings.model_copy(update={"auth_mode": "required"}))
+    with serving(app) as server:
+        yield server
+
+
+@pytest.fixture
+def guarded(guarded_api: Serving, settings: Settings) -> Iterator[httpx.Client]:
+    """A client of it, which shows nothing by itself; database and queue are empty."""
+    with guarded_api.client() as client:
+        yield client
+
+
 @pytest.fixture
 def client(api: Serving, settings: Settings) -> Iterator[httpx.Client]:
     """A client of the server; database and queue are empty."""

@@ -1,6 +1,8 @@
 """The OpenAPI document against the running service: schemathesis makes requests from it, good and bad."""
 
+from collections.abc import Callable
 from contextlib import suppress
+from functools import reduce
 from typing import Any
 
 import httpx
@@ -11,13 +13,19 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis.checks import not_a_server_error
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi import checks
+from tests.support import callers
+from tests.support.callers import bearer
 from tests.support.configs import document
+from tests.support.organized import Caller, caller
+from tests.support.routes import application, guarded_routes
 from tests.support.serving import Serving
 from tests.support.waiting import GUARD_SECONDS
 
-from beta9_provisioning.api.app import create_app
+from beta9_provisioning.access import keys
+from beta9_provisioning.api.authentication import ORGANIZATION_HEADER
+from beta9_provisioning.kit.database import Sessions
+from beta9_provisioning.schemas.callers import Role
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
-from beta9_provisioning.settings import Settings
 
 # Unknown ids are legitimate answers, so what a request gets is not checked, only that it was announced.
 CHECKS = [
@@ -31,8 +39,13 @@ CHECKS = [
 ]
 
 
-DOCUMENT = create_app(Settings(_env_file=None)).openapi()  # type: ignore[call-arg]
+DOCUMENT = application().openapi()
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
+# Of this one the key is no part: from what is part of it, requests are made that lack it.
+WITH_KEY = schemathesis.openapi.from_dict(
+    {name: part for name, part in DOCUMENT.items() if name != "security"}
+    | {"components": {**DOCUMENT["components"], "securitySchemes": {}}}
+)
 OPERATIONS = [(path, method.upper()) for path, methods in DOCUMENT["paths"].items() for method in methods]
 
 
@@ -40,16 +53,86 @@ OPERATIONS = [(path, method.upper()) for path, methods in DOCUMENT["paths"].item
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_the_service_does_what_its_document_says(
     *,
-    api: Serving,
-    client: httpx.Client,
+    guarded_api: Serving,
+    guarded: httpx.Client,
+    sessions: Sessions,
     path: str,
     method: str,
     mode: GenerationMode,
     pytestconfig: pytest.Config,
 ) -> None:
-    known = client.post("/api/v1/environments", json=document()).json()["environment_id"]
-    fixed = {"environment_id": known} if "{" in path and mode is GenerationMode.POSITIVE else None
-    strategy = SCHEMA[path][method].as_strategy(generation_mode=mode, path_parameters=fixed)
+    platform = caller(guarded, sessions, Role.PLATFORM_ADMIN)
+    known = ids_for(platform, sessions)
+
+    def check(case: Any) -> None:
+        if mode is GenerationMode.POSITIVE and ORGANIZATION_HEADER in case.headers:
+            case.headers[ORGANIZATION_HEADER] = "default"  # nearly every other one is refused
+        answer = case.call_and_validate(
+            base_url=guarded_api.url,
+            headers=bearer(platform.text),
+            checks=CHECKS,
+            timeout=GUARD_SECONDS,
+        )
+        assert answer.status_code != 401, answer.text
+
+    fuzz(WITH_KEY[path][method], check, mode=mode, ids=known, pytestconfig=pytestconfig)
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_nobody_gets_anything_without_a_key(
+    *,
+    guarded_api: Serving,
+    guarded: httpx.Client,
+    sessions: Sessions,
+    path: str,
+    method: str,
+    mode: GenerationMode,
+    pytestconfig: pytest.Config,
+) -> None:
+    platform = caller(guarded, sessions, Role.PLATFORM_ADMIN)
+    known = ids_for(platform, sessions)
+    is_open = DOCUMENT["paths"][path][method.lower()].get("security") == []
+
+    def check(case: Any) -> None:
+        # What is bad about a request is told to nobody who is not known, so bad data is not told apart.
+        answer = case.call_and_validate(
+            base_url=guarded_api.url,
+            checks=[one for one in CHECKS if is_open or one is not checks.negative_data_rejection],
+            timeout=GUARD_SECONDS,
+        )
+        # 404, 405: what is in the path or the method may have made it another one, which is nobody's secret.
+        assert is_open or answer.status_code in (401, 404, 405), answer.text
+
+    fuzz(SCHEMA[path][method], check, mode=mode, ids=known, pytestconfig=pytestconfig)
+
+
+def ids_for(platform: Caller, sessions: Sessions) -> dict[str, str]:
+    """Return an id of each kind; those of the caller itself would end it."""
+    other = callers.member(sessions, Role.VIEWER)
+    key_id = keys.id_of(callers.key(sessions, other))
+    assert key_id
+    made = platform.asks("POST", "/environments", json=document())
+    return {
+        "environment_id": made.json()["environment_id"],
+        "organization_id": callers.organization(sessions, "other"),
+        "member_id": other,
+        "key_id": key_id,
+    }
+
+
+def fuzz(
+    operation: Any,
+    check: Callable[[Any], None],
+    *,
+    mode: GenerationMode,
+    ids: dict[str, str],
+    pytestconfig: pytest.Config,
+) -> None:
+    """Check requests of one operation, good or bad ones."""
+    fixed = {name: id_ for name, id_ in ids.items() if f"{{{name}}}" in operation.path}
+    fixed = fixed if mode is GenerationMode.POSITIVE else {}
+    strategy = operation.as_strategy(generation_mode=mode, path_parameters=fixed or None)
 
     @given(case=strategy)
     @settings(
@@ -59,11 +142,27 @@ def test_the_service_does_what_its_document_says(
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    def check(case: Any) -> None:
-        case.call_and_validate(base_url=api.url, checks=CHECKS, timeout=GUARD_SECONDS)
+    def run(case: Any) -> None:
+        check(case)
 
     with suppress(Unsatisfiable):  # what takes no input has no bad input
-        check()
+        run()
+
+
+def test_the_document_says_who_needs_a_key() -> None:
+    assert DOCUMENT["components"]["securitySchemes"]["bearer"].items() >= {
+        ("type", "http"),
+        ("scheme", "bearer"),
+    }
+    assert DOCUMENT["security"] == [{"bearer": []}]
+    declared = {
+        (path, method.upper()): operation.get("security") == []
+        for path, methods in DOCUMENT["paths"].items()
+        for method, operation in methods.items()
+    }
+    derived = {(route.path, route.method): route.is_open for route in guarded_routes(application())}
+    assert declared == {key: derived[key] for key in declared}
+    assert set(declared.values()) == {True, False}
 
 
 def test_a_sent_configuration_may_leave_out_what_has_a_default() -> None:
@@ -84,6 +183,7 @@ def test_every_reference_leads_somewhere() -> None:
             return [found for value in part for found in references(value)]
         return []
 
-    names = {reference.removeprefix("#/components/schemas/") for reference in references(DOCUMENT)}
-    assert names <= set(DOCUMENT["components"]["schemas"])
-    assert "Problem" in names
+    places = {tuple(reference.removeprefix("#/").split("/")) for reference in references(DOCUMENT)}
+    for place in places:
+        reduce(lambda part, name: part[name], place, DOCUMENT)  # raises when there is nothing
+    assert ("components", "schemas", "Problem") in places

@@ -4,9 +4,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, func, select
 from sqlalchemy.orm import Session
+from tests.support.callers import organization
 from tests.support.configs import config
 from tests.support.lives import create, delete, get, walk
 
+from beta9_provisioning.audit.record import Author
 from beta9_provisioning.environments import commands, queries
 from beta9_provisioning.environments.errors import (
     ConfigurationRefused,
@@ -44,7 +46,7 @@ def count(sessions: Sessions) -> int:
 
 class TestCreate:
     def test_queues_a_provision(self, session: Session, settings: Settings) -> None:
-        outcome = commands.create(session, config(), owner="anna", by="anna", settings=settings)
+        outcome = commands.create(session, config(), owner="default", by=Author("anna"), settings=settings)
         assert isinstance(outcome, commands.Outcome)
         environment = outcome.environment
         assert environment.status is EnvironmentStatus.QUEUED
@@ -52,11 +54,11 @@ class TestCreate:
         assert outcome.operation_id == environment.operation.id
         assert environment.config == config().model_dump(mode="json")
         row = session.get_one(EnvironmentRow, environment.environment_id)
-        assert row.owner == "anna"
+        assert (row.owner, row.created_by) == ("default", "anna")
         counted = environment.model_copy(update={"live_workers": 0})
-        assert queries.get(session, row.id, owner="anna") == counted
+        assert queries.get(session, row.id, owner="default") == counted
 
-    def test_takes_four_statements(self, engine: Engine, sessions: Sessions, settings: Settings) -> None:
+    def test_takes_five_statements(self, engine: Engine, sessions: Sessions, settings: Settings) -> None:
         """Each costs a round trip, and everybody else's creates of this owner wait meanwhile."""
         said: list[str] = []
 
@@ -68,7 +70,7 @@ class TestCreate:
             create(sessions, settings, key="key")
         finally:
             event.remove(engine, "before_cursor_execute", note)
-        assert len(said) == 4, "\n".join(said)
+        assert len(said) == 5, "\n".join(said)
 
     def test_creates_nothing_when_refused(self, sessions: Sessions, settings: Settings) -> None:
         with pytest.raises(ConfigurationRefused):
@@ -79,7 +81,7 @@ class TestCreate:
         create(sessions, settings)
         with pytest.raises(NameTaken, match="demo"):
             create(sessions, settings)
-        create(sessions, settings, owner="anna")
+        create(sessions, settings, owner=organization(sessions, "other"))
 
     def test_a_name_is_taken_for_all_of_an_organization(self, sessions: Sessions, settings: Settings) -> None:
         create(sessions, settings, by="anna")
@@ -134,7 +136,12 @@ class TestIdempotency:
         create(sessions, settings, key="k")
         with transaction(sessions) as session:
             outcome = commands.create(
-                session, config(), owner="default", by="default", settings=settings, idempotency_key="k"
+                session,
+                config(),
+                owner="default",
+                by=Author("default"),
+                settings=settings,
+                idempotency_key="k",
             )
         assert isinstance(outcome, commands.Replay)
 
@@ -146,7 +153,7 @@ class TestIdempotency:
 
     def test_keys_belong_to_their_owner(self, sessions: Sessions, settings: Settings) -> None:
         create(sessions, settings, key="k")
-        create(sessions, settings, key="k", owner="anna")
+        create(sessions, settings, key="k", owner=organization(sessions, "other"))
         assert count(sessions) == 2
 
     def test_a_refused_create_does_not_use_up_the_key(self, sessions: Sessions, settings: Settings) -> None:

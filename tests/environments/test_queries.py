@@ -6,8 +6,10 @@ from ruamel.yaml import YAML
 from sqlalchemy import Engine, event, update
 from tests.support.lives import create, delete, get, walk
 
+from beta9_provisioning.audit.record import Author
 from beta9_provisioning.environments import queries
-from beta9_provisioning.environments.errors import BadCursor, NoCluster, NotFound
+from beta9_provisioning.environments.errors import NoCluster, NotFound
+from beta9_provisioning.kit.cursors import BadCursor
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import EnvironmentStatus, OperationStatus, Reason
 from beta9_provisioning.operations.records import store
@@ -221,7 +223,9 @@ class TestKubeconfig:
                 "cluster_ca": "Q0E=",
             }
         with sessions() as session:
-            text = queries.kubeconfig(session, environment.environment_id, owner="default")
+            text = queries.kubeconfig(
+                session, environment.environment_id, owner="default", by=Author("default")
+            )
         found = YAML(typ="safe", pure=True).load(text)
         assert found["clusters"][0]["cluster"] == {
             "server": "https://c.example.com",
@@ -234,4 +238,4 @@ class TestKubeconfig:
     def test_refuses_before_there_is_a_cluster(self, sessions: Sessions, settings: Settings) -> None:
         environment_id = create(sessions, settings).environment_id
         with sessions() as session, pytest.raises(NoCluster, match="queued"):
-            queries.kubeconfig(session, environment_id, owner="default")
+            queries.kubeconfig(session, environment_id, owner="default", by=Author("default"))

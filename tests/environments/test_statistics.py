@@ -10,6 +10,7 @@ from tests.support.configs import config
 from tests.support.lives import claim, create, delete, walk
 
 from beta9_provisioning.api import figures
+from beta9_provisioning.audit.record import Author
 from beta9_provisioning.environments import commands, statistics
 from beta9_provisioning.environments.statistics import BUCKETS, Ends, Statistics
 from beta9_provisioning.kit.database import Sessions, connect, transaction
@@ -243,7 +244,7 @@ def test_a_transaction_that_stands_still_holds_up_no_other(sessions: Sessions, s
         with transaction(sessions) as session:
             session.execute(text("SET LOCAL lock_timeout = '1ms'"))
             made = commands.create(
-                session, config(name="second"), owner="default", by="default", settings=settings
+                session, config(name="second"), owner="default", by=Author("default"), settings=settings
             )
         assert isinstance(made, commands.Outcome)
         create(sessions, settings, name="third")

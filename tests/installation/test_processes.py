@@ -51,7 +51,7 @@ def running(
 @pytest.fixture
 def addresses(empty_database_url: str, redis_url: str) -> dict[str, str]:
     """Settings that name the servers of the test run."""
-    return {"DATABASE_URL": empty_database_url, "REDIS_URL": redis_url}
+    return {"DATABASE_URL": empty_database_url, "REDIS_URL": redis_url, "AUTH_MODE": "none"}
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,11 @@ def contents(directory: Path) -> dict[str, str]:
 def test_there_is_a_source_for_each_plain_file() -> None:
     assert sorted(render_manifests.SOURCES) == PLAIN
     assert OVERLAYS == ["overlays/blue-green", "overlays/development", "overlays/production"]
-    assert EXAMPLES == ["examples/provisioning-config.yaml", "examples/provisioning-secrets.yaml"]
+    assert EXAMPLES == [
+        "examples/database-init.yaml",
+        "examples/provisioning-config.yaml",
+        "examples/provisioning-secrets.yaml",
+    ]
 
 
 @pytest.mark.parametrize("name", PLAIN)

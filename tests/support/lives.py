@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.support.configs import config
 
+from beta9_provisioning.audit.record import Author
 from beta9_provisioning.environments import commands, queries
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import OperationStatus
@@ -16,7 +17,7 @@ from beta9_provisioning.settings import Settings
 
 def create(sessions: Sessions, settings: Settings, *, key: str | None = None, **changes: Any) -> Environment:
     owner = changes.pop("owner", "default")
-    by = changes.pop("by", owner)
+    by = Author(changes.pop("by", owner))
     with transaction(sessions) as session:
         outcome = commands.create(
             session, config(**changes), owner=owner, by=by, settings=settings, idempotency_key=key
@@ -28,7 +29,7 @@ def create(sessions: Sessions, settings: Settings, *, key: str | None = None, **
 
 def delete(sessions: Sessions, environment_id: str, owner: str = "default") -> Environment:
     with transaction(sessions) as session:
-        return commands.delete(session, environment_id, owner=owner, by=owner).environment
+        return commands.delete(session, environment_id, owner=owner, by=Author(owner)).environment
 
 
 def get(sessions: Sessions, environment_id: str) -> Environment:

@@ -95,9 +95,9 @@ class Fleet:
         migrate(program, self.database_url, self.directory)
 
     @contextmanager
-    def api(self, program: Program, *, may_fail: bool = False) -> Iterator[Api]:
+    def api(self, program: Program, *, may_fail: bool = False, **settings: str) -> Iterator[Api]:
         """Run the API of a program until the block ends; its log must tell of no fault, unless it may."""
-        with self._running(program, "api", "API_PORT", "/health", {}, may_fail=may_fail) as (_, port):
+        with self._running(program, "api", "API_PORT", "/health", settings, may_fail=may_fail) as (_, port):
             api = Api(f"http://{HOST}:{port}")
             with api.http:
                 yield api
@@ -160,6 +160,8 @@ class Fleet:
             # Children of a program find its package by the same variable.
             "PYTHONPATH": str(program.source),
             "RECONCILE_SECONDS": "0.5",
+            # As every release before 0.3 is; they do not know the setting.
+            "AUTH_MODE": "none",
             "MAX_ENVIRONMENTS_PER_USER": "1000",
         }
 

@@ -9,6 +9,7 @@ from beta9_provisioning.access import keys
 from beta9_provisioning.access.errors import NoMember, OrganizationUnclear
 from beta9_provisioning.access.principal import Principal
 from beta9_provisioning.access.roles import PERMISSIONS
+from beta9_provisioning.audit.record import PLATFORM
 from beta9_provisioning.operations.records.model import ApiKeyRow, MemberRow, OrganizationRow
 from beta9_provisioning.schemas.callers import Permission, Role
 
@@ -113,7 +114,11 @@ def _principal(
     role = Role(member.role)
     acts_in = member.organization_id, member.organization_name
     sees = None if role is Role.PLATFORM_ADMIN and organization is None else organization or acts_in[0]
-    if organization is not None and organization != acts_in[0]:
+    may = _within(PERMISSIONS[role], key)
+    if organization == PLATFORM and role is Role.PLATFORM_ADMIN:
+        # It owns nothing but an audit log.
+        acts_in, may = (PLATFORM, PLATFORM), may & {Permission.AUDIT_READ}
+    elif organization is not None and organization != acts_in[0]:
         acts_in = organization, _name_of_other(session, role, organization)
     return Principal(
         id=member.member_id,
@@ -121,7 +126,7 @@ def _principal(
         organization=acts_in[0],
         organization_name=acts_in[1],
         role=role,
-        permissions=_within(PERMISSIONS[role], key),
+        permissions=may,
         authentication="oidc" if key is None else "key",
         sees=sees,
         key_id=key.id if key else None,

@@ -45,3 +45,98 @@ class OrganizationUnclear(Refused):
             "You belong to several organizations: say which one you mean.",
             Fault("header.Beta9-Organization", "give one of these ids", tuple(organizations)),
         )
+
+
+class NotThere(Refused):
+    """There is no such thing, or it belongs to somebody else; both have the same words."""
+
+    what: str
+
+    def __init__(self, id_: str) -> None:
+        super().__init__(f"There is no {self.what} {id_[:64]!r}.")
+
+
+class OrganizationNotFound(NotThere):
+    """There is no such organization, or it is none of the caller's."""
+
+    what = "organization"
+
+
+class MemberNotFound(NotThere):
+    """There is no such member, or it is of another organization."""
+
+    what = "member"
+
+
+class KeyNotFound(NotThere):
+    """There is no such key, or the caller may not know of it."""
+
+    what = "key"
+
+
+class Taken(Refused):
+    """Something else has this name, or this subject."""
+
+    def __init__(self, field: str, value: str, *, by: str) -> None:
+        super().__init__(
+            f"There is {by} with the {field} {value!r} already.", Fault(field, "choose another one")
+        )
+
+
+class ExceedsOwnRights(Refused):
+    """Somebody would give what he has not."""
+
+
+class PlatformAdminsOnly(Refused):
+    """Only a platform admin may do this to a platform admin."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Only a platform admin may give this role, and change or remove a platform admin, or touch the "
+            "keys of one."
+        )
+
+
+class LastPlatformAdmin(Refused):
+    """Nobody would be left who could make platform admins."""
+
+    def __init__(self) -> None:
+        super().__init__("This is the last platform admin. Give the role to somebody else first.")
+
+
+class OrganizationInUse(Refused):
+    """The organization has environments."""
+
+    def __init__(self, name: str, environments: int) -> None:
+        super().__init__(
+            f"The organization {name!r} has {environments} live environments. Delete them first, and wait "
+            "until they are destroyed."
+        )
+
+
+class FirstOrganization(Refused):
+    """The first organization cannot be deleted."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This is the first organization, which every installation keeps: what was created before there "
+            "were others belongs to it."
+        )
+
+
+class KeyEnded(Refused):
+    """Only a key that counts can be replaced."""
+
+    def __init__(self, id_: str, why: str) -> None:
+        super().__init__(f"The key {id_} {why}, so it cannot be replaced. Create a new one.")
+
+
+class NoOwnKeys(Refused):
+    """The caller is no member, because this service asks nobody who he is."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "With AUTH_MODE=none you are no member, and can have no key of your own: create a member "
+            "first, and give its id.",
+            Fault("member_id", "give the id of a member"),
+        )

@@ -9,7 +9,18 @@ from anyio import to_thread
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from beta9_provisioning.api import environments, identity, openapi, problems, service
+from beta9_provisioning.api import (
+    api_keys,
+    audit_log,
+    environments,
+    identity,
+    members,
+    openapi,
+    organizations,
+    problems,
+    service,
+)
+from beta9_provisioning.api.auditing import AuditRefusals
 from beta9_provisioning.api.authentication import Authenticator
 from beta9_provisioning.api.bounds import Limits
 from beta9_provisioning.api.dependencies import Services
@@ -99,6 +110,7 @@ def create_app(
     )
     app.state.services = services
     # The last one is the outermost.
+    app.add_middleware(AuditRefusals, sessions=factory)
     app.add_middleware(Head)
     app.add_middleware(AllowedHosts, allowed=settings.allowed_hosts, api_host=settings.api_host)
     app.add_middleware(RequestLimit, most=limits.requests)
@@ -106,7 +118,8 @@ def create_app(
     app.add_middleware(SecurityHeaders, cacheable=ASSETS)
     problems.install(app)
     app.include_router(environments.router)
-    app.include_router(identity.router)
+    for module in (organizations, members, api_keys, audit_log, identity):
+        app.include_router(module.router)
     app.include_router(service.router)
     openapi.install(app)
     return app

@@ -62,11 +62,17 @@ def bearer(request: Request) -> str:
     Raises:
         Unauthenticated: it is nothing, or not exactly one bearer token.
     """
-    given = request.headers.getlist("authorization")
-    found = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
+    found = shown(request)
     if found is None:
         raise Unauthenticated
-    return found[1]
+    return found
+
+
+def shown(request: Request) -> str | None:
+    """Return what the caller shows, valid or not; None when it is not exactly one bearer token."""
+    given = request.headers.getlist("authorization")
+    found = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
+    return found[1] if found else None
 
 
 def _organization(request: Request) -> str | None:

@@ -3,7 +3,7 @@
 docs/authentication.md shows them all; a test walks every route with every role.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
@@ -11,6 +11,9 @@ from beta9_provisioning.access.errors import Forbidden
 from beta9_provisioning.access.principal import Principal
 from beta9_provisioning.api.authentication import authenticate
 from beta9_provisioning.schemas.callers import Permission
+
+OPEN: dict[str, Any] = {"security": []}
+"""`openapi_extra` of a route that lets everybody in."""
 
 
 class Requires:

@@ -107,7 +107,7 @@ def parse(body: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise BodyRefused(f"The body is not UTF-8 (byte {error.start + 1}).") from error
     if not text.strip():
-        raise BodyRefused("The body is empty: send a configuration as JSON or YAML.")
+        raise BodyRefused("The body is empty: send JSON or YAML.")
     data = _json_or_yaml(text)
     if not isinstance(data, dict):
         raise BodyRefused(_lost_newlines(text) or "The body must be a mapping of fields to values.")

@@ -4,54 +4,42 @@ import re
 from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from beta9_provisioning.api import bodies, guards, problems, streams
+from beta9_provisioning.api.auditing import AuthorDep, action
 from beta9_provisioning.api.authorization import ReadsEnvironments, Requires, WritesEnvironments
 from beta9_provisioning.api.dependencies import Services, ServicesDep
+from beta9_provisioning.api.parameters import EnvironmentId, PageParameters, Parameters
 from beta9_provisioning.api.trail import Trail, TrailDep
-from beta9_provisioning.environments import commands, ids, queries
+from beta9_provisioning.environments import commands, queries
 from beta9_provisioning.kit.database import read, transaction
 from beta9_provisioning.lifecycle import EnvironmentStatus
 from beta9_provisioning.schemas.environment import Environment, EnvironmentChanges, EnvironmentPage, EventPage
 
-_CHANGES = [Depends(guards.no_parameters), Depends(guards.not_cross_site)]
-_PLAIN = [Depends(guards.no_parameters)]
 router = APIRouter(
     prefix="/api/v1/environments",
     tags=["environments"],
     # Strangers are told nothing else.
     dependencies=[Depends(Requires(None)), Depends(guards.given_once)],
+    responses=problems.GUARDED,
 )
 
 _LAST_EVENT = 2**63 - 1
 
-# Its form is described, not validated: an id of another form is an unknown id, which is 404.
-EnvironmentId = Annotated[
-    str, Path(description="The environment's id.", json_schema_extra={"pattern": ids.PATTERN})
-]
 
-
-class _Parameters(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-
-class ListParameters(_Parameters):
+class ListParameters(PageParameters):
     """What to list."""
 
     status: list[EnvironmentStatus] = Field(default_factory=list)
     """Only environments with one of these statuses; may be repeated."""
     name: Annotated[str | None, Field(pattern=r"^[a-z0-9-]{1,40}$")] = None
     """Only environments with this name."""
-    limit: Annotated[int, Field(ge=1, le=1000)] = 50
-    """Environments on a page."""
-    cursor: Annotated[str | None, Field(min_length=1, max_length=256)] = None
-    """`next_cursor` of the page before."""
 
 
-class EventParameters(_Parameters):
+class EventParameters(Parameters):
     """Which stretch of the history."""
 
     after: Annotated[int, Field(ge=0, le=_LAST_EVENT)] = 0
@@ -82,15 +70,17 @@ LastEventId = Annotated[
 @router.post(
     "",
     status_code=202,
-    dependencies=_CHANGES,
+    dependencies=guards.CHANGES,
     response_model=Environment,
     responses=problems.responses(400, 403, 408, 409, 413, 415, 422),
     summary="Create an environment",
+    openapi_extra=action("environment.create"),
 )
 def create(
     *,
     services: ServicesDep,
     principal: WritesEnvironments,
+    author: AuthorDep,
     trail: TrailDep,
     body: Annotated[bytes, Depends(bodies.read)],
     idempotency_key: IdempotencyKey = None,
@@ -111,7 +101,7 @@ def create(
             session,
             config,
             owner=principal.organization,
-            by=principal.id,
+            by=author,
             settings=services.settings,
             idempotency_key=idempotency_key,
             body=body,
@@ -128,6 +118,7 @@ def create(
     response_model=EnvironmentPage,
     responses=problems.responses(400, 422),
     summary="List environments",
+    openapi_extra=action("environment.list"),
 )
 def list_environments(
     services: ServicesDep, principal: ReadsEnvironments, parameters: Annotated[ListParameters, Query()]
@@ -150,10 +141,11 @@ def list_environments(
 
 @router.get(
     "/{environment_id}",
-    dependencies=_PLAIN,
+    dependencies=guards.PLAIN,
     response_model=Environment,
     responses=problems.responses(404, 422),
     summary="Get an environment",
+    openapi_extra=action("environment.read"),
 )
 def get(services: ServicesDep, principal: ReadsEnvironments, environment_id: EnvironmentId) -> Response:
     """Return an environment, its outputs, its latest operation and why that failed if it did."""
@@ -165,43 +157,48 @@ def get(services: ServicesDep, principal: ReadsEnvironments, environment_id: Env
 
 @router.patch(
     "/{environment_id}",
-    dependencies=_CHANGES,
+    dependencies=guards.CHANGES,
     responses=problems.responses(400, 403, 404, 408, 413, 415, 422),
     summary="Change an environment",
+    openapi_extra=action("environment.update"),
 )
 def update(
     services: ServicesDep,
     principal: WritesEnvironments,
+    author: AuthorDep,
     environment_id: EnvironmentId,
     body: Annotated[bytes, Depends(bodies.read)],
 ) -> Environment:
     """Turn deletion protection on or off; nothing else can be changed without building anew yet."""
     changes = bodies.validated(EnvironmentChanges, body)
     with transaction(services.sessions) as session:
-        return commands.update(session, environment_id, changes, owner=principal.sees)
+        return commands.update(session, environment_id, changes, owner=principal.sees, by=author)
 
 
 @router.delete(
     "/{environment_id}",
     status_code=202,
-    dependencies=_CHANGES,
+    dependencies=guards.CHANGES,
     response_model=Environment,
     responses=problems.responses(
         403, 404, 409, 422, success={"model": Environment, "description": "It is destroyed."}
     ),
     summary="Delete an environment",
+    openapi_extra=action("environment.delete"),
 )
 def delete(
+    *,
     response: Response,
     services: ServicesDep,
     principal: WritesEnvironments,
+    author: AuthorDep,
     trail: TrailDep,
     environment_id: EnvironmentId,
 ) -> Environment:
     """Queue the environment's destroy, whatever its state; repeated calls answer with the same operation."""
     with transaction(services.sessions) as session:
         outcome = commands.delete(
-            session, environment_id, owner=principal.sees, by=principal.id, origin=trail.origin
+            session, environment_id, owner=principal.sees, by=author, origin=trail.origin
         )
     _tell_workers(services, trail, outcome)
     if outcome.environment.status is EnvironmentStatus.DESTROYED:
@@ -223,6 +220,7 @@ def delete(
         },
     ),
     summary="Read or follow an environment's history",
+    openapi_extra=action("environment.events"),
 )
 def events(
     *,
@@ -258,19 +256,19 @@ def events(
 @router.get(
     "/{environment_id}/kubeconfig",
     response_class=PlainTextResponse,
-    dependencies=_PLAIN,
+    dependencies=guards.PLAIN,
     responses=problems.responses(
         404, 409, 422, success={"content": {"text/yaml": {"schema": {"type": "string"}}}}
     ),
     summary="Get a kubeconfig",
+    openapi_extra=action("environment.kubeconfig"),
 )
 def kubeconfig(
-    services: ServicesDep, principal: ReadsEnvironments, environment_id: EnvironmentId
+    services: ServicesDep, principal: ReadsEnvironments, author: AuthorDep, environment_id: EnvironmentId
 ) -> Response:
     """Return a kubeconfig without secrets: kubectl asks `beta9-provisioning token` for a token when used."""
-    text = read(
-        services.sessions, lambda session: queries.kubeconfig(session, environment_id, owner=principal.sees)
-    )
+    with transaction(services.sessions) as session:
+        text = queries.kubeconfig(session, environment_id, owner=principal.sees, by=author)
     return Response(text, media_type="text/yaml")
 
 

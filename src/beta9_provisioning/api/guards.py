@@ -1,10 +1,10 @@
-"""What every route of environments asks of a request before it looks at it: dependencies of FastAPI.
+"""What every route asks of a request before it looks at it: dependencies of FastAPI.
 
 They wait for nothing and are asynchronous all the same: FastAPI has plain functions run by threads, and each
 such detour costs more than what they do.
 """
 
-from fastapi import Request
+from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 
 from beta9_provisioning.api import hosts, problems
@@ -54,3 +54,9 @@ async def not_cross_site(request: Request) -> None:
     origins = [] if sites else request.headers.getlist("origin")
     if not all(hosts.is_own_origin(request, origin) for origin in origins):
         raise problems.CrossSite
+
+
+PLAIN = [Depends(no_parameters)]
+"""Dependencies of a route that reads one thing."""
+CHANGES = [Depends(no_parameters), Depends(not_cross_site)]
+"""Dependencies of a route that changes something."""

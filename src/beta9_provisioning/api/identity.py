@@ -3,14 +3,19 @@
 from fastapi import APIRouter, Depends
 
 from beta9_provisioning.api import guards, problems
-from beta9_provisioning.api.authorization import Known
+from beta9_provisioning.api.auditing import action
+from beta9_provisioning.api.authorization import OPEN, Known
 from beta9_provisioning.api.dependencies import ServicesDep
 from beta9_provisioning.schemas.callers import Identity, LoginMethods, OidcLogin, Permission
 
-router = APIRouter(prefix="/api/v1", tags=["identity"], dependencies=[Depends(guards.no_parameters)])
+router = APIRouter(
+    prefix="/api/v1",
+    tags=["identity"],
+    dependencies=[Depends(guards.no_parameters), Depends(guards.given_once)],
+)
 
 
-@router.get("/auth", responses=problems.responses(422), summary="How does one log in?")
+@router.get("/auth", openapi_extra=OPEN, responses=problems.responses(422), summary="How does one log in?")
 async def login_methods(services: ServicesDep) -> LoginMethods:
     """Tell anybody how to log in."""
     settings = services.settings
@@ -24,7 +29,7 @@ async def login_methods(services: ServicesDep) -> LoginMethods:
     return LoginMethods(required=settings.auth_mode == "required", oidc=oidc)
 
 
-@router.get("/whoami", responses=problems.responses(400, 401, 403, 422), summary="Who am I?")
+@router.get("/whoami", responses=problems.GUARDED, summary="Who am I?", openapi_extra=action("member.whoami"))
 async def whoami(principal: Known) -> Identity:
     """Return who is asking, and what that caller may do."""
     return Identity(

@@ -15,14 +15,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from beta9_provisioning.access import errors as access
-from beta9_provisioning.api import faults, methods
+from beta9_provisioning.api import auditing, faults, methods
 from beta9_provisioning.api.bodies import BodyRefused, InvalidConfiguration
 from beta9_provisioning.api.streams import TooManyStreams
 from beta9_provisioning.environments import errors
+from beta9_provisioning.kit import cursors
 from beta9_provisioning.kit.database_errors import Trouble, describe, sqlstate, trouble
 from beta9_provisioning.kit.refused import Refused
 from beta9_provisioning.operations.records import schema
-from beta9_provisioning.schemas.environment import FieldProblem, Problem
+from beta9_provisioning.schemas.configuration import EnvironmentConfig
+from beta9_provisioning.schemas.environment import EnvironmentChanges, FieldProblem, Problem
 
 log = structlog.get_logger(__name__)
 
@@ -45,11 +47,22 @@ _REFUSALS: dict[type[Refused], tuple[int, str]] = {
     errors.DeletionProtected: (409, "deletion-protected"),
     errors.NoCluster: (409, "no-cluster"),
     errors.NotReadable: (409, "configuration-not-readable"),
-    errors.BadCursor: (400, "invalid-request"),
+    cursors.BadCursor: (400, "invalid-request"),
     access.Unauthenticated: (401, "unauthenticated"),
     access.Forbidden: (403, "forbidden"),
     access.NoMember: (403, "no-member"),
     access.OrganizationUnclear: (400, "organization-unclear"),
+    access.OrganizationNotFound: (404, "organization-not-found"),
+    access.MemberNotFound: (404, "member-not-found"),
+    access.KeyNotFound: (404, "key-not-found"),
+    access.Taken: (409, "name-taken"),
+    access.ExceedsOwnRights: (403, "exceeds-own-rights"),
+    access.PlatformAdminsOnly: (403, "platform-admins-only"),
+    access.LastPlatformAdmin: (409, "last-platform-admin"),
+    access.OrganizationInUse: (409, "organization-in-use"),
+    access.FirstOrganization: (409, "first-organization"),
+    access.KeyEnded: (409, "key-ended"),
+    access.NoOwnKeys: (409, "no-own-keys"),
 }
 # RFC 6750: with nothing more, because every reason has the same answer.
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
@@ -126,6 +139,7 @@ def _refused(request: Request, error: Exception) -> JSONResponse:
         for f in error.faults
     ]
     headers = _CHALLENGE if status == 401 else None
+    auditing.note_refusal(request, slug)
     return problem(request, status, slug, error.message, fields=fields, headers=headers)
 
 
@@ -150,7 +164,8 @@ def _too_many_streams(request: Request, _error: Exception) -> JSONResponse:
 def _invalid_configuration(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, InvalidConfiguration)
     fields = faults.of_body(error.cause, error.model)
-    return problem(request, 422, "invalid-configuration", _summary("configuration", fields), fields=fields)
+    what = "configuration" if error.model in (EnvironmentConfig, EnvironmentChanges) else "request"
+    return problem(request, 422, f"invalid-{what}", _summary(what, fields), fields=fields)
 
 
 def _invalid_request(request: Request, error: Exception) -> JSONResponse:
@@ -258,3 +273,7 @@ def responses(*statuses: int, success: dict[str, Any] | None = None) -> dict[int
         for status in (*statuses, 421, 500, 503)
     }
     return described if success is None else {200: success, **described}
+
+
+GUARDED = responses(400, 401, 403, 422)
+"""The problem answers of every route that asks who is asking."""

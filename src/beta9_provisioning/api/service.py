@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.access.errors import Unauthenticated
 from beta9_provisioning.api.authentication import authenticate, bearer
+from beta9_provisioning.api.authorization import OPEN
 from beta9_provisioning.api.dependencies import ServicesDep
 from beta9_provisioning.api.readiness import Report
 from beta9_provisioning.kit.refused import Refused
@@ -43,7 +44,7 @@ async def root(request: Request) -> Response:
     )
 
 
-@router.get("/health", summary="Is the process alive?")
+@router.get("/health", openapi_extra=OPEN, summary="Is the process alive?")
 async def health() -> Health:
     """Answer, whatever the state of database and queue, and however busy the request threads are."""
     return Health()
@@ -51,6 +52,7 @@ async def health() -> Health:
 
 @router.get(
     "/health/ready",
+    openapi_extra=OPEN,
     responses={503: {"model": Report, "description": "Not ready; the checks say why."}},
     summary="Can the service work?",
 )
@@ -69,6 +71,7 @@ async def ready(request: Request, response: Response, services: ServicesDep) -> 
 
 @router.get(
     SCHEMA,
+    openapi_extra=OPEN,
     response_class=JSONResponse,
     responses={200: {"content": {"application/schema+json": {"schema": {"type": "object"}}}}},
     summary="Get the configuration's JSON Schema",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from beta9_provisioning.cli.output import LimitOption, Output, OutputOption, show, tell_cut
+from beta9_provisioning.cli.service import become
 from beta9_provisioning.cli.target import Service, on_service
 from beta9_provisioning.cli.terminal import write_text
 
@@ -60,3 +62,29 @@ def list_(
         found = list(client.access.audit(filters, limit=limit + 1))
     show(AuditView(found[:limit]), output)
     tell_cut(len(found), limit, "records: the newest")
+
+
+@app.command(epilog=_EXAMPLE + "verify --public-key audit.pub --heads worker.log")
+def verify(
+    organization: Annotated[
+        str | None, typer.Option("--organization", metavar="ID", help="Check this one's chain only.")
+    ] = None,
+    public_key: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--public-key", metavar="FILE", help="Public key (PEM) of signed heads; once for each key."
+        ),
+    ] = None,
+    heads: Annotated[
+        Path | None,
+        typer.Option("--heads", metavar="FILE", help="Kept log of the workers: shows what was cut off, too."),
+    ] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Check chains and signatures in DATABASE_URL; name the first record that is not as it was written."""
+    options = [f"--public-key={path}" for path in public_key or []]
+    if organization is not None:
+        options.append(f"--organization={organization}")
+    if heads is not None:
+        options.append(f"--heads={heads}")
+    become("audit.verify", f"--output={output}", *options)

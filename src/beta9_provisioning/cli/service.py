@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
     database = typer.Typer(no_args_is_help=True, help="The service's database.")
     database.command("init", epilog="Example: beta9-provisioning db init")(init_database)
     database.command("prune", epilog="Example: beta9-provisioning db prune --older-than 90")(prune_database)
+    app.command("bootstrap", epilog="Example: beta9-provisioning bootstrap --name anna")(bootstrap)
     app.command("backup", epilog="Example: beta9-provisioning backup monday.backup")(backup)
     app.command("restore", epilog="Example: beta9-provisioning restore monday.backup")(restore)
     app.command("api", epilog="Example: API_PORT=8080 beta9-provisioning api")(run_api)
@@ -32,17 +33,17 @@ def register(app: typer.Typer) -> None:
 
 def run_api() -> None:
     """Run the REST API; its settings come from the environment or .env."""
-    _become("api")
+    become("api")
 
 
 def run_worker() -> None:
     """Run a worker; its settings come from the environment or .env."""
-    _become("worker")
+    become("worker")
 
 
 def init_database() -> None:
     """Create or upgrade the tables in DATABASE_URL; running it again does nothing."""
-    _become("operations.records.migrate")
+    become("operations.records.migrate")
 
 
 def prune_database(
@@ -51,7 +52,32 @@ def prune_database(
     ] = None,
 ) -> None:
     """Delete the details of old events, and idempotency keys that count no more; summaries stay."""
-    _become("operations.records.prune", *([] if older_than is None else [f"--older-than={older_than}"]))
+    become("operations.records.prune", *([] if older_than is None else [f"--older-than={older_than}"]))
+
+
+def bootstrap(
+    name: Annotated[
+        str | None, typer.Option(help="Of the platform admin: 'admin'; with --again, the first one.")
+    ] = None,
+    expires_in_days: Annotated[
+        int, typer.Option(min=0, max=3650, metavar="DAYS", help="Life of the key; 0 for ever.")
+    ] = 90,
+    again: Annotated[
+        bool, typer.Option("--again", help="Every key is lost: make another one of a platform admin.")
+    ] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Make the first platform admin in DATABASE_URL, and print its API key, once.
+
+    It belongs to the first organization. The key alone is on standard output.
+    """
+    become(
+        "access.first_admin",
+        f"--expires-in-days={expires_in_days}",
+        *([] if name is None else [f"--name={name}"]),
+        *(["--again"] if again else []),
+        *(["--output=json"] if output is Output.JSON else []),
+    )
 
 
 def backup(
@@ -64,7 +90,7 @@ def backup(
 
     It needs pg_dump of the server's major version, on PATH or in PG_BIN. BACKUP_RECIPIENTS encrypts it.
     """
-    _become("operations.records.backups.backup", *(["--force"] if force else []), *_operands(file))
+    become("operations.records.backups.backup", *(["--force"] if force else []), *_operands(file))
 
 
 def restore(file: Annotated[str, typer.Argument(help="What `backup` wrote.")]) -> None:
@@ -73,7 +99,7 @@ def restore(file: Annotated[str, typer.Argument(help="What `backup` wrote.")]) -
     Stop all workers first, those of the lost database, too. It needs pg_restore of the server's major
     version, on PATH or in PG_BIN; an encrypted backup needs BACKUP_IDENTITY_FILE.
     """
-    _become("operations.records.backups.restore", *_operands(file))
+    become("operations.records.backups.restore", *_operands(file))
 
 
 def token(
@@ -114,6 +140,6 @@ def _operands(file: str | None) -> list[str]:
     return [] if file is None else ["--", file]
 
 
-def _become(module: str, *arguments: str) -> None:
+def become(module: str, *arguments: str) -> None:
     """Replace this process, so that signals reach the service itself."""
     os.execv(sys.executable, [sys.executable, "-m", f"{_PACKAGE}.{module}", *arguments])  # noqa: S606

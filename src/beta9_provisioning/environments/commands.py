@@ -7,10 +7,13 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Select, and_, false, func, select, text
+from sqlalchemy import ColumnElement, Select, and_, false, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from beta9_provisioning.access import organizations
+from beta9_provisioning.access.errors import NoMember
+from beta9_provisioning.audit.record import Author, write
 from beta9_provisioning.environments import ids, rules, wire
 from beta9_provisioning.environments.errors import (
     DeletionProtected,
@@ -27,9 +30,6 @@ from beta9_provisioning.operations.records.store import begin, latest, lock_envi
 from beta9_provisioning.schemas.configuration import CONFIG_VERSION, EnvironmentConfig
 from beta9_provisioning.schemas.environment import Environment, EnvironmentChanges
 from beta9_provisioning.settings import Settings
-
-# First half of the advisory lock's key; the second is the owner's hash.
-_OWNER_LOCK = 0x62397573  # "b9us"
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def create(
     config: EnvironmentConfig,
     *,
     owner: str,
-    by: str,
+    by: Author,
     settings: Settings,
     idempotency_key: str | None = None,
     body: bytes | None = None,
@@ -80,7 +80,7 @@ def create(
         session: left to the caller to commit.
         config: what is wanted.
         owner: id of the organization whose it will be.
-        by: id of the caller.
+        by: the caller.
         settings: of this installation.
         idempotency_key: of the request, if it has one.
         body: of the request, as it was sent, if it came in one.
@@ -91,15 +91,16 @@ def create(
         KeyReused: the idempotency key came with another configuration before.
         NameTaken: a live environment of the owner has this name.
         QuotaExceeded: the caller has created as many live environments as are allowed.
+        NoMember: the organization was deleted.
     """
     # Made before others of this owner begin to wait.
     document = config.model_dump(mode="json")
-    question = _first_look(owner, by, config.name, idempotency_key)
+    question = _first_look(owner, by.id, config.name, idempotency_key)
     # One create of an owner at a time: counting and inserting is then one step, and so is a key's first use.
-    session.execute(
-        text("SELECT pg_advisory_xact_lock(:space, hashtext(:owner))"), {"space": _OWNER_LOCK, "owner": owner}
-    )
-    now, own, same_name, known = session.execute(question).one()
+    organizations.lock(session, owner)
+    now, own, same_name, is_live, known = session.execute(question).one()
+    if not is_live:
+        raise NoMember
     if known is not None:
         if not (_has_body(known, body) or _has_configuration(known, config)):
             raise KeyReused
@@ -110,7 +111,7 @@ def create(
     if own >= settings.max_environments_per_user:
         raise QuotaExceeded(settings.max_environments_per_user)
     row = _new_row(config, document, owner, now)
-    operation = begin(session, row, by, origin)
+    operation = begin(session, row, by.id, origin)
     answer = wire.environment(row, operation)
     if idempotency_key is not None:
         _keep(
@@ -123,11 +124,12 @@ def create(
             response=answer.model_dump(mode="json"),
             created_at=now,
         )
+    _record(session, by, "create", row, after=document)
     return Outcome(answer, operation.id)
 
 
 def update(
-    session: Session, environment_id: str, changes: EnvironmentChanges, *, owner: str | None
+    session: Session, environment_id: str, changes: EnvironmentChanges, *, owner: str | None, by: Author
 ) -> Environment:
     """Change what needs no operation; the same value again changes nothing and is not told.
 
@@ -136,26 +138,29 @@ def update(
         environment_id: which.
         changes: what to change.
         owner: id of the organization whose it must be; None for any.
+        by: the caller.
 
     Raises:
         NotFound: the owner has no such environment.
     """
     row = _owned(session, environment_id, owner)
-    if row.deletion_protection != changes.deletion_protection:
-        row.deletion_protection = changes.deletion_protection
-        row.config = {**row.config, "deletion_protection": changes.deletion_protection}
-        row.updated_at = func.clock_timestamp()
-        session.flush()
-        turned = "on" if changes.deletion_protection else "off"
-        told = NewEvent(
-            "environment.changed", f"Deletion protection was turned {turned}.", changes.model_dump()
-        )
-        append(session, row.id, [told])
-    return wire.environment(row, latest(session, row.id))
+    if row.deletion_protection == changes.deletion_protection:
+        return wire.environment(row, latest(session, row.id))
+    before = {"deletion_protection": row.deletion_protection}
+    row.deletion_protection = changes.deletion_protection
+    row.config = {**row.config, "deletion_protection": changes.deletion_protection}
+    row.updated_at = func.clock_timestamp()
+    session.flush()
+    turned = "on" if changes.deletion_protection else "off"
+    told = NewEvent("environment.changed", f"Deletion protection was turned {turned}.", changes.model_dump())
+    append(session, row.id, [told])
+    answer = wire.environment(row, latest(session, row.id))
+    _record(session, by, "update", row, before=before, after=changes.model_dump(mode="json"))
+    return answer
 
 
 def delete(
-    session: Session, environment_id: str, *, owner: str | None, by: str, origin: Origin = UNKNOWN
+    session: Session, environment_id: str, *, owner: str | None, by: Author, origin: Origin = UNKNOWN
 ) -> Outcome:
     """Queue the destroy of an environment, whatever state it is in.
 
@@ -168,7 +173,7 @@ def delete(
         session: left to the caller to commit.
         environment_id: which.
         owner: id of the organization whose it must be; None for any.
-        by: id of the caller.
+        by: the caller.
         origin: of the request; the operation keeps it.
 
     Raises:
@@ -183,13 +188,17 @@ def delete(
         return Outcome(wire.environment(row, last), last.id)
     if row.deletion_protection:
         raise DeletionProtected(row.name)
+    before = {"name": row.name, "status": row.status}
     # Queued before the cancel, so that the environment goes straight to destroy_queued, not by way of failed.
-    destroy = queue(session, row, Kind.DESTROY, by, origin)
+    destroy = queue(session, row, Kind.DESTROY, by.id, origin)
     for operation in _live_builds(session, row.id):
         request_cancel(session, operation)
     session.flush()
     session.refresh(row)
-    return Outcome(wire.environment(row, destroy), destroy.id)
+    outcome = Outcome(wire.environment(row, destroy), destroy.id)
+    after = {"name": row.name, "status": row.status, "operation_id": destroy.id}
+    _record(session, by, "delete", row, before=before, after=after)
+    return outcome
 
 
 def _owned(session: Session, environment_id: str, owner: str | None) -> EnvironmentRow:
@@ -198,6 +207,19 @@ def _owned(session: Session, environment_id: str, owner: str | None) -> Environm
     if row is None or (owner is not None and row.owner != owner):
         raise NotFound(environment_id)
     return row
+
+
+def _record(session: Session, by: Author, verb: str, row: EnvironmentRow, **change: Any) -> None:
+    """Write what was done into the audit log of the environment's organization."""
+    write(
+        session,
+        by,
+        f"environment.{verb}",
+        organization_id=row.owner,
+        object_type="environment",
+        object_id=row.id,
+        **change,
+    )
 
 
 def _is_first_use(owner: str, key: str | None) -> ColumnElement[bool]:
@@ -238,8 +260,8 @@ def _has_configuration(known: IdempotencyRow, config: EnvironmentConfig) -> bool
 
 def _first_look(
     owner: str, by: str, name: str, key: str | None
-) -> Select[datetime, int, int, IdempotencyRow | None]:
-    """Ask for the time, how many live environments are the caller's, how many are named so, and the key."""
+) -> Select[datetime, int, int, bool, IdempotencyRow | None]:
+    """Ask for the time, for the caller's live environments, those named so, the organization, and the key."""
     live = (
         select(
             func.count().filter(EnvironmentRow.created_by == by).label("own"),
@@ -249,7 +271,7 @@ def _first_look(
         .subquery()
     )
     return (
-        select(func.clock_timestamp(), live.c.own, live.c.same, IdempotencyRow)
+        select(func.clock_timestamp(), live.c.own, live.c.same, organizations.is_live(owner), IdempotencyRow)
         .select_from(live)
         .outerjoin(IdempotencyRow, _is_first_use(owner, key))
     )

@@ -77,12 +77,3 @@ class NotReadable(Refused):
             "The environment's stored configuration is of another release, and this one cannot read its "
             "`cloud`. Ask a service of the newest release."
         )
-
-
-class BadCursor(Refused):
-    """A cursor did not come from a page of this list."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The cursor is not valid.", Fault("query.cursor", "pass next_cursor of a page as it was received")
-        )

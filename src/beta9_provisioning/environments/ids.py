@@ -7,7 +7,8 @@ from beta9_provisioning.kit.ids import new_id, pattern
 _PREFIX = "env"
 PATTERN = pattern(_PREFIX)
 """Regular expression that every identifier of an environment matches."""
-_ID = re.compile(PATTERN)
+FORM = re.compile(PATTERN)
+"""The same, compiled."""
 
 
 def new() -> str:
@@ -17,4 +18,4 @@ def new() -> str:
 
 def is_id(value: str) -> bool:
     """Tell whether a text has the form of an identifier; one that has not need not be looked up."""
-    return _ID.fullmatch(value) is not None
+    return FORM.fullmatch(value) is not None

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, select, true, tuple_
+from sqlalchemy import ColumnElement, select, true
 from sqlalchemy.orm import Session
 
+from beta9_provisioning.audit.record import Author, write
 from beta9_provisioning.clouds.registry import CLOUDS
-from beta9_provisioning.environments import cursors, ids, wire
+from beta9_provisioning.environments import ids, wire
 from beta9_provisioning.environments.errors import NoCluster, NotFound, NotReadable
+from beta9_provisioning.kit import cursors
 from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus
 from beta9_provisioning.operations.records import journal
 from beta9_provisioning.operations.records.leases import LIVE_WORKERS
@@ -47,26 +49,14 @@ def page(
     Raises:
         BadCursor: the cursor is not one of ours.
     """
-    place = EnvironmentRow.created_at, EnvironmentRow.id
-    query = (
-        select(*wire.SUMMARY)
-        .where(_is_of(owner))
-        .order_by(*(column.desc() for column in place))
-        .limit(limit + 1)
-    )
+    query = select(*wire.SUMMARY).where(_is_of(owner))
     if statuses:
         query = query.where(EnvironmentRow.status.in_(statuses))
     if name is not None:
         query = query.where(EnvironmentRow.name == name)
-    if cursor is not None:
-        query = query.where(tuple_(*place) < tuple_(*cursors.decode(cursor)))
-    rows = session.execute(query).all()
-    shown = rows[:limit]
-    more = len(rows) > limit
-    return EnvironmentPage(
-        items=[wire.summary(row) for row in shown],
-        next_cursor=cursors.encode(shown[-1].created_at, shown[-1].id) if more else None,
-    )
+    place = EnvironmentRow.created_at, EnvironmentRow.id
+    rows, following = cursors.page(session, query, place, limit=limit, cursor=cursor, ids=ids.FORM)
+    return EnvironmentPage(items=[wire.summary(row) for row in rows], next_cursor=following)
 
 
 def events(session: Session, environment_id: str, *, owner: str | None, after: int, limit: int) -> EventPage:
@@ -110,8 +100,10 @@ def news(session: Session, environment_id: str, *, after: int, limit: int) -> Ne
     return News(found, is_over=status in FINAL and read_all, last=last)
 
 
-def kubeconfig(session: Session, environment_id: str, *, owner: str | None) -> str:
+def kubeconfig(session: Session, environment_id: str, *, owner: str | None, by: Author) -> str:
     """Return a kubeconfig (YAML) for the environment's cluster; it holds no secret.
+
+    That it was read is recorded, in the session's transaction.
 
     Raises:
         NotFound: the owner has no such environment.
@@ -127,7 +119,16 @@ def kubeconfig(session: Session, environment_id: str, *, owner: str | None) -> s
         cloud = CLOUDS[place.provider]
     except (KeyError, ValidationError) as error:
         raise NotReadable from error
-    return cloud.user_kubeconfig(place, outputs)
+    text = cloud.user_kubeconfig(place, outputs)
+    write(
+        session,
+        by,
+        "environment.kubeconfig",
+        organization_id=row.owner,
+        object_type="environment",
+        object_id=row.id,
+    )
+    return text
 
 
 def check_owner(session: Session, environment_id: str, *, owner: str | None) -> None:

@@ -7,9 +7,11 @@ from datetime import timedelta
 
 import dramatiq
 import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import start_http_server
 from sqlalchemy.exc import SQLAlchemyError
 
+from beta9_provisioning.audit.signatures import KeyUnusable, read_private_key
 from beta9_provisioning.clouds.registry import child_variables, preload
 from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.processes.child_variables import ignored
@@ -33,6 +35,7 @@ from beta9_provisioning.worker.metrics import Metrics
 from beta9_provisioning.worker.preflight import problems
 from beta9_provisioning.worker.pruner import Pruner
 from beta9_provisioning.worker.reconciler import Reconciler
+from beta9_provisioning.worker.signer import Signer
 from beta9_provisioning.worker.worker import Worker
 
 log = structlog.get_logger(__name__)
@@ -52,9 +55,10 @@ def main(settings: Settings) -> int:
             _check(settings)
             _check_database()
             tracing.configure(settings.collector("provisioning-worker"))
+            signing_key = _signing_key(settings)
             with new_synthesizer() as synthesizer:
-                _serve(settings, synthesizer, told)
-        except (_NotReady, DatabaseUnavailable) as error:
+                _serve(settings, synthesizer, signing_key, told)
+        except (_NotReady, DatabaseUnavailable, KeyUnusable) as error:
             print(f"error: {error}", file=sys.stderr)  # noqa: T201
             return 1
         except SQLAlchemyError as error:
@@ -114,7 +118,19 @@ def _serve_metrics(settings: Settings, metrics: Metrics) -> None:
             raise _NotReady(cannot_listen("WORKER_METRICS", host, port, error)) from error
 
 
-def _serve(settings: Settings, synthesizer: Synthesizer, told: StopSignal) -> None:
+def _signing_key(settings: Settings) -> Ed25519PrivateKey | None:
+    """Return the key that signs the audit log, if there is one.
+
+    Raises:
+        KeyUnusable: the file holds none.
+    """
+    path = settings.audit_signing_key_file
+    return None if path is None else read_private_key(path)
+
+
+def _serve(
+    settings: Settings, synthesizer: Synthesizer, signing_key: Ed25519PrivateKey | None, told: StopSignal
+) -> None:
     metrics = Metrics(settings.worker_threads)
     count_connections(get_engine(), metrics.registry)
     queue = Queue(settings.redis_url)
@@ -132,6 +148,7 @@ def _serve(settings: Settings, synthesizer: Synthesizer, told: StopSignal) -> No
     observer = Observer(get_engine(), settings.lease_seconds)
     reconciler = Reconciler(observer, factory, queue, ACTOR, interval=settings.reconcile_seconds)
     pruner = Pruner(factory, timedelta(days=settings.event_retention_days))
+    signer = Signer(factory, signing_key, settings.audit_signing_seconds)
     broker = make_broker(settings.redis_url)
     register(broker, worker)
     consumer = dramatiq.Worker(broker, worker_threads=settings.worker_threads, worker_timeout=_IDLE_MS)
@@ -143,6 +160,7 @@ def _serve(settings: Settings, synthesizer: Synthesizer, told: StopSignal) -> No
     worker.heartbeat.start()
     reconciler.start()
     pruner.start()
+    signer.start()
     consumer.start()
     threading.Thread(target=preload, name="preload", daemon=True).start()
     log.info("worker_started", worker=worker.name, threads=settings.worker_threads)
@@ -153,6 +171,7 @@ def _serve(settings: Settings, synthesizer: Synthesizer, told: StopSignal) -> No
     log.info("shutting_down")
     reconciler.stop()
     pruner.stop()
+    signer.stop()
     consumer.stop(timeout=_SHUTDOWN_MS)
     worker.heartbeat.stop()
     queue.close()

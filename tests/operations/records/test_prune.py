@@ -1,15 +1,12 @@
 """Old details go, and nothing that decides or tells the course of a life."""
 
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, update
 from tests.operations.rows import Made, add_destroy, events, make_environment, take
+from tests.support.commands import beta9
 from tests.support.lives import create
 from tests.support.waiting import GUARD_SECONDS, until
 
@@ -140,20 +137,7 @@ def test_a_worker_prunes_when_the_settings_say_so(sessions: Sessions) -> None:
     ],
 )
 @pytest.mark.usefixtures("clean_database")
-def test_the_command_says_what_it_did(
-    database_url: str, tmp_path: Path, arguments: list[str], code: int, words: str
-) -> None:
-    done = subprocess.run(
-        [Path(sys.executable).with_name("beta9-provisioning"), "db", "prune", *arguments],
-        cwd=tmp_path,
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            "DATABASE_URL": database_url,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_the_command_says_what_it_did(database_url: str, arguments: list[str], code: int, words: str) -> None:
+    done = beta9(database_url, "db", "prune", *arguments)
     assert done.returncode == code, done.stderr
     assert words in done.stdout + done.stderr

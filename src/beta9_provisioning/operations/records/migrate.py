@@ -179,7 +179,7 @@ def _blocked(revision: str | None) -> str:
 def main(settings: Settings) -> int:
     """Run `init_db` with the settings; for `beta9-provisioning db init`."""
     try:
-        init_db(settings.database_url)
+        init_db(settings.migration_database_url or settings.database_url)
     except (DatabaseUnavailable, MigrationFailed) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1

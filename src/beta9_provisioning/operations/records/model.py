@@ -9,6 +9,7 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     Double,
+    FetchedValue,
     ForeignKey,
     Index,
     MetaData,
@@ -294,3 +295,59 @@ class ApiKeyRow(Base):
     __table_args__ = (
         Index("ix_api_keys_page", "member_id", text("created_at DESC"), text("id DESC")),
     )  # fmt: skip
+
+
+class AuditRecordRow(Base):
+    """What somebody did or was refused; records are only ever added (migration 0010, docs/audit.md).
+
+    A trigger gives `number`, `at` and `hash` (SHA-256, hexadecimal) whatever an insert says of them: numbers
+    of an organization count from 1 without gaps, and its times never go back. `before` and `after` are JSON,
+    kept as the text that was hashed.
+    """
+
+    __tablename__ = "audit_records"
+
+    organization_id: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(
+        BigInteger, primary_key=True, autoincrement=False, server_default=FetchedValue()
+    )
+    at: Mapped[datetime] = mapped_column(server_default=FetchedValue())
+    actor: Mapped[str]
+    actor_name: Mapped[str]
+    key_id: Mapped[str | None]
+    address: Mapped[str | None]
+    action: Mapped[str]
+    object_type: Mapped[str]
+    object_id: Mapped[str | None]
+    decision: Mapped[str]
+    reason: Mapped[str | None]
+    request_id: Mapped[str | None]
+    before: Mapped[str | None]
+    after: Mapped[str | None]
+    hash: Mapped[str] = mapped_column(server_default=FetchedValue())
+
+    __table_args__ = (
+        CheckConstraint("decision IN ('allowed', 'refused')", name="decision"),
+        CheckConstraint("(decision = 'refused') = (reason IS NOT NULL)", name="reason"),
+        # What a page may be filtered by, each in the order of pages.
+        *(
+            Index(f"ix_audit_records_{column}", "organization_id", column, "number")
+            for column in ("at", "actor", "action", "object_id", "decision", "request_id")
+        ),
+    )
+
+
+class AuditSignatureRow(Base):
+    """A signed head: that an organization's record of this number had this hash; only ever added.
+
+    `key` is the SHA-256 of the public key's DER form, `signature` is Ed25519's; both are hexadecimal.
+    """
+
+    __tablename__ = "audit_signatures"
+
+    organization_id: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    hash: Mapped[str]
+    signed_at: Mapped[datetime]
+    key: Mapped[str]
+    signature: Mapped[str]

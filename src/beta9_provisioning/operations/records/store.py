@@ -2,7 +2,8 @@
 
 All functions take a session and leave the commit to the caller; the event of a change is written in
 the same transaction as the change. Rows are locked in one order, environment, operation, attempt, so
-that two writers never wait for each other. Times are the database's: its clock is the one that all share.
+that two writers never wait for each other; that of the audit log comes after them (audit/record.py). Times
+are the database's: its clock is the one that all share.
 
 What a worker writes about its operation may be written again when the answer to a commit was lost: what the
 same attempt has done already is left as it is.

@@ -99,6 +99,8 @@ def test_a_backup_tells_of_itself_and_only_its_owner_reads_it(operator: Operator
         "organizations": 1,
         "members": 0,
         "api_keys": 0,
+        "audit_records": 3,
+        "audit_signatures": 0,
         "statistics": execute(operator.url, "SELECT count(*) FROM statistics"),
     }
     assert "3 environments, 3 operations, 6 events" in told

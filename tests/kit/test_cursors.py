@@ -5,13 +5,12 @@ from datetime import UTC, datetime
 import pytest
 
 from beta9_provisioning.environments import ids
-from beta9_provisioning.environments.cursors import decode, encode
-from beta9_provisioning.environments.errors import BadCursor
+from beta9_provisioning.kit.cursors import BadCursor, decode, encode
 
 
 def test_returns_what_was_encoded() -> None:
     place = (datetime(2030, 1, 2, 3, 4, 5, 678901, UTC), ids.new())
-    assert decode(encode(*place)) == place
+    assert decode(encode(*place), ids.FORM) == place
 
 
 def _forged(data: object) -> str:
@@ -39,4 +38,4 @@ def _forged(data: object) -> str:
 )
 def test_refuses_what_is_not_ours(cursor: str) -> None:
     with pytest.raises(BadCursor):
-        decode(cursor)
+        decode(cursor, ids.FORM)

@@ -1,0 +1,93 @@
+"""Routes of `/api/v1/members`. Each commits before it answers."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from beta9_provisioning.access import members
+from beta9_provisioning.api import bodies, guards, problems
+from beta9_provisioning.api.authorization import ReadsMembers, Requires, WritesMembers
+from beta9_provisioning.api.dependencies import ServicesDep
+from beta9_provisioning.api.parameters import MemberId, PageParameters
+from beta9_provisioning.kit.database import read, transaction
+from beta9_provisioning.schemas.callers import Member, MemberChanges, MemberNew, MemberPage
+
+router = APIRouter(
+    prefix="/api/v1/members",
+    tags=["members"],
+    dependencies=[Depends(Requires(None)), Depends(guards.given_once)],
+    responses=problems.GUARDED,
+)
+
+
+@router.post(
+    "",
+    status_code=201,
+    dependencies=guards.CHANGES,
+    responses=problems.responses(408, 409, 413, 415),
+    summary="Add a member",
+)
+def add(
+    response: Response,
+    services: ServicesDep,
+    principal: WritesMembers,
+    body: Annotated[bytes, Depends(bodies.read)],
+) -> Member:
+    """Add a user or a service account to your organization, with a role that can do no more than you."""
+    new = bodies.validated(MemberNew, body)
+    with transaction(services.sessions) as session:
+        made = members.add(session, new, by=principal)
+    response.headers["Location"] = f"{router.prefix}/{made.id}"
+    return made
+
+
+@router.get("", summary="List members")
+def list_members(
+    services: ServicesDep, principal: ReadsMembers, parameters: Annotated[PageParameters, Query()]
+) -> MemberPage:
+    """List the members of your organization, newest first; a platform admin sees all."""
+    return read(
+        services.sessions,
+        lambda session: members.page(
+            session, sees=principal.sees, limit=parameters.limit, cursor=parameters.cursor
+        ),
+    )
+
+
+@router.get(
+    "/{member_id}", dependencies=guards.PLAIN, responses=problems.responses(404), summary="Get a member"
+)
+def get(services: ServicesDep, principal: ReadsMembers, member_id: MemberId) -> Member:
+    """Return a member."""
+    return read(services.sessions, lambda session: members.get(session, member_id, sees=principal.sees))
+
+
+@router.patch(
+    "/{member_id}",
+    dependencies=guards.CHANGES,
+    responses=problems.responses(404, 408, 409, 413, 415),
+    summary="Change a member's role",
+)
+def change(
+    services: ServicesDep,
+    principal: WritesMembers,
+    member_id: MemberId,
+    body: Annotated[bytes, Depends(bodies.read)],
+) -> Member:
+    """Give a member another role, which can do no more than you; it counts at once."""
+    changes = bodies.validated(MemberChanges, body)
+    with transaction(services.sessions) as session:
+        return members.change_role(session, member_id, changes.role, by=principal)
+
+
+@router.delete(
+    "/{member_id}",
+    status_code=204,
+    dependencies=guards.CHANGES,
+    responses=problems.responses(404, 409),
+    summary="Remove a member",
+)
+def remove(services: ServicesDep, principal: WritesMembers, member_id: MemberId) -> None:
+    """Remove a member, whose keys end at once; what it created stays the organization's."""
+    with transaction(services.sessions) as session:
+        members.remove(session, member_id, by=principal)
