@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.support import callers
 from tests.support.cli import Home
+from tests.support.configs import document
 from tests.support.serving import serving
 
 from beta9_provisioning.api.app import create_app
@@ -84,3 +86,17 @@ def test_a_new_key_takes_the_place_of_the_stored_one(admin: Home) -> None:
     assert ended.returncode == 0, ended.stderr
     assert said(admin, "env", "list") == "No environments."
     assert admin.contexts()["current"] == "admin"
+
+
+def test_what_was_done_is_in_the_audit_log(admin: Home, tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(document()))
+    made = said(admin, "env", "create", "-f", str(file), "-q")
+    [record] = json.loads(said(admin, "audit", "list", "--object", made, "-o", "json"))
+    assert (record["decision"], record["object_type"]) == ("allowed", "environment")
+    assert record["action"] in said(admin, "audit", "list", "--action", record["action"])
+    exported = [json.loads(line) for line in said(admin, "audit", "list", "--export").splitlines()]
+    assert record in exported
+    assert said(admin, "audit", "list", "--until", "2020-01-01T00:00:00Z") == "No records."
+    wrong = admin.run("audit", "list", "--since", "yesterday")
+    assert (wrong.returncode, "since" in wrong.stderr) == (4, True)
