@@ -78,8 +78,8 @@ def note_change(
         organization_id=PLATFORM if isinstance(thing, Organization) else thing.organization_id,
         object_type=name.partition(".")[0],
         object_id=thing.id,
-        before=before and before.model_dump(mode="json"),
-        after=after and after.model_dump(mode="json"),
+        before=None if before is None else before.model_dump(mode="json"),
+        after=None if after is None else after.model_dump(mode="json"),
     )
 
 
