@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     rate_limit_per_address: Annotated[int, Field(ge=0)] = 6000
     """Requests a minute that may come from one address; 0 is no limit."""
     rate_limit_failures_per_address: Annotated[int, Field(ge=0)] = 60
-    """Requests a minute with a wrong key or token that may come from one address; 0 is no limit."""
+    """Requests a minute without a valid key or token that may come from one address; 0 is no limit."""
     rate_limit_without_redis: Literal["open", "closed"] = "open"
     """What limits do when Redis is away: `open` lets everything pass, `closed` nothing."""
     audit_signing_key_file: Path | None = None

@@ -19,6 +19,7 @@ from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.schemas.callers import MemberNew, Role
 from beta9_provisioning.settings import Settings
 
+ANNA = Author("anna")
 Act = Callable[[Session], object]
 
 

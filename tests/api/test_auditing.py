@@ -102,6 +102,45 @@ class TestChanges:
         assert len(stored) == 2
         assert not any(key.rpartition("_")[2][:20] in row for row in stored)
 
+    def test_what_is_done_to_members_and_keys_is_recorded(
+        self, client: httpx.Client, sessions: Sessions
+    ) -> None:
+        admin = bearer(callers.caller(sessions, Role.ADMIN))
+        member = client.post("/api/v1/members", json={"name": "bert"}, headers=admin).json()["id"]
+        made = client.post("/api/v1/keys", json={"name": "k", "member_id": member}, headers=admin).json()
+        key = made["key"]["id"]
+        rotated = client.post(f"/api/v1/keys/{key}/rotate", headers=admin).json()
+        client.delete(f"/api/v1/keys/{key}", headers=admin)
+        client.patch(f"/api/v1/members/{member}", json={"role": "operator"}, headers=admin)
+        client.delete(f"/api/v1/members/{member}", headers=admin)
+        found = records(sessions)
+        assert [told(row) for row in found] == [
+            ("member.add", member, None),
+            ("key.create", key, None),
+            ("key.rotate", key, None),
+            ("key.revoke", key, None),
+            ("member.update", member, None),
+            ("member.remove", member, None),
+        ]
+        assert json.loads(found[2].after or "")["id"] == rotated["key"]["id"]
+        update = found[4]
+        roles = [json.loads(state or "")["role"] for state in (update.before, update.after)]
+        assert roles == ["viewer", "operator"]
+        stored = "".join(f"{row.before}{row.after}" for row in found)
+        assert made["secret"] not in stored
+        assert rotated["secret"] not in stored
+
+    def test_organizations_come_and_go_by_the_installation(
+        self, client: httpx.Client, sessions: Sessions
+    ) -> None:
+        admin = bearer(callers.caller(sessions, Role.PLATFORM_ADMIN))
+        id_ = client.post("/api/v1/organizations", json={"name": "acme"}, headers=admin).json()["id"]
+        client.delete(f"/api/v1/organizations/{id_}", headers=admin)
+        assert [told(row) for row in records(sessions, "platform")] == [
+            ("organization.create", id_, None),
+            ("organization.delete", id_, None),
+        ]
+
     def test_a_platform_admin_is_recorded_where_the_environment_is(
         self, client: httpx.Client, sessions: Sessions
     ) -> None:

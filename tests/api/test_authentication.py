@@ -226,6 +226,10 @@ def test_metrics_are_open_unless_there_is_a_token(client: httpx.Client, settings
         ({"AUTH_MODE": "none", "API_HOST": "::"}, "loopback"),
         ({"AUTH_MODE": "off"}, "AUTH_MODE"),
         ({"OIDC_ISSUER": "https://issuer.example.com"}, "OIDC_AUDIENCE"),
+        (
+            {"OIDC_ISSUER": "https://i.example", "OIDC_AUDIENCE": "us", "SSL_CERT_FILE": "/nowhere.pem"},
+            "SSL_CERT_FILE is /nowhere.pem",
+        ),
     ],
 )
 def test_a_service_that_would_be_open_does_not_start(

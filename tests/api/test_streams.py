@@ -10,6 +10,8 @@ import pytest
 from httpx_sse import ServerSentEvent, connect_sse
 from sqlalchemy import Engine, event
 from tests.api.test_environments import problem
+from tests.support import callers
+from tests.support.callers import bearer
 from tests.support.lives import claim, create, delete, walk
 from tests.support.serving import serving
 from tests.support.waiting import GUARD_SECONDS, until
@@ -20,6 +22,7 @@ from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import OperationStatus
 from beta9_provisioning.operations.records import store
 from beta9_provisioning.operations.records.journal import NewEvent
+from beta9_provisioning.schemas.callers import Role
 from beta9_provisioning.schemas.environment import Environment, Event
 from beta9_provisioning.settings import Settings
 
@@ -309,6 +312,36 @@ class TestEnds:
                     return again.response.status_code == 200
 
             until(has_room, "those that have ended count no more")
+
+    def test_a_caller_may_have_so_many_streams(self, sessions: Sessions, settings: Settings) -> None:
+        app = create_app(settings.model_copy(update={"max_streams_per_caller": 2, "auth_mode": "required"}))
+        environment = create(sessions, settings)
+        mine, others = (bearer(callers.caller(sessions, Role.VIEWER)) for _ in range(2))
+        with serving(app) as server, ExitStack() as stack, server.client() as client:
+
+            def follow(headers: dict[str, str]) -> httpx.Response:
+                source = connect_sse(client, "GET", url(environment), headers=headers)
+                return stack.enter_context(source).response
+
+            assert [follow(mine).status_code for _ in range(2)] == [200, 200]
+            third = follow(mine)
+            third.read()
+            assert "MAX_STREAMS_PER_CALLER" in problem(third, 429, "too-many-streams").detail
+            assert follow(others).is_success
+
+    def test_two_at_once_never_take_the_last_place(self, sessions: Sessions, settings: Settings) -> None:
+        app = create_app(settings.model_copy(update={"max_streams_per_address": 3}))
+        environment = create(sessions, settings)
+        begun = threading.Barrier(12)
+        with serving(app) as server, server.client() as client, ExitStack() as stack:
+
+            def follow() -> int:
+                begun.wait(GUARD_SECONDS)
+                return stack.enter_context(connect_sse(client, "GET", url(environment))).response.status_code
+
+            with ThreadPoolExecutor(12) as pool:
+                found = [future.result() for future in [pool.submit(follow) for _ in range(12)]]
+            assert sorted(found) == [200] * 3 + [429] * 9
 
     def test_a_life_is_limited(self, sessions: Sessions, settings: Settings) -> None:
         app = create_app(settings, stream_times=StreamTimes(poll=0.01, ping=3600, life=0.2))

@@ -165,11 +165,30 @@ def test_probes_and_volumes_fit_the_container(deployment: Manifest) -> None:
         ("API_HOST", "API_PORT") if found["name"] == "api" else ("WORKER_METRICS_HOST", "WORKER_METRICS_PORT")
     )
     assert [settings[name] for name in listening] == ["0.0.0.0", str(*ports.values())]
-    mounts = {mount["mountPath"]: mount["name"] for mount in found["volumeMounts"]}
+    mounts = {
+        mount["mountPath"]: mount["name"] for mount in found["volumeMounts"] if not mount.get("readOnly")
+    }
     volumes = {volume["name"]: volume for volume in deployment["spec"]["template"]["spec"]["volumes"]}
     writable = {"/tmp"} | ({settings["WORKDIR_BASE"]} if found["name"] == "worker" else set())
     assert mounts.keys() == writable
-    assert {name for name in mounts.values() if "emptyDir" in volumes[name]} == volumes.keys()
+    kept = {name for name, volume in volumes.items() if "emptyDir" not in volume}
+    assert set(mounts.values()) == volumes.keys() - kept
+    assert kept == ({"audit-key"} if found["name"] == "worker" else set())
+
+
+@pytest.mark.parametrize("deployment", deployments())
+def test_only_workers_may_read_the_key_of_the_audit_log(deployment: Manifest) -> None:
+    found = container(deployment)
+    given = [mount for mount in found["volumeMounts"] if mount["name"] == "audit-key"]
+    if found["name"] == "api":
+        assert given == []
+        return
+    (volume,) = (v for v in deployment["spec"]["template"]["spec"]["volumes"] if v["name"] == "audit-key")
+    assert given == [{"name": "audit-key", "mountPath": "/etc/beta9-provisioning/audit", "readOnly": True}]
+    secret = {"secretName": "provisioning-audit-key", "optional": True, "defaultMode": 0o440}
+    assert volume["secret"] == secret
+    named = f"AUDIT_SIGNING_KEY_FILE={given[0]['mountPath']}/audit.key"
+    assert named in (ROOT / "docs/audit.md").read_text()
 
 
 _ONLY_THE_APIS = {

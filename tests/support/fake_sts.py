@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qsl
@@ -107,3 +107,20 @@ def refuses(status: int, code: str, message: str = "No.") -> Answer:
 def drops(handler: BaseHTTPRequestHandler) -> None:
     """Close the connection without an answer."""
     handler.connection.close()
+
+
+def trickles(start: bytes, more: bytes) -> Answer:
+    """Write this, and then more and more of the other, slowly, until the client has gone."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(start)
+        handler.connection.settimeout(0.01)
+        with suppress(OSError):
+            # A timeout between two bytes never comes.
+            while True:
+                handler.wfile.write(more)
+                with suppress(TimeoutError):
+                    if not handler.connection.recv(1):
+                        return
+
+    return answer

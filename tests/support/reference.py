@@ -47,7 +47,7 @@ _METRICS_TAIL = """
 `work` of `provisioning_background_failures_total` is what failed, and goes on all the same. API: `hints` (to
 the workers), `streams`, `metrics` (figures of the database). Workers: `heartbeat`, `lease-watch`,
 `reconciler`, `recorder`, `claim`, `proof` (that an earlier attempt is over), `wake` (of what waited behind an
-operation), `operation` (writing what was done), `pruner`.
+operation), `operation` (writing what was done), `pruner`, `signer` (of the audit log).
 """
 _TYPE_NAMES = {"counter": "_total"}
 

@@ -75,6 +75,7 @@ def api_process(
         "DATABASE_URL": settings.database_url,
         "REDIS_URL": settings.redis_url,
         "API_PORT": str(port),
+        "RATE_LIMIT_PER_ADDRESS": str(settings.rate_limit_per_address),
         "AUTH_MODE": settings.auth_mode,
         "API_PROCESSES": str(settings.api_processes),
         "LOG_FORMAT": "json",

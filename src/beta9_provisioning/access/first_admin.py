@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from beta9_provisioning.access import keyring, members
 from beta9_provisioning.access.principal import FIRST_ORGANIZATION
+from beta9_provisioning.audit.record import PLATFORM, Author, write
 from beta9_provisioning.kit.database import DatabaseUnavailable, check, connect, sessions, transaction
 from beta9_provisioning.kit.database_errors import describe
 from beta9_provisioning.kit.refused import Refused
@@ -104,6 +105,7 @@ def main(settings: Settings) -> int:
                 if given.again
                 else bootstrap(session, "admin" if given.name is None else given.name, life)
             )
+            _record(session, made)
     except (DatabaseUnavailable, Refused) as error:
         return _failed(str(error))
     except SQLAlchemyError as error:
@@ -112,6 +114,19 @@ def main(settings: Settings) -> int:
         engine.dispose()
     _show(made, as_json=given.output == "json")
     return 0
+
+
+def _record(session: Session, made: KeyCreated) -> None:
+    """Write into the installation's audit log that there is such a key; nobody knows who asked for it."""
+    write(
+        session,
+        Author(),
+        "key.bootstrap",
+        organization_id=PLATFORM,
+        object_type="key",
+        object_id=made.key.id,
+        after=made.key.model_dump(mode="json"),
+    )
 
 
 def _arguments() -> argparse.Namespace:

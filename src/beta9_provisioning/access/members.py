@@ -111,8 +111,8 @@ def get(session: Session, member_id: str, *, sees: str | None) -> Member:
     return _wire(found)
 
 
-def change_role(session: Session, member_id: str, role: Role, *, by: Principal) -> Member:
-    """Give a member another role.
+def change_role(session: Session, member_id: str, role: Role, *, by: Principal) -> tuple[Member, Member]:
+    """Give a member another role; return it as it was, and as it is.
 
     Who becomes a platform admin loses the keys that there are: an administrator of one organization may have
     made them, and know them.
@@ -125,6 +125,7 @@ def change_role(session: Session, member_id: str, role: Role, *, by: Principal) 
     """
     row = _to_change(session, member_id, by)
     grants.check_role(by, role)
+    before = _wire(row)
     if row.role != role:
         if row.role == Role.PLATFORM_ADMIN:
             _check_another_is_left(session, row)
@@ -132,7 +133,7 @@ def change_role(session: Session, member_id: str, role: Role, *, by: Principal) 
             _revoke_keys(session, [row.id])
         row.role = role
         session.flush()
-    return _wire(row)
+    return before, _wire(row)
 
 
 def remove(session: Session, member_id: str, *, by: Principal) -> Member:

@@ -1,8 +1,10 @@
 """`python -m beta9_provisioning.api`: serve the API until SIGTERM, SIGINT or SIGHUP."""
 
+import os
 import sys
 
 from beta9_provisioning.api import counting, supervisor
+from beta9_provisioning.kit import certificates
 from beta9_provisioning.kit.listening import cannot_listen, is_loopback, listen
 from beta9_provisioning.kit.orphans import start_reaping
 from beta9_provisioning.settings import Settings, run_or_explain
@@ -43,7 +45,8 @@ def _objection(settings: Settings) -> str | None:
             "OIDC_ISSUER is set, and OIDC_AUDIENCE is not: tokens that the issuer made for any other service "
             "would let in. Set OIDC_AUDIENCE to what your issuer calls this one."
         )
-    return None
+    unusable = certificates.faults(os.environ) if settings.oidc_issuer else []
+    return unusable[0] if unusable else None
 
 
 if __name__ == "__main__":

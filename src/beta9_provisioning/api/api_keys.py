@@ -8,6 +8,7 @@ from pydantic import Field
 
 from beta9_provisioning.access import keyring
 from beta9_provisioning.api import bodies, guards, problems
+from beta9_provisioning.api.auditing import AuthorDep, action, note_change
 from beta9_provisioning.api.authorization import ReadsKeys, Requires, WritesKeys
 from beta9_provisioning.api.dependencies import ServicesDep
 from beta9_provisioning.api.parameters import KeyId, PageParameters
@@ -35,11 +36,13 @@ class KeyParameters(PageParameters):
     dependencies=guards.CHANGES,
     responses=problems.responses(404, 408, 409, 413, 415),
     summary="Create a key",
+    openapi_extra=action("key.create"),
 )
 def create(
     response: Response,
     services: ServicesDep,
     principal: WritesKeys,
+    author: AuthorDep,
     body: Annotated[bytes, Depends(bodies.read)],
 ) -> KeyCreated:
     """Create a key for yourself, or as an administrator for somebody else; only this answer has its secret.
@@ -49,11 +52,12 @@ def create(
     new = bodies.validated(KeyNew, body)
     with transaction(services.sessions) as session:
         made = keyring.create(session, new, by=principal)
+        note_change(session, author, "key.create", made.key, after=made.key)
     response.headers["Location"] = f"{router.prefix}/{made.key.id}"
     return made
 
 
-@router.get("", responses=problems.responses(404), summary="List keys")
+@router.get("", responses=problems.responses(404), summary="List keys", openapi_extra=action("key.list"))
 def list_keys(
     services: ServicesDep, principal: ReadsKeys, parameters: Annotated[KeyParameters, Query()]
 ) -> KeyPage:
@@ -70,19 +74,31 @@ def list_keys(
     )
 
 
-@router.get("/{key_id}", dependencies=guards.PLAIN, responses=problems.responses(404), summary="Get a key")
+@router.get(
+    "/{key_id}",
+    dependencies=guards.PLAIN,
+    responses=problems.responses(404),
+    summary="Get a key",
+    openapi_extra=action("key.read"),
+)
 def get(services: ServicesDep, principal: ReadsKeys, key_id: KeyId) -> Key:
     """Return a key, without its secret."""
     return read(services.sessions, lambda session: keyring.get(session, key_id, by=principal))
 
 
 @router.delete(
-    "/{key_id}", dependencies=guards.CHANGES, responses=problems.responses(404), summary="Revoke a key"
+    "/{key_id}",
+    dependencies=guards.CHANGES,
+    responses=problems.responses(404),
+    summary="Revoke a key",
+    openapi_extra=action("key.revoke"),
 )
-def revoke(services: ServicesDep, principal: WritesKeys, key_id: KeyId) -> Key:
+def revoke(services: ServicesDep, principal: WritesKeys, author: AuthorDep, key_id: KeyId) -> Key:
     """Let a key count no more, from this moment on; it stays in the list."""
     with transaction(services.sessions) as session:
-        return keyring.revoke(session, key_id, by=principal)
+        revoked = keyring.revoke(session, key_id, by=principal)
+        note_change(session, author, "key.revoke", revoked, after=revoked)
+    return revoked
 
 
 @router.post(
@@ -91,11 +107,14 @@ def revoke(services: ServicesDep, principal: WritesKeys, key_id: KeyId) -> Key:
     dependencies=guards.CHANGES,
     responses=problems.responses(404, 408, 409, 413, 415),
     summary="Replace a key",
+    openapi_extra=action("key.rotate"),
 )
 def rotate(
+    *,
     response: Response,
     services: ServicesDep,
     principal: WritesKeys,
+    author: AuthorDep,
     key_id: KeyId,
     body: Annotated[bytes, Depends(bodies.read)],
 ) -> KeyCreated:
@@ -106,5 +125,7 @@ def rotate(
     wanted = bodies.validated(KeyRotation, body) if body.strip() else KeyRotation()
     with transaction(services.sessions) as session:
         made = keyring.rotate(session, key_id, timedelta(hours=wanted.overlap_hours), by=principal)
+        replaced = keyring.get(session, key_id, by=principal)
+        note_change(session, author, "key.rotate", replaced, before=replaced, after=made.key)
     response.headers["Location"] = f"{router.prefix}/{made.key.id}"
     return made

@@ -1,7 +1,8 @@
 """The audit log's place in the API: who asks, as records tell it, and the records of what was refused.
 
-What is allowed is written by the commands, in the transaction of their change. What is refused is written
-here, for every route that names its action, in a transaction of its own; the answer does not depend on it.
+What is allowed is written in the transaction of its change, by the command or, with `note_change`, by the
+route. What is refused is written here, for every route that names its action, in a transaction of its own;
+the answer does not depend on it.
 """
 
 from typing import Annotated, Any
@@ -9,7 +10,9 @@ from typing import Annotated, Any
 import structlog
 from anyio import to_thread
 from fastapi import Depends, Request
+from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from beta9_provisioning.access import keys
@@ -18,6 +21,7 @@ from beta9_provisioning.api.authentication import authenticate, shown
 from beta9_provisioning.audit.record import PLATFORM, Author, write
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.database_errors import describe
+from beta9_provisioning.schemas.callers import Key, Member, Organization
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +56,31 @@ def _author(request: Request, principal: Principal | None) -> Author:
         # Of a key that is not valid the id tells which one it was, or was said to be.
         return Author(key_id=keys.id_of(shown(request) or ""), **about)
     return Author(principal.id, principal.name, principal.key_id, **about)
+
+
+def note_change(
+    session: Session,
+    author: Author,
+    name: str,
+    thing: Organization | Member | Key,
+    *,
+    before: BaseModel | None = None,
+    after: BaseModel | None = None,
+) -> None:
+    """Write a record of an action on one of these, as the last thing of its transaction.
+
+    Organizations come and go by the installation, and are in its chain.
+    """
+    write(
+        session,
+        author,
+        name,
+        organization_id=PLATFORM if isinstance(thing, Organization) else thing.organization_id,
+        object_type=name.partition(".")[0],
+        object_id=thing.id,
+        before=None if before is None else before.model_dump(mode="json"),
+        after=None if after is None else after.model_dump(mode="json"),
+    )
 
 
 async def _current_author(request: Request) -> Author:

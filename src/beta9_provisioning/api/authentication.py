@@ -1,13 +1,16 @@
 """Who is asking: from the `Authorization` header to a principal, or to a refusal."""
 
 import re
+from dataclasses import replace
 
 from anyio import to_thread
 from fastapi import Request
 
 from beta9_provisioning.access import credentials, keys
-from beta9_provisioning.access.errors import Unauthenticated
+from beta9_provisioning.access.errors import NoMember, Unauthenticated
+from beta9_provisioning.access.oidc import OidcVerifier, TokenRefused
 from beta9_provisioning.access.principal import EVERYBODY, Principal
+from beta9_provisioning.api.rates import Rates
 from beta9_provisioning.kit.database import Sessions, read
 
 ORGANIZATION_HEADER = "Beta9-Organization"
@@ -19,9 +22,20 @@ _BEARER = re.compile(r"[Bb]earer ([A-Za-z0-9._~+/=-]{1,8192})")
 class Authenticator:
     """Knows callers by what they show."""
 
-    def __init__(self, sessions: Sessions, *, is_required: bool) -> None:
-        """Ask this database; or nobody at all, when authentication is not required."""
+    def __init__(
+        self, sessions: Sessions, rates: Rates, verifier: OidcVerifier | None, *, is_required: bool
+    ) -> None:
+        """Ask this database; or nobody at all, when authentication is not required.
+
+        Args:
+            sessions: of the database with the members and their keys.
+            rates: that count requests, those that fail here and those of each caller.
+            verifier: of tokens; None when there is no issuer.
+            is_required: else everybody may do everything, and is nobody in particular to count.
+        """
         self._sessions = sessions
+        self._rates = rates
+        self._verifier = verifier
         self._is_required = is_required
 
     async def principal(self, request: Request) -> Principal:
@@ -31,14 +45,42 @@ class Authenticator:
             Unauthenticated: nobody knows who is asking.
             NoMember: the caller belongs to no such organization.
             OrganizationUnclear: the caller belongs to several, and named none.
+            IssuerUnavailable: it shows a token, and the issuer's keys cannot be had.
+            RateLimited: the caller has sent too many requests.
+            LimitsUnknown: they cannot be counted, and are to be.
         """
         if not self._is_required:
             return EVERYBODY
-        text = bearer(request)
-        found = await self._of_key(text, _organization(request)) if text.startswith(keys.PREFIX) else None
+        try:
+            found = await self._known(request)
+        except (Unauthenticated, NoMember):
+            # Who shows nothing counts, too: each of these is a record of the audit log.
+            await self._rates.note_failure(request)
+            raise
+        await self._rates.count_caller(request, found.id)
+        return found
+
+    async def _known(self, request: Request) -> Principal:
+        text, organization = bearer(request), _organization(request)
+        of_what = self._of_key if text.startswith(keys.PREFIX) else self._of_token
+        found = await of_what(text, organization)
         if found is None:
             raise Unauthenticated
         return found
+
+    async def _of_token(self, text: str, organization: str | None) -> Principal | None:
+        if self._verifier is None:
+            return None
+        try:
+            claims = await self._verifier.verify(text)
+        except TokenRefused:
+            return None
+        found = await to_thread.run_sync(
+            read,
+            self._sessions,
+            lambda session: credentials.of_subject(session, claims.subject, organization),
+        )
+        return None if found is None else replace(found, expires_at=claims.expires_at)
 
     async def _of_key(self, text: str, organization: str | None) -> Principal | None:
         return await to_thread.run_sync(

@@ -10,6 +10,7 @@ from beta9_provisioning.api.authentication import Authenticator
 from beta9_provisioning.api.bounds import Limits
 from beta9_provisioning.api.hints import Hints
 from beta9_provisioning.api.metrics import Metrics
+from beta9_provisioning.api.rates import Rates
 from beta9_provisioning.api.readiness import Readiness
 from beta9_provisioning.api.streams import Streams
 from beta9_provisioning.kit.database import Sessions, hasten
@@ -30,6 +31,7 @@ class Services:
     hints: Hints
     streams: Streams
     metrics: Metrics
+    rates: Rates
     readiness: Readiness
 
     def hasten(self) -> None:

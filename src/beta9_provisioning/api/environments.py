@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, Field
 
 from beta9_provisioning.api import bodies, guards, problems, streams
@@ -13,6 +13,7 @@ from beta9_provisioning.api.auditing import AuthorDep, action
 from beta9_provisioning.api.authorization import ReadsEnvironments, Requires, WritesEnvironments
 from beta9_provisioning.api.dependencies import Services, ServicesDep
 from beta9_provisioning.api.parameters import EnvironmentId, PageParameters, Parameters
+from beta9_provisioning.api.rates import address_of
 from beta9_provisioning.api.trail import Trail, TrailDep
 from beta9_provisioning.environments import commands, queries
 from beta9_provisioning.kit.database import read, transaction
@@ -244,12 +245,13 @@ def events(
     read(
         services.sessions, lambda session: queries.check_owner(session, environment_id, owner=principal.sees)
     )
-    address = request.client.host if request.client else ""
-    services.streams.check_room(address)
-    return StreamingResponse(
-        services.streams.follow(environment_id, after, address=address),
-        media_type=streams.MEDIA_TYPE,
-        headers={"X-Accel-Buffering": "no"},
+    return streams.StreamResponse(
+        services.streams,
+        environment_id,
+        after,
+        address=address_of(request),
+        # Where nobody is asked who he is, all would be one.
+        caller=None if principal.authentication == "none" else principal.id,
     )
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from beta9_provisioning.access import members
 from beta9_provisioning.api import bodies, guards, problems
+from beta9_provisioning.api.auditing import AuthorDep, action, note_change
 from beta9_provisioning.api.authorization import ReadsMembers, Requires, WritesMembers
 from beta9_provisioning.api.dependencies import ServicesDep
 from beta9_provisioning.api.parameters import MemberId, PageParameters
@@ -26,22 +27,25 @@ router = APIRouter(
     dependencies=guards.CHANGES,
     responses=problems.responses(408, 409, 413, 415),
     summary="Add a member",
+    openapi_extra=action("member.add"),
 )
 def add(
     response: Response,
     services: ServicesDep,
     principal: WritesMembers,
+    author: AuthorDep,
     body: Annotated[bytes, Depends(bodies.read)],
 ) -> Member:
     """Add a user or a service account to your organization, with a role that can do no more than you."""
     new = bodies.validated(MemberNew, body)
     with transaction(services.sessions) as session:
         made = members.add(session, new, by=principal)
+        note_change(session, author, "member.add", made, after=made)
     response.headers["Location"] = f"{router.prefix}/{made.id}"
     return made
 
 
-@router.get("", summary="List members")
+@router.get("", summary="List members", openapi_extra=action("member.list"))
 def list_members(
     services: ServicesDep, principal: ReadsMembers, parameters: Annotated[PageParameters, Query()]
 ) -> MemberPage:
@@ -55,7 +59,11 @@ def list_members(
 
 
 @router.get(
-    "/{member_id}", dependencies=guards.PLAIN, responses=problems.responses(404), summary="Get a member"
+    "/{member_id}",
+    dependencies=guards.PLAIN,
+    responses=problems.responses(404),
+    summary="Get a member",
+    openapi_extra=action("member.read"),
 )
 def get(services: ServicesDep, principal: ReadsMembers, member_id: MemberId) -> Member:
     """Return a member."""
@@ -67,17 +75,21 @@ def get(services: ServicesDep, principal: ReadsMembers, member_id: MemberId) -> 
     dependencies=guards.CHANGES,
     responses=problems.responses(404, 408, 409, 413, 415),
     summary="Change a member's role",
+    openapi_extra=action("member.update"),
 )
 def change(
     services: ServicesDep,
     principal: WritesMembers,
+    author: AuthorDep,
     member_id: MemberId,
     body: Annotated[bytes, Depends(bodies.read)],
 ) -> Member:
     """Give a member another role, which can do no more than you; it counts at once."""
     changes = bodies.validated(MemberChanges, body)
     with transaction(services.sessions) as session:
-        return members.change_role(session, member_id, changes.role, by=principal)
+        before, after = members.change_role(session, member_id, changes.role, by=principal)
+        note_change(session, author, "member.update", after, before=before, after=after)
+    return after
 
 
 @router.delete(
@@ -86,8 +98,10 @@ def change(
     dependencies=guards.CHANGES,
     responses=problems.responses(404, 409),
     summary="Remove a member",
+    openapi_extra=action("member.remove"),
 )
-def remove(services: ServicesDep, principal: WritesMembers, member_id: MemberId) -> None:
+def remove(services: ServicesDep, principal: WritesMembers, author: AuthorDep, member_id: MemberId) -> None:
     """Remove a member, whose keys end at once; what it created stays the organization's."""
     with transaction(services.sessions) as session:
-        members.remove(session, member_id, by=principal)
+        removed = members.remove(session, member_id, by=principal)
+        note_change(session, author, "member.remove", removed, before=removed)

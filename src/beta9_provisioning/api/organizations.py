@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from beta9_provisioning.access import organizations
 from beta9_provisioning.api import bodies, guards, problems
+from beta9_provisioning.api.auditing import AuthorDep, action, note_change
 from beta9_provisioning.api.authorization import ReadsOrganizations, Requires, WritesOrganizations
 from beta9_provisioning.api.dependencies import ServicesDep
 from beta9_provisioning.api.parameters import OrganizationId, PageParameters
@@ -26,22 +27,25 @@ router = APIRouter(
     dependencies=guards.CHANGES,
     responses=problems.responses(408, 409, 413, 415),
     summary="Create an organization",
+    openapi_extra=action("organization.create"),
 )
 def create(
     response: Response,
     services: ServicesDep,
     _principal: WritesOrganizations,
+    author: AuthorDep,
     body: Annotated[bytes, Depends(bodies.read)],
 ) -> Organization:
     """Add an organization; platform admins do."""
     new = bodies.validated(OrganizationNew, body)
     with transaction(services.sessions) as session:
         made = organizations.create(session, new)
+        note_change(session, author, "organization.create", made, after=made)
     response.headers["Location"] = f"{router.prefix}/{made.id}"
     return made
 
 
-@router.get("", summary="List organizations")
+@router.get("", summary="List organizations", openapi_extra=action("organization.list"))
 def list_organizations(
     services: ServicesDep, principal: ReadsOrganizations, parameters: Annotated[PageParameters, Query()]
 ) -> OrganizationPage:
@@ -59,6 +63,7 @@ def list_organizations(
     dependencies=guards.PLAIN,
     responses=problems.responses(404),
     summary="Get an organization",
+    openapi_extra=action("organization.read"),
 )
 def get(
     services: ServicesDep, principal: ReadsOrganizations, organization_id: OrganizationId
@@ -75,8 +80,15 @@ def get(
     dependencies=guards.CHANGES,
     responses=problems.responses(404, 409),
     summary="Delete an organization",
+    openapi_extra=action("organization.delete"),
 )
-def delete(services: ServicesDep, principal: WritesOrganizations, organization_id: OrganizationId) -> None:
+def delete(
+    services: ServicesDep,
+    principal: WritesOrganizations,
+    author: AuthorDep,
+    organization_id: OrganizationId,
+) -> None:
     """Delete an organization that has no live environments; its members are removed, and their keys end."""
     with transaction(services.sessions) as session:
-        organizations.delete(session, organization_id, sees=principal.sees)
+        deleted = organizations.delete(session, organization_id, sees=principal.sees)
+        note_change(session, author, "organization.delete", deleted, before=deleted)

@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from beta9_provisioning.api import problems
 
 # Probes and Prometheus ask these, and would take a service that only has much to do for one that is down.
-_PROBES = frozenset({"/health", "/health/ready", "/metrics"})
+PROBES = frozenset({"/health", "/health/ready", "/metrics"})
 
 
 class RequestLimit:
@@ -22,7 +22,7 @@ class RequestLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if self._open >= self._most and scope["path"] not in _PROBES:
+        if self._open >= self._most and scope["path"] not in PROBES:
             await problems.too_many_requests(Request(scope))(scope, receive, send)
             return
         self._open += 1

@@ -15,8 +15,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from beta9_provisioning.access import errors as access
+from beta9_provisioning.access.issuer_keys import IssuerUnavailable
 from beta9_provisioning.api import auditing, faults, methods
 from beta9_provisioning.api.bodies import BodyRefused, InvalidConfiguration
+from beta9_provisioning.api.rates import WINDOW_SECONDS, Kind, LimitsUnknown, RateLimited
 from beta9_provisioning.api.streams import TooManyStreams
 from beta9_provisioning.environments import errors
 from beta9_provisioning.kit import cursors
@@ -74,6 +76,14 @@ _CROSS_SITE = (
 _UNDEFINED = ("42P01", "42703")
 
 
+_TOO_MANY: dict[Kind, str] = {
+    "address": "Your address has sent {most} requests in {window} s, as many as it may. Try again",
+    "caller": "You have sent {most} requests in {window} s, as many as one caller may. Try again",
+    "failures": "{most} requests of your address in {window} s had no valid key or token, and no more are "
+    "looked at. Check what you send, and try again",
+}
+
+
 class InvalidHeader(Exception):
     """A header of the request cannot be understood."""
 
@@ -126,6 +136,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(InvalidHeader, _invalid_header)
     app.add_exception_handler(CrossSite, _cross_site)
     app.add_exception_handler(TooManyStreams, _too_many_streams)
+    app.add_exception_handler(IssuerUnavailable, _issuer_unavailable)
+    app.add_exception_handler(RateLimited, rate_limited)
+    app.add_exception_handler(LimitsUnknown, limits_unknown)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(DBAPIError, _database)
     app.add_exception_handler(PoolTimeout, _database)
@@ -153,10 +166,14 @@ def _body_refused(request: Request, error: Exception) -> JSONResponse:
     )
 
 
-def _too_many_streams(request: Request, _error: Exception) -> JSONResponse:
+def _too_many_streams(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, TooManyStreams)
     detail = (
         "Your address has as many event streams as one may have here. Close some, or have the operator raise "
         "MAX_STREAMS_PER_ADDRESS: behind a proxy all clients may seem to be one."
+        if error.of_address
+        else "You have as many event streams as one caller may have here. Close some, or have the operator "
+        "raise MAX_STREAMS_PER_CALLER."
     )
     return problem(request, 429, "too-many-streams", detail, headers={"Retry-After": "10"})
 
@@ -265,12 +282,38 @@ def stopping(request: Request) -> JSONResponse:
     return problem(request, 503, "stopping", detail, headers={"Retry-After": "1"})
 
 
+def _issuer_unavailable(request: Request, _error: Exception) -> JSONResponse:
+    detail = (
+        "Your token cannot be verified now: the keys of its issuer cannot be fetched, and the service's log "
+        "says why. API keys work. Nothing was changed; try again."
+    )
+    return problem(request, 503, "issuer-unavailable", detail, headers={"Retry-After": RETRY_SECONDS})
+
+
+def rate_limited(request: Request, error: Exception) -> JSONResponse:
+    """Return the answer to a request that is one too many in its minute."""
+    assert isinstance(error, RateLimited)
+    reading = error.reading
+    seconds = str(reading.reset)
+    detail = f"{_TOO_MANY[reading.kind].format(most=reading.most, window=WINDOW_SECONDS)} in {seconds} s."
+    return problem(request, 429, "rate-limited", detail, headers={"Retry-After": seconds})
+
+
+def limits_unknown(request: Request, _error: Exception) -> JSONResponse:
+    """Return the answer to a request that cannot be counted, where nothing passes uncounted."""
+    detail = (
+        "Requests cannot be counted because Redis is away, and none is taken without. Nothing was changed; "
+        "try again. The operator can have them taken: RATE_LIMIT_WITHOUT_REDIS=open."
+    )
+    return problem(request, 503, "limits-unknown", detail, headers={"Retry-After": RETRY_SECONDS})
+
+
 def responses(*statuses: int, success: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI description of a route's problem answers, and of its 200 if that needs words."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     described: dict[int | str, dict[str, Any]] = {
         status: {"description": HTTPStatus(status).phrase, "content": content}
-        for status in (*statuses, 421, 500, 503)
+        for status in sorted({*statuses, 421, 429, 500, 503})
     }
     return described if success is None else {200: success, **described}
 

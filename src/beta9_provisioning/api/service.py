@@ -9,9 +9,11 @@ from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.access.errors import Unauthenticated
+from beta9_provisioning.access.issuer_keys import IssuerUnavailable
 from beta9_provisioning.api.authentication import authenticate, bearer
 from beta9_provisioning.api.authorization import OPEN
 from beta9_provisioning.api.dependencies import ServicesDep
+from beta9_provisioning.api.rates import LimitsUnknown, RateLimited
 from beta9_provisioning.api.readiness import Report
 from beta9_provisioning.kit.refused import Refused
 from beta9_provisioning.schemas.configuration import json_schema
@@ -98,6 +100,6 @@ async def metrics(request: Request, services: ServicesDep) -> Response:
 async def _is_known(request: Request) -> bool:
     try:
         await authenticate(request)
-    except (Refused, SQLAlchemyError):
+    except (Refused, IssuerUnavailable, RateLimited, LimitsUnknown, SQLAlchemyError):
         return False
     return True

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 
 from anyio import CapacityLimiter, move_on_after, to_thread
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from beta9_provisioning.environments import queries
 from beta9_provisioning.environments.queries import News
@@ -38,7 +41,11 @@ class StreamTimes:
 
 
 class TooManyStreams(Exception):
-    """One address has as many streams as it may have."""
+    """One address, or one caller, has as many streams as it may have."""
+
+    def __init__(self, *, of_address: bool) -> None:
+        super().__init__()
+        self.of_address = of_address
 
 
 class Streams:
@@ -47,11 +54,14 @@ class Streams:
     Those that wait for the same event of the same environment wait for one look at the journal.
     """
 
-    def __init__(self, sessions: Sessions, times: StreamTimes, *, most: int = 0) -> None:
-        """Prepare; nothing is read yet. An address may have `most` streams, or any number if that is 0."""
+    def __init__(
+        self, sessions: Sessions, times: StreamTimes, *, per_address: int = 0, per_caller: int = 0
+    ) -> None:
+        """Prepare; nothing is read yet. An address and a caller may have so many streams; 0 is any number."""
         self._sessions = sessions
         self._times = times
-        self._most = most
+        self._per_address = per_address
+        self._per_caller = per_caller
         self._closing = asyncio.Event()
         self._readers = CapacityLimiter(READERS)
         self._watches: dict[tuple[str, int], _Watch] = {}
@@ -63,16 +73,24 @@ class Streams:
         for watch in self._watches.values():
             watch.left.set()
 
-    def check_room(self, address: str) -> None:
-        """See that an address may have one stream more.
+    @contextmanager
+    def place(self, address: str, caller: str | None) -> Iterator[None]:
+        """Count one stream more of an address, and of a caller if there is one; called in the event loop.
 
         Raises:
-            TooManyStreams: it may not.
+            TooManyStreams: there may be no more.
         """
-        if self._most and self._open[address] >= self._most:
-            raise TooManyStreams
+        mine = [f"address/{address}"] if caller is None else [f"address/{address}", f"caller/{caller}"]
+        for one, most in zip(mine, (self._per_address, self._per_caller), strict=False):
+            if most and self._open[one] >= most:
+                raise TooManyStreams(of_address=one is mine[0])
+        self._open.update(mine)
+        try:
+            yield
+        finally:
+            self._open -= Counter(mine)  # which drops what has come to 0
 
-    async def follow(self, environment_id: str, after: int, *, address: str = "") -> AsyncIterator[bytes]:
+    async def follow(self, environment_id: str, after: int) -> AsyncIterator[bytes]:
         """Yield the events after one as they happen.
 
         A client that knows more events than there are, as after a restore of the database, gets
@@ -81,14 +99,6 @@ class Streams:
         Ends when nothing is running and everything was sent, when its life is over, when the service stops
         and when the database is away: a client that wants more comes back with the last id it has.
         """
-        self._open[address] += 1
-        try:
-            async for frame in self._frames(environment_id, after):
-                yield frame
-        finally:
-            self._open -= Counter([address])  # which drops what has come to 0
-
-    async def _frames(self, environment_id: str, after: int) -> AsyncIterator[bytes]:
         yield _RETRY
         began = spoke = monotonic()
         while not self._closing.is_set():
@@ -146,6 +156,25 @@ class Streams:
         return read(
             self._sessions, lambda session: queries.news(session, environment_id, after=after, limit=_BATCH)
         )
+
+
+class StreamResponse(StreamingResponse):
+    """The answer that is a stream; it has its place before it begins, so that two never take the last one."""
+
+    def __init__(
+        self, streams: Streams, environment_id: str, after: int, *, address: str, caller: str | None
+    ) -> None:
+        super().__init__(
+            streams.follow(environment_id, after),
+            media_type=MEDIA_TYPE,
+            headers={"X-Accel-Buffering": "no"},
+        )
+        self._place = streams.place(address, caller)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream, or raise TooManyStreams."""
+        with self._place:
+            await super().__call__(scope, receive, send)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 import secrets
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
-from beta9_provisioning.client.access_calls import Access
 from beta9_provisioning.client.bearer import Credential
 from beta9_provisioning.client.errors import TEMPORARY, ApiProblem, Unreachable
 from beta9_provisioning.client.stream import Stream
@@ -19,6 +19,9 @@ from beta9_provisioning.schemas.environment import (
     EventPage,
 )
 
+if TYPE_CHECKING:
+    from beta9_provisioning.client.access_calls import Access
+
 _ENVIRONMENTS = "/api/v1/environments"
 _PAGE = 100
 _LIVE = [one.value for one in EnvironmentStatus if one is not EnvironmentStatus.DESTROYED]
@@ -29,9 +32,6 @@ class Client:
 
     A request whose connection broke is repeated a few times, unless a second one could do harm: the create of
     an environment carries an idempotency key, what `access` creates does not.
-
-    Attributes:
-        access: organizations, members, keys, the audit log.
     """
 
     def __init__(
@@ -70,7 +70,14 @@ class Client:
             organization=organization,
             plain_http=plain_http,
         )
-        self.access = Access(self._transport)
+
+    @cached_property
+    def access(self) -> "Access":
+        """Organizations, members, keys, the audit log."""
+        # Most commands do without, and its types take time to load.
+        from beta9_provisioning.client.access_calls import Access  # noqa: PLC0415
+
+        return Access(self._transport)
 
     def __enter__(self) -> Self:
         """Return the client."""

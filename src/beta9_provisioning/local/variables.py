@@ -88,6 +88,9 @@ def user(api_url: str, simulator: Simulator, programs: Programs) -> dict[str, st
     """Return what a shell needs so that this program, kubectl and AWS clients act on the stack."""
     return {
         "BETA9_PROVISIONING_URL": api_url,
+        # A key or context of another service has nothing to do here.
+        "BETA9_API_KEY": "",
+        "BETA9_CONTEXT": "",
         **cloud(simulator),
         "PATH": _path(programs),
     }
