@@ -1,7 +1,10 @@
 import re
+from pathlib import Path
 
 import httpx
 import pytest
+
+from beta9_provisioning.api import problems
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
@@ -42,3 +45,16 @@ def test_assets_have_the_methods_of_files(client: httpx.Client) -> None:
     path = "/docs/assets/swagger-ui.css"
     assert client.post(path).headers["allow"] == "GET, HEAD"
     assert client.head(path).headers["content-length"] == client.get(path).headers["content-length"]
+
+
+def test_every_refusal_is_in_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    refusals = re.findall(r': \((\d{3}), "([a-z-]+)"\)', Path(problems.__file__).read_text())
+    told = {
+        (status, type_)
+        for types, statuses in re.findall(r"^\| (`.+?`) \| ([\d, ]+) \|", page, re.M)
+        for type_ in re.findall(r"`([a-z-]+)`", types)
+        for status in statuses.split(", ")
+    }
+    assert len(set(refusals)) > 20
+    assert set(refusals) - told == set()

@@ -1,6 +1,7 @@
 """Members of organizations. All functions take a session and leave the commit to the caller."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, func, select, text, true, update
@@ -129,7 +130,7 @@ def change_role(session: Session, member_id: str, role: Role, *, by: Principal) 
         if row.role == Role.PLATFORM_ADMIN:
             _check_another_is_left(session, row)
         if role is Role.PLATFORM_ADMIN:
-            _revoke_keys(session, MemberRow.id == row.id)
+            _revoke_keys(session, [row.id])
         row.role = role
         session.flush()
     return before, _wire(row)
@@ -174,8 +175,15 @@ def lock(session: Session, member_id: str, *, sees: str | None) -> MemberRow:
 
 def end(session: Session, which: ColumnElement[bool]) -> None:
     """Remove members, and revoke their keys."""
-    _revoke_keys(session, which)
-    session.execute(update(MemberRow).where(which, LIVE).values(removed_at=func.clock_timestamp()))
+    # The members first, as all who change keys do: nobody waits for the other.
+    removed = session.scalars(
+        update(MemberRow)
+        .where(which, LIVE)
+        .values(removed_at=func.clock_timestamp())
+        .returning(MemberRow.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    _revoke_keys(session, removed)
 
 
 def is_platform_admin_left(session: Session, among: ColumnElement[bool]) -> bool:
@@ -197,11 +205,10 @@ def _check_another_is_left(session: Session, row: MemberRow) -> None:
         raise LastPlatformAdmin
 
 
-def _revoke_keys(session: Session, which: ColumnElement[bool]) -> None:
-    theirs = select(MemberRow.id).where(which, LIVE)
+def _revoke_keys(session: Session, member_ids: Sequence[str]) -> None:
     session.execute(
         update(ApiKeyRow)
-        .where(ApiKeyRow.member_id.in_(theirs), ApiKeyRow.revoked_at.is_(None))
+        .where(ApiKeyRow.member_id.in_(member_ids), ApiKeyRow.revoked_at.is_(None))
         .values(revoked_at=func.clock_timestamp())
         .execution_options(synchronize_session=False)
     )

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from beta9_provisioning.api import guards, problems
 from beta9_provisioning.api.auditing import AuthorDep, action
-from beta9_provisioning.api.authorization import ReadsAudit
+from beta9_provisioning.api.authorization import ReadsAudit, Requires
 from beta9_provisioning.api.dependencies import ServicesDep
 from beta9_provisioning.audit.record import write
 from beta9_provisioning.audit.search import Wanted, newest_first
@@ -20,7 +20,12 @@ from beta9_provisioning.schemas.callers import AuditPage, AuditRecord
 
 EXPORT = "application/x-ndjson"
 _BATCH = 1000
-router = APIRouter(prefix="/api/v1/audit", tags=["audit"], dependencies=[Depends(guards.given_once)])
+router = APIRouter(
+    prefix="/api/v1/audit",
+    tags=["audit"],
+    # Strangers are told nothing else.
+    dependencies=[Depends(Requires(None)), Depends(guards.given_once)],
+)
 
 # No character that a record's ids and names of actions cannot have.
 _Text = Annotated[str | None, Field(pattern=r"^[!-~]{1,256}$")]
