@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from httpx_sse import ServerSentEvent, connect_sse
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, func
 from tests.api.test_environments import problem
 from tests.support import callers
 from tests.support.callers import bearer
@@ -328,6 +328,24 @@ class TestEnds:
             third.read()
             assert "MAX_STREAMS_PER_CALLER" in problem(third, 429, "too-many-streams").detail
             assert follow(others).is_success
+
+    def test_a_stream_ends_with_the_right_to_it(self, sessions: Sessions, settings: Settings) -> None:
+        app = create_app(
+            settings.model_copy(update={"auth_mode": "required"}),
+            stream_times=StreamTimes(ping=0.05, life=GUARD_SECONDS),
+        )
+        environment = create(sessions, settings)
+        key = callers.caller(sessions, Role.VIEWER)
+        with (
+            serving(app) as server,
+            server.client() as client,
+            connect_sse(client, "GET", url(environment), headers=bearer(key)) as source,
+        ):
+            lines = source.response.iter_lines()
+            until(lambda: next(lines).startswith(":"), "it pings, and so was allowed to go on")
+            callers.change_key(sessions, key, revoked_at=func.clock_timestamp())
+            assert sum(1 for _ in lines) < 1000
+            assert client.get(url(environment), headers=bearer(key)).status_code == 401
 
     def test_two_at_once_never_take_the_last_place(self, sessions: Sessions, settings: Settings) -> None:
         app = create_app(settings.model_copy(update={"max_streams_per_address": 3}))

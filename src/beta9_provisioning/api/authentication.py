@@ -5,13 +5,17 @@ from dataclasses import replace
 
 from anyio import to_thread
 from fastapi import Request
+from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.access import credentials, keys
 from beta9_provisioning.access.errors import NoMember, Unauthenticated
+from beta9_provisioning.access.issuer_keys import IssuerUnavailable
 from beta9_provisioning.access.oidc import OidcVerifier, TokenRefused
 from beta9_provisioning.access.principal import EVERYBODY, Principal
 from beta9_provisioning.api.rates import Rates
 from beta9_provisioning.kit.database import Sessions, read
+from beta9_provisioning.kit.refused import Refused
+from beta9_provisioning.schemas.callers import Permission
 
 ORGANIZATION_HEADER = "Beta9-Organization"
 """Header that names the organization to act in, for those who may act in several."""
@@ -59,6 +63,19 @@ class Authenticator:
             raise
         await self._rates.count_caller(request, found.id)
         return found
+
+    async def still_may(self, request: Request, principal: Principal, permission: Permission) -> bool:
+        """Tell whether a caller, known before, is still the same and may do this: for answers that take long.
+
+        It counts as no request of the caller. What cannot be found out now is no.
+        """
+        if not self._is_required:
+            return True
+        try:
+            found = await self._known(request)
+        except (Refused, IssuerUnavailable, SQLAlchemyError):
+            return False
+        return (found.id, found.sees) == (principal.id, principal.sees) and found.may(permission)
 
     async def _known(self, request: Request) -> Principal:
         text, organization = bearer(request), _organization(request)

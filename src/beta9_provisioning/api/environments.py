@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -18,6 +19,7 @@ from beta9_provisioning.api.trail import Trail, TrailDep
 from beta9_provisioning.environments import commands, queries
 from beta9_provisioning.kit.database import read, transaction
 from beta9_provisioning.lifecycle import EnvironmentStatus
+from beta9_provisioning.schemas.callers import Permission
 from beta9_provisioning.schemas.environment import Environment, EnvironmentChanges, EnvironmentPage, EventPage
 
 router = APIRouter(
@@ -252,6 +254,7 @@ def events(
         address=address_of(request),
         # Where nobody is asked who he is, all would be one.
         caller=None if principal.authentication == "none" else principal.id,
+        may_go_on=partial(services.authenticator.still_may, request, principal, Permission.ENVIRONMENTS_READ),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -90,22 +90,29 @@ class Streams:
         finally:
             self._open -= Counter(mine)  # which drops what has come to 0
 
-    async def follow(self, environment_id: str, after: int) -> AsyncIterator[bytes]:
+    async def follow(
+        self, environment_id: str, after: int, may_go_on: Callable[[], Awaitable[bool]]
+    ) -> AsyncIterator[bytes]:
         """Yield the events after one as they happen.
 
         A client that knows more events than there are, as after a restore of the database, gets
         `stream.restarted` and then all of them.
 
         Ends when nothing is running and everything was sent, when its life is over, when the service stops
-        and when the database is away: a client that wants more comes back with the last id it has.
+        and when the database is away: a client that wants more comes back with the last id it has. And when
+        the caller may not go on, which is asked as often as a silent stream pings.
         """
         yield _RETRY
-        began = spoke = monotonic()
+        began = spoke = judged = monotonic()
         while not self._closing.is_set():
-            until = min(spoke + self._times.ping, began + self._times.life)
+            until = min(spoke + self._times.ping, judged + self._times.ping, began + self._times.life)
             look = await self._next(environment_id, after, until - monotonic())
             if self._closing.is_set():
                 return
+            if monotonic() - judged >= self._times.ping:
+                if not await may_go_on():
+                    return
+                judged = monotonic()
             if look is None:
                 yield _PING
             else:
@@ -162,10 +169,17 @@ class StreamResponse(StreamingResponse):
     """The answer that is a stream; it has its place before it begins, so that two never take the last one."""
 
     def __init__(
-        self, streams: Streams, environment_id: str, after: int, *, address: str, caller: str | None
+        self,
+        streams: Streams,
+        environment_id: str,
+        after: int,
+        *,
+        address: str,
+        caller: str | None,
+        may_go_on: Callable[[], Awaitable[bool]],
     ) -> None:
         super().__init__(
-            streams.follow(environment_id, after),
+            streams.follow(environment_id, after, may_go_on),
             media_type=MEDIA_TYPE,
             headers={"X-Accel-Buffering": "no"},
         )
