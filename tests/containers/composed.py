@@ -121,7 +121,12 @@ class Composed:
 
 
 class Api(User):
-    """One of the APIs."""
+    """One of the APIs, asked with a key if there is one."""
+
+    def __init__(self, url: str, key: str = "") -> None:
+        super().__init__(url)
+        if key:
+            self.http.headers["Authorization"] = f"Bearer {key}"
 
     def create(self, name: str) -> str:
         """Create the example environment under a name; return its id."""
@@ -138,7 +143,7 @@ class Api(User):
     def ready(self) -> tuple[int, dict[str, Any]]:
         """Return the code of /health/ready, and its checks."""
         answer = self.http.get("/health/ready")
-        return answer.status_code, answer.json()["checks"]
+        return answer.status_code, answer.json()["checks"]  # none for strangers
 
 
 @contextmanager
