@@ -21,6 +21,7 @@ from beta9_provisioning.kit.misspelt import misspelt
 _ENV_FILE = ".env"
 # `*`, a name, one with `*.` before it, or an address; IPv6 without brackets.
 _HOST = re.compile(r"\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f:.]*:[0-9a-f:.]*:[0-9a-f:.]*")
+_LOOPBACK = IPv4Network("127.0.0.1")
 _HTTP_URL = re.compile(r"https?://[^/\s?#]+(/(?!.*v1/traces/?$)[^\s?#]*)?")
 _HEADER = re.compile(r"[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*=(?P<value>[\x20\x21\x23-\x7e]*)")
 # How near a name must be to that of a setting: in the environment, which is everybody's, and in our own file.
@@ -119,6 +120,9 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Names under which the API answers, comma-separated, without ports: `*.example.com` is all below it, `*`
     any. Loopback names are always taken. Unset: no others when API_HOST is loopback, and otherwise any."""
+    forwarded_allow_ips: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = (_LOOPBACK,)
+    """Addresses and networks (CIDR) of proxies, comma-separated, whose `X-Forwarded-For` says from which
+    client a request comes; limits count by it."""
     worker_threads: Annotated[int, Field(ge=1, le=64)] = 4
     """Operations one worker runs at the same time."""
     worker_metrics_host: str = "127.0.0.1"
@@ -160,7 +164,12 @@ class Settings(BaseSettings):
     """How long a destroy waits for the cloud to forget what was deleted, before it calls it left over."""
 
     @field_validator(
-        "allowed_regions", "allowed_hosts", "backup_recipients", "outgoing_allowed_networks", mode="before"
+        "allowed_regions",
+        "allowed_hosts",
+        "backup_recipients",
+        "outgoing_allowed_networks",
+        "forwarded_allow_ips",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:

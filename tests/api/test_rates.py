@@ -318,6 +318,20 @@ class TestAnswers:
             assert [status("192.0.2.7"), status("192.0.2.7"), status("192.0.2.8")] == [200, 429, 200]
             assert status("192.0.2.9, 192.0.2.7") == 429, "what the client wrote itself comes before"
 
+    def test_a_proxy_is_known_by_its_network(
+        self, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("FORWARDED_ALLOW_IPS", "127.0.0.0/8, 10.0.0.0/8")
+        port = free_port()
+        with api_process(limited(settings, rate_limit_per_address=1), port, tmp_path):
+            until(lambda: answers(port), "it serves")
+            clients = ("192.0.2.7, 10.1.2.3", "192.0.2.8, 10.1.2.3")
+            codes = [
+                httpx.get(f"http://127.0.0.1:{port}{URL}", headers={"X-Forwarded-For": came}).status_code
+                for came in clients
+            ]
+        assert codes == [200, 200]
+
     def test_closed_without_redis_says_so_and_probes_pass(self, settings: Settings) -> None:
         closed = limited(
             settings, rate_limit_per_address=9, rate_limit_without_redis="closed", redis_url=NOWHERE

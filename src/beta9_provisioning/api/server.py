@@ -7,6 +7,7 @@ inherits, counts in its place of a directory (counting.py), and reads its settin
 import json
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -48,8 +49,18 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def make_server(app: FastAPI, host: str, port: int, limits: Limits | None = None) -> Server:
-    """Return a server for the application; `run` serves."""
+def make_server(
+    app: FastAPI, host: str, port: int, limits: Limits | None = None, proxies: Sequence[str] = ("127.0.0.1",)
+) -> Server:
+    """Return a server for the application; `run` serves.
+
+    Args:
+        app: the application.
+        host: where to serve, unless a socket is given later.
+        port: likewise.
+        limits: of connections.
+        proxies: addresses and networks whose `X-Forwarded-For` counts.
+    """
     config = uvicorn.Config(
         app,
         host=host,
@@ -57,6 +68,7 @@ def make_server(app: FastAPI, host: str, port: int, limits: Limits | None = None
         # httptools bounds neither header nor URL, and loses the body of a request that offers an upgrade.
         http=connections.protocol(limits or Limits()),  # type: ignore[arg-type]  # uvicorn only calls it
         h11_max_incomplete_event_size=connections.MAX_HEAD,
+        forwarded_allow_ips=list(proxies),
         log_config=None,
         access_log=False,  # telemetry.py logs requests
         server_header=False,
@@ -78,7 +90,9 @@ def run(settings: Settings, listener: socket.socket, counts: Path | None = None)
     tracing.configure(settings.collector("provisioning-api"))
     limits = bounds.of_process(settings.max_connections)
     app = create_app(settings, counts=counts, limits=limits)
-    server = make_server(app, settings.api_host, settings.api_port, limits)
+    server = make_server(
+        app, settings.api_host, settings.api_port, limits, [str(one) for one in settings.forwarded_allow_ips]
+    )
     if settings.auth_mode == "none":
         log.warning("authentication_off", detail=_OPEN)
     # It serves nevertheless: readiness says so until the database is there, or `db init` has run.
