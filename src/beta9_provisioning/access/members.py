@@ -22,6 +22,8 @@ ID_PATTERN = pattern(_PREFIX)
 _ID = re.compile(ID_PATTERN)
 # Key of the advisory lock of whoever changes who is a platform admin.
 _ROLES_LOCK = 0x62657461_726F6C65  # "betarole"
+# Seed of the keys of the locks of whoever gives a subject to a member.
+_SUBJECT_LOCKS = 0x62657461_7375626A  # "betasubj"
 LIVE = MemberRow.removed_at.is_(None)
 """The condition that a member has not been removed, with an organization or alone."""
 _COLUMNS = (
@@ -77,6 +79,27 @@ def insert_member(session: Session, new: MemberNew, *, organization_id: str) -> 
     return _wire(made)
 
 
+def check_subject(session: Session, added: Member, *, by: Principal) -> None:
+    """Check that a member, just added, has nobody's subject elsewhere, unless a platform admin means it so.
+
+    Or an administrator of one organization could have callers of others taken for his member. It is the
+    last thing of its transaction but the record.
+
+    Raises:
+        Taken: a member of another organization has it; the words do not tell that it is another one.
+    """
+    if added.subject is None or by.role is Role.PLATFORM_ADMIN:
+        return
+    # Two who give it at once see each other: the second one waits here for the commit of the first.
+    key = func.hashtextextended(added.subject, _SUBJECT_LOCKS)
+    session.execute(select(func.pg_advisory_xact_lock(key)))
+    elsewhere = select(MemberRow.id).where(
+        MemberRow.subject == added.subject, MemberRow.organization_id != added.organization_id, LIVE
+    )
+    if session.scalar(elsewhere.limit(1)) is not None:
+        raise Taken("subject", added.subject, by="a member")
+
+
 def page(session: Session, *, sees: str | None, limit: int, cursor: str | None = None) -> MemberPage:
     """Return one page of the members that the caller sees, newest first; one query.
 
@@ -114,8 +137,8 @@ def get(session: Session, member_id: str, *, sees: str | None) -> Member:
 def change_role(session: Session, member_id: str, role: Role, *, by: Principal) -> tuple[Member, Member]:
     """Give a member another role; return it as it was, and as it is.
 
-    Who becomes a platform admin loses the keys that there are: an administrator of one organization may have
-    made them, and know them.
+    Who becomes a platform admin loses the keys and the subject that there are: an administrator of one
+    organization may have made the keys, and know them, and may have given somebody else's subject.
 
     Raises:
         MemberNotFound: there is none, or the caller does not see it.
@@ -131,6 +154,7 @@ def change_role(session: Session, member_id: str, role: Role, *, by: Principal) 
             _check_another_is_left(session, row)
         if role is Role.PLATFORM_ADMIN:
             _revoke_keys(session, [row.id])
+            row.subject = None
         row.role = role
         session.flush()
     return before, _wire(row)

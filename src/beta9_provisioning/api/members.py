@@ -40,6 +40,7 @@ def add(
     new = bodies.validated(MemberNew, body)
     with transaction(services.sessions) as session:
         made = members.add(session, new, by=principal)
+        members.check_subject(session, made, by=principal)
         note_change(session, author, "member.add", made, after=made)
     response.headers["Location"] = f"{router.prefix}/{made.id}"
     return made
