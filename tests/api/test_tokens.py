@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import func, update
+from sqlalchemy import func, select, update
 from structlog.testing import capture_logs
 from tests.api.test_environments import problem
 from tests.support import callers
@@ -21,7 +21,7 @@ from tests.support.serving import serving
 
 from beta9_provisioning.api.app import create_app
 from beta9_provisioning.kit.database import Sessions, transaction
-from beta9_provisioning.operations.records.model import MemberRow
+from beta9_provisioning.operations.records.model import AuditRecordRow, MemberRow
 from beta9_provisioning.schemas.callers import Identity, Role
 from beta9_provisioning.settings import Settings
 
@@ -114,11 +114,28 @@ def test_one_of_several_organizations_is_named(
     token = bearer(issuer.token("alice"))
     unclear = client.get(WHOAMI, headers=token)
     assert problem(unclear, 400, "organization-unclear")
+    with sessions() as session:
+        record = session.scalars(select(AuditRecordRow)).one()
+    assert (record.organization_id, record.decision, record.reason) == (
+        "platform",
+        "refused",
+        "organization-unclear",
+    )
     assert unclear.json()["errors"][0]["allowed"] == both
     named = [client.get(WHOAMI, headers=token | {"Beta9-Organization": one}).json() for one in both]
     assert [one["member_id"] for one in named] == members
     strange = client.get(WHOAMI, headers=token | {"Beta9-Organization": "default"})
     assert problem(strange, 403, "no-member")
+
+
+def test_who_names_none_of_several_organizations_fails_only_so_often(
+    serve: Callable[..., httpx.Client], issuer: Issuer, sessions: Sessions
+) -> None:
+    for name in ("a", "b"):
+        callers.member(sessions, Role.VIEWER, of=callers.organization(sessions, name), subject="alice")
+    client = serve(rate_limit_failures_per_address=3)
+    answers = [client.get(WHOAMI, headers=bearer(issuer.token("alice"))) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [400] * 3 + [429]
 
 
 def test_every_bad_token_has_the_same_answer(

@@ -28,8 +28,8 @@ log = structlog.get_logger(__name__)
 _ACTION = "x-audit-action"
 # Decisions. What cannot be understood (400, 413, ...) or comes too often (429) is none.
 _REFUSED = frozenset({401, 403, 404, 409, 422})
-# What callers are refused that nobody knows, or not in the organization that they name.
-_OF_STRANGERS = frozenset({"unauthenticated", "no-member"})
+# What callers are refused that nobody knows, or not in the organization that they name, or name none.
+_OF_STRANGERS = frozenset({"unauthenticated", "no-member", "organization-unclear"})
 
 
 def action(name: str) -> dict[str, Any]:
@@ -109,14 +109,16 @@ class AuditRefusals:
             return
 
         async def watch(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] in _REFUSED:
-                await self._record(Request(scope))
+            if message["type"] == "http.response.start":
+                request = Request(scope)
+                slug = getattr(request.state, "refused", None)
+                if message["status"] in _REFUSED or slug in _OF_STRANGERS:
+                    await self._record(request, slug)
             await send(message)
 
         await self._app(scope, receive, watch)
 
-    async def _record(self, request: Request) -> None:
-        slug = getattr(request.state, "refused", None)
+    async def _record(self, request: Request, slug: str | None) -> None:
         name = of_route(request.scope.get("route"))
         principal: Principal | None = getattr(request.state, "principal", None)
         if slug is None or name is None or (principal is None and slug not in _OF_STRANGERS):
