@@ -134,8 +134,10 @@ def get(session: Session, member_id: str, *, sees: str | None) -> Member:
     return _wire(found)
 
 
-def change_role(session: Session, member_id: str, role: Role, *, by: Principal) -> tuple[Member, Member]:
-    """Give a member another role; return it as it was, and as it is.
+def change_role(
+    session: Session, member_id: str, role: Role, *, by: Principal
+) -> tuple[Member, Member, list[str]]:
+    """Give a member another role; return it as it was, and as it is, and the ids of its keys that end by it.
 
     Who becomes a platform admin loses the keys and the subject that there are: an administrator of one
     organization may have made the keys, and know them, and may have given somebody else's subject.
@@ -148,20 +150,20 @@ def change_role(session: Session, member_id: str, role: Role, *, by: Principal) 
     """
     row = _to_change(session, member_id, by)
     grants.check_role(by, role)
-    before = _wire(row)
+    before, ended = _wire(row), list[str]()
     if row.role != role:
         if row.role == Role.PLATFORM_ADMIN:
             _check_another_is_left(session, row)
         if role is Role.PLATFORM_ADMIN:
-            _revoke_keys(session, [row.id])
+            ended = _revoke_keys(session, [row.id])
             row.subject = None
         row.role = role
         session.flush()
-    return before, _wire(row)
+    return before, _wire(row), ended
 
 
-def remove(session: Session, member_id: str, *, by: Principal) -> Member:
-    """Remove a member, whose keys end; its name is free again.
+def remove(session: Session, member_id: str, *, by: Principal) -> tuple[Member, list[str]]:
+    """Remove a member, whose keys end; its name is free again. Return it as it was, and their ids.
 
     Raises:
         MemberNotFound: there is none, or the caller does not see it.
@@ -172,8 +174,7 @@ def remove(session: Session, member_id: str, *, by: Principal) -> Member:
     if row.role == Role.PLATFORM_ADMIN:
         _check_another_is_left(session, row)
     removed = _wire(row)
-    end(session, MemberRow.id == row.id)
-    return removed
+    return removed, end(session, MemberRow.id == row.id)
 
 
 def lock(session: Session, member_id: str, *, sees: str | None) -> MemberRow:
@@ -197,8 +198,8 @@ def lock(session: Session, member_id: str, *, sees: str | None) -> MemberRow:
     return row
 
 
-def end(session: Session, which: ColumnElement[bool]) -> None:
-    """Remove members, and revoke their keys."""
+def end(session: Session, which: ColumnElement[bool]) -> list[str]:
+    """Remove members, and revoke their keys; return the ids of these."""
     # The members first, as all who change keys do: nobody waits for the other.
     removed = session.scalars(
         update(MemberRow)
@@ -207,7 +208,7 @@ def end(session: Session, which: ColumnElement[bool]) -> None:
         .returning(MemberRow.id)
         .execution_options(synchronize_session=False)
     ).all()
-    _revoke_keys(session, removed)
+    return _revoke_keys(session, removed)
 
 
 def is_platform_admin_left(session: Session, among: ColumnElement[bool]) -> bool:
@@ -229,13 +230,15 @@ def _check_another_is_left(session: Session, row: MemberRow) -> None:
         raise LastPlatformAdmin
 
 
-def _revoke_keys(session: Session, member_ids: Sequence[str]) -> None:
-    session.execute(
+def _revoke_keys(session: Session, member_ids: Sequence[str]) -> list[str]:
+    revoked = session.scalars(
         update(ApiKeyRow)
         .where(ApiKeyRow.member_id.in_(member_ids), ApiKeyRow.revoked_at.is_(None))
         .values(revoked_at=func.clock_timestamp())
+        .returning(ApiKeyRow.id)
         .execution_options(synchronize_session=False)
     )
+    return sorted(revoked)
 
 
 def _taken(session: Session, new: MemberNew, organization_id: str) -> Taken:

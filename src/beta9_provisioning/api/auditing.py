@@ -5,6 +5,7 @@ route. What is refused is written here, for every route that names its action, i
 the answer does not depend on it.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import structlog
@@ -66,11 +67,16 @@ def note_change(
     *,
     before: BaseModel | None = None,
     after: BaseModel | None = None,
+    ended_keys: Sequence[str] = (),
 ) -> None:
     """Write a record of an action on one of these, as the last thing of its transaction.
 
-    Organizations come and go by the installation, and are in its chain.
+    Organizations come and go by the installation, and are in its chain. Ids of keys that end by the action
+    are in what was before, as `keys`.
     """
+    was = None if before is None else before.model_dump(mode="json")
+    if was is not None and ended_keys:
+        was["keys"] = list(ended_keys)
     write(
         session,
         author,
@@ -78,7 +84,7 @@ def note_change(
         organization_id=PLATFORM if isinstance(thing, Organization) else thing.organization_id,
         object_type=name.partition(".")[0],
         object_id=thing.id,
-        before=None if before is None else before.model_dump(mode="json"),
+        before=was,
         after=None if after is None else after.model_dump(mode="json"),
     )
 
