@@ -130,6 +130,37 @@ class TestChanges:
         assert made["secret"] not in stored
         assert rotated["secret"] not in stored
 
+    def test_what_changes_nothing_is_not_recorded(self, client: httpx.Client, sessions: Sessions) -> None:
+        admin = callers.caller(sessions, Role.ADMIN)
+        member = callers.member(sessions, Role.VIEWER)
+        key = f"/api/v1/keys/{keys.id_of(callers.key(sessions, member))}"
+        for _ in range(2):
+            path, change = f"/api/v1/members/{member}", {"role": "viewer"}
+            assert client.patch(path, json=change, headers=bearer(admin)).status_code == 200
+            assert client.delete(key, headers=bearer(admin)).status_code == 200
+        assert [row.action for row in records(sessions)] == ["key.revoke"]
+
+    def test_what_was_before_is_recorded_as_it_was(self, client: httpx.Client, sessions: Sessions) -> None:
+        admin = bearer(callers.caller(sessions, Role.ADMIN))
+        key = f"/api/v1/keys/{keys.id_of(callers.key(sessions, callers.member(sessions, Role.VIEWER)))}"
+        shown = [client.get(key, headers=admin).json()]
+        client.post(f"{key}/rotate", headers=admin)
+        shown.append(client.get(key, headers=admin).json())
+        client.delete(key, headers=admin)
+        assert shown[0]["replaced_by"] is None
+        assert [json.loads(row.before or "null") for row in records(sessions)] == shown
+
+    def test_keys_that_end_with_something_else_are_named(
+        self, client: httpx.Client, sessions: Sessions
+    ) -> None:
+        platform = bearer(callers.caller(sessions, Role.PLATFORM_ADMIN))
+        members = [callers.member(sessions, Role.VIEWER) for _ in range(2)]
+        held = [sorted(str(keys.id_of(callers.key(sessions, one))) for _ in range(2)) for one in members]
+        raised, removed = (f"/api/v1/members/{one}" for one in members)
+        assert client.patch(raised, json={"role": "platform_admin"}, headers=platform).status_code == 200
+        assert client.delete(removed, headers=platform).status_code == 204
+        assert [json.loads(row.before or "")["keys"] for row in records(sessions)] == held
+
     def test_organizations_come_and_go_by_the_installation(
         self, client: httpx.Client, sessions: Sessions
     ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 from sqlalchemy import func, select, update
+from tests.api.test_environments import problem
 from tests.support import callers
 from tests.support.callers import bearer
 from tests.support.configs import document
@@ -47,6 +48,12 @@ def test_a_key_lets_in(client: httpx.Client, sessions: Sessions) -> None:
         "default",
     )
     assert identity.key_id == keys.id_of(text)
+
+
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER", "bEaReR"])
+def test_the_scheme_is_written_in_any_case(client: httpx.Client, sessions: Sessions, scheme: str) -> None:
+    text = callers.caller(sessions, Role.VIEWER)
+    assert client.get(URL, headers={"Authorization": f"{scheme} {text}"}).status_code == 200
 
 
 def test_every_reason_not_to_be_known_has_the_same_answer(client: httpx.Client, sessions: Sessions) -> None:
@@ -245,6 +252,16 @@ def test_a_service_that_would_be_open_does_not_start(
     with api_process(settings.model_copy(update={"auth_mode": mode}), free_port(), tmp_path) as process:
         assert process.wait(60) == 2
     assert says in (tmp_path / "log").read_text()
+
+
+def test_an_open_service_acts_in_no_organization_but_its_own(settings: Settings, sessions: Sessions) -> None:
+    other = callers.organization(sessions, "other")
+    with serving(create_app(settings)) as server, server.client() as client:
+        for organization in (other, "platform", "Default", ""):
+            headers = {"Beta9-Organization": organization}
+            made = client.post(URL, json=document(), headers=headers)
+            assert problem(made, 403, "no-member"), organization
+        assert client.get(URL, headers={"Beta9-Organization": "default"}).json()["items"] == []
 
 
 def test_an_open_service_says_so_at_its_start(settings: Settings, tmp_path: Path) -> None:

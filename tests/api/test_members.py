@@ -81,7 +81,26 @@ def test_names_and_subjects_are_taken_once(guarded: httpx.Client, sessions: Sess
     assert told(refused) == (409, "name-taken")
     assert refused.json()["errors"][0]["field"] == field
     theirs = caller(guarded, sessions, Role.ADMIN, of=callers.organization(sessions, "theirs"))
-    assert added(theirs, **{"name": "n"} | {field: "same"})
+    elsewhere = adds(theirs, **{"name": "n"} | {field: "same"})
+    if field == "name":
+        assert elsewhere.status_code == 201
+        return
+    assert {**elsewhere.json(), "request_id": ""} == {**refused.json(), "request_id": ""}, "nor where it is"
+    platform = caller(guarded, sessions, Role.PLATFORM_ADMIN)
+    there = {"Beta9-Organization": callers.organization(sessions, "third")}
+    meant = platform.asks("POST", "/members", json={"name": "n", "subject": "same"}, headers=there)
+    assert meant.status_code == 201
+
+
+def test_of_two_organizations_that_give_a_subject_at_once_one_does(
+    guarded: httpx.Client, sessions: Sessions
+) -> None:
+    admins = [
+        caller(guarded, sessions, Role.ADMIN, of=callers.organization(sessions, f"o{n}")) for n in range(6)
+    ]
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda admin: adds(admin, subject="same"), admins))
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 5
 
 
 def test_a_removed_members_name_is_free_again_and_its_keys_end(
@@ -186,6 +205,19 @@ def test_a_new_platform_admin_loses_the_keys_that_others_made(
     assert counts(known)
     assert gives(platform, anna.id, Role.PLATFORM_ADMIN).status_code == 200
     assert not counts(known)
+
+
+def test_a_new_platform_admin_loses_the_subject_that_others_gave(
+    guarded: httpx.Client, sessions: Sessions
+) -> None:
+    """It may be that of an accomplice."""
+    admin, platform = (caller(guarded, sessions, role) for role in (Role.ADMIN, Role.PLATFORM_ADMIN))
+    anna = added(admin, name="anna", subject="accomplice")
+    assert gives(admin, anna.id, Role.OPERATOR).json()["subject"] == "accomplice"
+    assert gives(platform, anna.id, Role.PLATFORM_ADMIN).json()["subject"] is None
+    assert admin.asks("GET", f"/members/{anna.id}").json()["subject"] is None
+    again = added(platform, name="anna-2", role="platform_admin", subject="anna")
+    assert again.subject == "anna", "a platform admin gives it"
 
 
 def test_a_role_counts_from_the_next_request_on(guarded: httpx.Client, sessions: Sessions) -> None:

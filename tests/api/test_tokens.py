@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import func, update
+from sqlalchemy import func, select, update
 from structlog.testing import capture_logs
 from tests.api.test_environments import problem
 from tests.support import callers
@@ -21,7 +21,7 @@ from tests.support.serving import serving
 
 from beta9_provisioning.api.app import create_app
 from beta9_provisioning.kit.database import Sessions, transaction
-from beta9_provisioning.operations.records.model import MemberRow
+from beta9_provisioning.operations.records.model import AuditRecordRow, MemberRow
 from beta9_provisioning.schemas.callers import Identity, Role
 from beta9_provisioning.settings import Settings
 
@@ -90,6 +90,52 @@ def test_a_token_gives_no_more_than_the_role(
     )
 
     assert problem(client.post("/api/v1/environments", json={}, headers=bearer(token)), 403, "forbidden")
+
+
+def test_no_organization_makes_less_of_a_platform_admin(
+    client: httpx.Client, issuer: Issuer, sessions: Sessions
+) -> None:
+    other, third = callers.organization(sessions, "other"), callers.organization(sessions, "third")
+    callers.member(sessions, Role.VIEWER, of=other, subject="root")
+    root = callers.member(sessions, Role.PLATFORM_ADMIN, subject="root")
+    for organization in (None, other, third):
+        header = {"Beta9-Organization": organization} if organization else {}
+        answer = client.get(WHOAMI, headers=bearer(issuer.token("root")) | header)
+        identity = Identity.model_validate_json(answer.content)
+        assert (identity.member_id, identity.role) == (root, "platform_admin")
+        assert identity.organization_id == (organization or "default")
+
+
+def test_one_of_several_organizations_is_named(
+    client: httpx.Client, issuer: Issuer, sessions: Sessions
+) -> None:
+    both = [callers.organization(sessions, name) for name in ("a", "b")]
+    members = [callers.member(sessions, Role.VIEWER, of=one, subject="alice") for one in both]
+    token = bearer(issuer.token("alice"))
+    unclear = client.get(WHOAMI, headers=token)
+    assert problem(unclear, 400, "organization-unclear")
+    with sessions() as session:
+        record = session.scalars(select(AuditRecordRow)).one()
+    assert (record.organization_id, record.decision, record.reason) == (
+        "platform",
+        "refused",
+        "organization-unclear",
+    )
+    assert unclear.json()["errors"][0]["allowed"] == both
+    named = [client.get(WHOAMI, headers=token | {"Beta9-Organization": one}).json() for one in both]
+    assert [one["member_id"] for one in named] == members
+    strange = client.get(WHOAMI, headers=token | {"Beta9-Organization": "default"})
+    assert problem(strange, 403, "no-member")
+
+
+def test_who_names_none_of_several_organizations_fails_only_so_often(
+    serve: Callable[..., httpx.Client], issuer: Issuer, sessions: Sessions
+) -> None:
+    for name in ("a", "b"):
+        callers.member(sessions, Role.VIEWER, of=callers.organization(sessions, name), subject="alice")
+    client = serve(rate_limit_failures_per_address=3)
+    answers = [client.get(WHOAMI, headers=bearer(issuer.token("alice"))) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [400] * 3 + [429]
 
 
 def test_every_bad_token_has_the_same_answer(

@@ -47,6 +47,10 @@ class Locked(Vault):
         raise KeyringLocked(self.path.read_text())
     set_password = delete_password = lambda self, *_: self.get_password("", "")
 
+class Full(Vault):
+    def set_password(self, service, username, password):
+        raise ValueError("full")
+
 class Faulty(Vault):
     def get_password(self, service, username):
         raise ValueError(self.path.read_text() if self.path.exists() else "fault")
@@ -117,6 +121,19 @@ def test_what_keeps_no_secret_gets_none(home: Home, fake: FakeApi, vault: Path, 
     [login] = home.logins().values()
     assert login["bearer"] == KEY
     assert home.run("env", "list", **there).returncode == 0
+
+
+def test_an_earlier_credential_does_not_stay_in_a_keyring_that_takes_no_other(
+    home: Home, fake: FakeApi, vault: Path
+) -> None:
+    login = ("auth", "login", "--with-key", "--server", fake.url)
+    home.run(*login, stdin=KEY, **having(vault, "Vault"))
+    assert KEY in vault.read_text()
+    again = home.run(*login, stdin=OTHER, **having(vault, "Full"))
+    assert (again.returncode, "a file that only you can read" in again.stderr) == (0, True), again.stderr
+    assert vault.read_text() == "{}"
+    [stored] = home.logins().values()
+    assert stored["bearer"] == OTHER
 
 
 @pytest.mark.parametrize("backend", ["Locked", "Faulty", "keyring.backends.fail.Keyring"])

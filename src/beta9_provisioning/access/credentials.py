@@ -41,22 +41,22 @@ def of_key(session: Session, text: str, organization: str | None = None) -> Prin
 def of_subject(session: Session, subject: str, organization: str | None = None) -> Principal | None:
     """Return the member that the OIDC issuer calls so; None when there is none.
 
+    A platform admin is one everywhere: what else an organization may have made of the subject does not count.
+
     Raises:
         NoMember: the caller belongs to no such organization.
         OrganizationUnclear: it belongs to several, and none was named.
     """
-    found = session.execute(_MEMBER.where(MemberRow.subject == subject, _COUNTS)).all()
+    of_subject = _MEMBER.where(MemberRow.subject == subject, _COUNTS)
+    found = session.execute(of_subject.order_by(MemberRow.created_at, MemberRow.id)).all()
     if not found:
         return None
-    own = [row for row in found if row.organization_id == organization]
-    platform = [row for row in found if row.role == Role.PLATFORM_ADMIN]
-    chosen = own or platform or found
-    if len(chosen) > 1:
-        if organization is None:
-            raise OrganizationUnclear(row.organization_id for row in chosen)
-        raise NoMember
-    (member,) = chosen
-    return _principal(session, member, organization, key=None)
+    counting = [row for row in found if row.role == Role.PLATFORM_ADMIN] or found
+    if organization is None and len(counting) > 1:
+        raise OrganizationUnclear(row.organization_id for row in counting)
+    own = [row for row in counting if row.organization_id == organization]
+    # Of one who is no platform admin there is then no other way into the organization.
+    return _principal(session, (own or counting)[0], organization, key=None)
 
 
 def confirm(session: Session, by: Principal) -> None:

@@ -109,24 +109,27 @@ def get(session: Session, key_id: str, *, by: Principal) -> Key:
     return _wire(found)
 
 
-def revoke(session: Session, key_id: str, *, by: Principal) -> Key:
+def revoke(session: Session, key_id: str, *, by: Principal) -> tuple[Key, Key]:
     """Let a key count no more, from this moment on; once more changes nothing.
+
+    Return it as it was, and as it is.
 
     Raises:
         KeyNotFound: there is none, or the caller may not know of it.
         PlatformAdminsOnly: it is of one, and the caller is none.
     """
     row, _ = _to_change(session, key_id, by)
+    before = get(session, key_id, by=by)
     if row.revoked_at is None:
         row.revoked_at = func.clock_timestamp()
         session.flush()
-    return get(session, key_id, by=by)
+    return before, get(session, key_id, by=by)
 
 
-def rotate(session: Session, key_id: str, overlap: timedelta, *, by: Principal) -> KeyCreated:
+def rotate(session: Session, key_id: str, overlap: timedelta, *, by: Principal) -> tuple[Key, KeyCreated]:
     """Make a key in the place of another, with the same member, name, scopes and lifetime.
 
-    The old one counts for the overlap yet, if it would not expire before.
+    The old one counts for the overlap yet, if it would not expire before. Return it as it was, and the new.
 
     Raises:
         KeyNotFound: there is none, or the caller may not know of it.
@@ -136,6 +139,7 @@ def rotate(session: Session, key_id: str, overlap: timedelta, *, by: Principal) 
     """
     row, member = _to_change(session, key_id, by)
     _check_counts(session, row)
+    before = get(session, key_id, by=by)
     life = row.expires_at - row.created_at if row.expires_at else None
     # Whoever shows this very key gets nothing that he has not.
     if row.id != by.key_id:
@@ -145,7 +149,7 @@ def rotate(session: Session, key_id: str, overlap: timedelta, *, by: Principal) 
     row.expires_at = min(row.expires_at or ends, ends)
     row.replaced_by = made.key.id
     session.flush()
-    return made
+    return before, made
 
 
 _KEYS: Select[*tuple[Any, ...]] = (

@@ -22,6 +22,8 @@ ID_PATTERN = pattern(_PREFIX)
 _ID = re.compile(ID_PATTERN)
 # Key of the advisory lock of whoever changes who is a platform admin.
 _ROLES_LOCK = 0x62657461_726F6C65  # "betarole"
+# Seed of the keys of the locks of whoever gives a subject to a member.
+_SUBJECT_LOCKS = 0x62657461_7375626A  # "betasubj"
 LIVE = MemberRow.removed_at.is_(None)
 """The condition that a member has not been removed, with an organization or alone."""
 _COLUMNS = (
@@ -50,7 +52,9 @@ def add(session: Session, new: MemberNew, *, by: Principal) -> Member:
         Taken: the organization has a member with this name, or this subject.
     """
     grants.check_role(by, new.role)
-    return insert_member(session, new, organization_id=by.organization)
+    made = insert_member(session, new, organization_id=by.organization)
+    _check_subject(session, made, by)
+    return made
 
 
 def insert_member(session: Session, new: MemberNew, *, organization_id: str) -> Member:
@@ -75,6 +79,26 @@ def insert_member(session: Session, new: MemberNew, *, organization_id: str) -> 
     if made is None:
         raise _taken(session, new, organization_id)
     return _wire(made)
+
+
+def _check_subject(session: Session, added: Member, by: Principal) -> None:
+    """Check that a member, just added, has nobody's subject elsewhere, unless a platform admin means it so.
+
+    Or an administrator of one organization could have callers of others taken for his member.
+
+    Raises:
+        Taken: a member of another organization has it; the words do not tell that it is another one.
+    """
+    if added.subject is None or by.role is Role.PLATFORM_ADMIN:
+        return
+    # Two who give it at once see each other: the second one waits here for the commit of the first.
+    key = func.hashtextextended(added.subject, _SUBJECT_LOCKS)
+    session.execute(select(func.pg_advisory_xact_lock(key)))
+    elsewhere = select(MemberRow.id).where(
+        MemberRow.subject == added.subject, MemberRow.organization_id != added.organization_id, LIVE
+    )
+    if session.scalar(elsewhere.limit(1)) is not None:
+        raise Taken("subject", added.subject, by="a member")
 
 
 def page(session: Session, *, sees: str | None, limit: int, cursor: str | None = None) -> MemberPage:
@@ -111,11 +135,13 @@ def get(session: Session, member_id: str, *, sees: str | None) -> Member:
     return _wire(found)
 
 
-def change_role(session: Session, member_id: str, role: Role, *, by: Principal) -> tuple[Member, Member]:
-    """Give a member another role; return it as it was, and as it is.
+def change_role(
+    session: Session, member_id: str, role: Role, *, by: Principal
+) -> tuple[Member, Member, list[str]]:
+    """Give a member another role; return it as it was, and as it is, and the ids of its keys that end by it.
 
-    Who becomes a platform admin loses the keys that there are: an administrator of one organization may have
-    made them, and know them.
+    Who becomes a platform admin loses the keys and the subject that there are: an administrator of one
+    organization may have made the keys, and know them, and may have given somebody else's subject.
 
     Raises:
         MemberNotFound: there is none, or the caller does not see it.
@@ -125,19 +151,20 @@ def change_role(session: Session, member_id: str, role: Role, *, by: Principal) 
     """
     row = _to_change(session, member_id, by)
     grants.check_role(by, role)
-    before = _wire(row)
+    before, ended = _wire(row), list[str]()
     if row.role != role:
         if row.role == Role.PLATFORM_ADMIN:
             _check_another_is_left(session, row)
         if role is Role.PLATFORM_ADMIN:
-            _revoke_keys(session, [row.id])
+            ended = _revoke_keys(session, [row.id])
+            row.subject = None
         row.role = role
         session.flush()
-    return before, _wire(row)
+    return before, _wire(row), ended
 
 
-def remove(session: Session, member_id: str, *, by: Principal) -> Member:
-    """Remove a member, whose keys end; its name is free again.
+def remove(session: Session, member_id: str, *, by: Principal) -> tuple[Member, list[str]]:
+    """Remove a member, whose keys end; its name is free again. Return it as it was, and their ids.
 
     Raises:
         MemberNotFound: there is none, or the caller does not see it.
@@ -148,8 +175,7 @@ def remove(session: Session, member_id: str, *, by: Principal) -> Member:
     if row.role == Role.PLATFORM_ADMIN:
         _check_another_is_left(session, row)
     removed = _wire(row)
-    end(session, MemberRow.id == row.id)
-    return removed
+    return removed, end(session, MemberRow.id == row.id)
 
 
 def lock(session: Session, member_id: str, *, sees: str | None) -> MemberRow:
@@ -173,8 +199,8 @@ def lock(session: Session, member_id: str, *, sees: str | None) -> MemberRow:
     return row
 
 
-def end(session: Session, which: ColumnElement[bool]) -> None:
-    """Remove members, and revoke their keys."""
+def end(session: Session, which: ColumnElement[bool]) -> list[str]:
+    """Remove members, and revoke their keys; return the ids of these."""
     # The members first, as all who change keys do: nobody waits for the other.
     removed = session.scalars(
         update(MemberRow)
@@ -183,7 +209,7 @@ def end(session: Session, which: ColumnElement[bool]) -> None:
         .returning(MemberRow.id)
         .execution_options(synchronize_session=False)
     ).all()
-    _revoke_keys(session, removed)
+    return _revoke_keys(session, removed)
 
 
 def is_platform_admin_left(session: Session, among: ColumnElement[bool]) -> bool:
@@ -205,13 +231,15 @@ def _check_another_is_left(session: Session, row: MemberRow) -> None:
         raise LastPlatformAdmin
 
 
-def _revoke_keys(session: Session, member_ids: Sequence[str]) -> None:
-    session.execute(
+def _revoke_keys(session: Session, member_ids: Sequence[str]) -> list[str]:
+    revoked = session.scalars(
         update(ApiKeyRow)
         .where(ApiKeyRow.member_id.in_(member_ids), ApiKeyRow.revoked_at.is_(None))
         .values(revoked_at=func.clock_timestamp())
+        .returning(ApiKeyRow.id)
         .execution_options(synchronize_session=False)
     )
+    return sorted(revoked)
 
 
 def _taken(session: Session, new: MemberNew, organization_id: str) -> Taken:

@@ -96,9 +96,10 @@ def get(services: ServicesDep, principal: ReadsKeys, key_id: KeyId) -> Key:
 def revoke(services: ServicesDep, principal: WritesKeys, author: AuthorDep, key_id: KeyId) -> Key:
     """Let a key count no more, from this moment on; it stays in the list."""
     with changing(services, principal) as session:
-        revoked = keyring.revoke(session, key_id, by=principal)
-        note_change(session, author, "key.revoke", revoked, after=revoked)
-    return revoked
+        before, after = keyring.revoke(session, key_id, by=principal)
+        if after != before:
+            note_change(session, author, "key.revoke", after, before=before, after=after)
+    return after
 
 
 @router.post(
@@ -124,8 +125,7 @@ def rotate(
     """
     wanted = bodies.validated(KeyRotation, body) if body.strip() else KeyRotation()
     with changing(services, principal) as session:
-        made = keyring.rotate(session, key_id, timedelta(hours=wanted.overlap_hours), by=principal)
-        replaced = keyring.get(session, key_id, by=principal)
-        note_change(session, author, "key.rotate", replaced, before=replaced, after=made.key)
+        before, made = keyring.rotate(session, key_id, timedelta(hours=wanted.overlap_hours), by=principal)
+        note_change(session, author, "key.rotate", before, before=before, after=made.key)
     response.headers["Location"] = f"{router.prefix}/{made.key.id}"
     return made

@@ -5,6 +5,7 @@ route. What is refused is written here, for every route that names its action, i
 the answer does not depend on it.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import structlog
@@ -28,8 +29,8 @@ log = structlog.get_logger(__name__)
 _ACTION = "x-audit-action"
 # Decisions. What cannot be understood (400, 413, ...) or comes too often (429) is none.
 _REFUSED = frozenset({401, 403, 404, 409, 422})
-# What callers are refused that nobody knows, or not in the organization that they name.
-_OF_STRANGERS = frozenset({"unauthenticated", "no-member"})
+# What callers are refused that nobody knows, or not in the organization that they name, or name none.
+_OF_STRANGERS = frozenset({"unauthenticated", "no-member", "organization-unclear"})
 
 
 def action(name: str) -> dict[str, Any]:
@@ -66,11 +67,16 @@ def note_change(
     *,
     before: BaseModel | None = None,
     after: BaseModel | None = None,
+    ended_keys: Sequence[str] = (),
 ) -> None:
     """Write a record of an action on one of these, as the last thing of its transaction.
 
-    Organizations come and go by the installation, and are in its chain.
+    Organizations come and go by the installation, and are in its chain. Ids of keys that end by the action
+    are in what was before, as `keys`.
     """
+    was = None if before is None else before.model_dump(mode="json")
+    if was is not None and ended_keys:
+        was["keys"] = list(ended_keys)
     write(
         session,
         author,
@@ -78,7 +84,7 @@ def note_change(
         organization_id=PLATFORM if isinstance(thing, Organization) else thing.organization_id,
         object_type=name.partition(".")[0],
         object_id=thing.id,
-        before=None if before is None else before.model_dump(mode="json"),
+        before=was,
         after=None if after is None else after.model_dump(mode="json"),
     )
 
@@ -109,14 +115,16 @@ class AuditRefusals:
             return
 
         async def watch(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] in _REFUSED:
-                await self._record(Request(scope))
+            if message["type"] == "http.response.start":
+                request = Request(scope)
+                slug = getattr(request.state, "refused", None)
+                if message["status"] in _REFUSED or slug in _OF_STRANGERS:
+                    await self._record(request, slug)
             await send(message)
 
         await self._app(scope, receive, watch)
 
-    async def _record(self, request: Request) -> None:
-        slug = getattr(request.state, "refused", None)
+    async def _record(self, request: Request, slug: str | None) -> None:
         name = of_route(request.scope.get("route"))
         principal: Principal | None = getattr(request.state, "principal", None)
         if slug is None or name is None or (principal is None and slug not in _OF_STRANGERS):

@@ -8,7 +8,7 @@ from fastapi import Request
 from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.access import credentials, keys
-from beta9_provisioning.access.errors import NoMember, Unauthenticated
+from beta9_provisioning.access.errors import NoMember, OrganizationUnclear, Unauthenticated
 from beta9_provisioning.access.issuer_keys import IssuerUnavailable
 from beta9_provisioning.access.oidc import OidcVerifier, TokenRefused
 from beta9_provisioning.access.principal import EVERYBODY, Principal
@@ -19,8 +19,9 @@ from beta9_provisioning.schemas.callers import Permission
 
 ORGANIZATION_HEADER = "Beta9-Organization"
 """Header that names the organization to act in, for those who may act in several."""
-# RFC 6750: one space, and the letters of base64 and JWT. What is longer is nobody's.
-_BEARER = re.compile(r"[Bb]earer ([A-Za-z0-9._~+/=-]{1,8192})")
+# RFC 6750: one space, and the letters of base64 and JWT; the scheme in any case (RFC 9110). What is longer is
+# nobody's.
+_BEARER = re.compile(r"(?i:bearer) ([A-Za-z0-9._~+/=-]{1,8192})")
 
 
 class Authenticator:
@@ -53,15 +54,14 @@ class Authenticator:
             RateLimited: the caller has sent too many requests.
             LimitsUnknown: they cannot be counted, and are to be.
         """
-        if not self._is_required:
-            return EVERYBODY
         try:
-            found = await self._known(request)
-        except (Unauthenticated, NoMember):
+            found = await self._known(request) if self._is_required else _everybody(request)
+        except (Unauthenticated, NoMember, OrganizationUnclear):
             # Who shows nothing counts, too: each of these is a record of the audit log.
             await self._rates.note_failure(request)
             raise
-        await self._rates.count_caller(request, found.id)
+        if self._is_required:
+            await self._rates.count_caller(request, found.id)
         return found
 
     async def still_may(self, request: Request, principal: Principal, permission: Permission) -> bool:
@@ -132,6 +132,12 @@ def shown(request: Request) -> str | None:
     given = request.headers.getlist("authorization")
     found = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
     return found[1] if found else None
+
+
+def _everybody(request: Request) -> Principal:
+    if _organization(request) not in (None, EVERYBODY.organization):
+        raise NoMember
+    return EVERYBODY
 
 
 def _organization(request: Request) -> str | None:

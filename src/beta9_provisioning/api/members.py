@@ -87,8 +87,9 @@ def change(
     """Give a member another role, which can do no more than you; it counts at once."""
     changes = bodies.validated(MemberChanges, body)
     with changing(services, principal) as session:
-        before, after = members.change_role(session, member_id, changes.role, by=principal)
-        note_change(session, author, "member.update", after, before=before, after=after)
+        before, after, ended = members.change_role(session, member_id, changes.role, by=principal)
+        if after != before:
+            note_change(session, author, "member.update", after, before=before, after=after, ended_keys=ended)
     return after
 
 
@@ -103,5 +104,5 @@ def change(
 def remove(services: ServicesDep, principal: WritesMembers, author: AuthorDep, member_id: MemberId) -> None:
     """Remove a member, whose keys end at once; what it created stays the organization's."""
     with changing(services, principal) as session:
-        removed = members.remove(session, member_id, by=principal)
-        note_change(session, author, "member.remove", removed, before=removed)
+        removed, ended = members.remove(session, member_id, by=principal)
+        note_change(session, author, "member.remove", removed, before=removed, ended_keys=ended)

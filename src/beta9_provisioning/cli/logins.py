@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_serializer
@@ -225,6 +225,9 @@ def _takes(backend: KeyringBackend, name: str, login: Login) -> bool:
     try:
         backend.set_password(_SERVICE, name, login.model_dump_json())
     except Exception:  # noqa: BLE001  it is locked or gone, and backends are plugins: the file is always there
+        # What it holds of an earlier login is of no use any more. It may be none, or out of reach.
+        with suppress(Exception):
+            backend.delete_password(_SERVICE, name)
         return False
     return True
 
