@@ -80,7 +80,7 @@ def serving(side: Side, server: str, redis: str, directory: Path) -> Iterator[Ap
     }
     python = str(side.program.python)
     run([python, "-m", side.program.migrate], cwd=directory, env=settings)
-    key = run([python, "-m", _BOOTSTRAP], cwd=directory, env=settings).output.strip() if side.asks else ""
+    key = run([python, "-m", _BOOTSTRAP], cwd=directory, env=settings).output.split()[0] if side.asks else ""
     log = directory / f"{side.name}.log"
     child, port = start_on_port(
         "api",

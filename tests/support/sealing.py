@@ -15,8 +15,9 @@ _ADDED = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
-    # So would our own command line, and it would ask the system's keyring.
-    "XDG_CONFIG_HOME": os.devnull,
+    # So would our own command line, and it would ask the system's keyring. Nothing is there, nor can be made;
+    # /dev/null would not do: Helm takes what is no directory for a fault.
+    "XDG_CONFIG_HOME": "/proc/none",
     "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
 }
 taken: dict[str, str] = {}

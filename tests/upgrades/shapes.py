@@ -59,7 +59,7 @@ class Shape:
         for table, name, type_, is_required, default in connection.execute(text(_COLUMNS)):
             columns.setdefault(table, {})[name] = Column(type_, is_required, default)
         for table, name, definition, refuses, named in connection.execute(text(_RULES)):
-            rules.setdefault(table, {})[name] = Rule(definition, refuses, tuple(named))
+            rules.setdefault(table, {})[name] = Rule(definition, refuses, tuple(sorted(named)))
         return cls(columns, rules)
 
 

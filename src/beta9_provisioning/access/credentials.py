@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, func, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from beta9_provisioning.access import keys
-from beta9_provisioning.access.errors import NoMember, OrganizationUnclear
+from beta9_provisioning.access.errors import NoMember, OrganizationUnclear, Unauthenticated
 from beta9_provisioning.access.principal import Principal
 from beta9_provisioning.access.roles import PERMISSIONS
 from beta9_provisioning.audit.record import PLATFORM
@@ -57,6 +57,26 @@ def of_subject(session: Session, subject: str, organization: str | None = None) 
         raise NoMember
     (member,) = chosen
     return _principal(session, member, organization, key=None)
+
+
+def confirm(session: Session, by: Principal) -> None:
+    """Check, within the transaction of a change, that a caller is who he was when the request began.
+
+    The body of a request may come minutes after its headers: meanwhile a key may have been revoked, a member
+    removed or given another role.
+
+    Raises:
+        Unauthenticated: he is not; asked again, the request is judged by what he is now.
+    """
+    if by.authentication == "none":
+        return
+    if by.authentication == "key":
+        query = _KEY.where(ApiKeyRow.id == by.key_id)
+    else:
+        query = _MEMBER.where(MemberRow.id == by.id, _COUNTS, literal(by.expires_at) > _NOW)
+    found = session.execute(query).one_or_none()
+    if found is None or found.role != by.role:
+        raise Unauthenticated
 
 
 _COUNTS = MemberRow.removed_at.is_(None) & OrganizationRow.deleted_at.is_(None)

@@ -49,12 +49,16 @@ def check_key(
 
     Raises:
         ExceedsOwnRights: the key could do, now or after its member got another role, what the caller cannot;
-            or it lives longer than the caller's own key was given.
+            or it lives longer than the caller's own key was given; or that has been replaced.
     """
     _check_permissions(by, PERMISSIONS[role] if scopes is None else scopes, "scopes")
     mine = session.get(ApiKeyRow, by.key_id) if by.key_id else None
     if mine is None:
         return
+    if mine.replaced_by is not None:
+        raise ExceedsOwnRights(
+            f"Your own key was replaced by {mine.replaced_by}, so it makes no keys any more. Use that one."
+        )
     if scopes is None and mine.scopes is not None:
         raise ExceedsOwnRights(
             "Your own key is limited to scopes, so a key that you make must be, too.",

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Row, Select, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from beta9_provisioning.access import allowance, grants, keys, members
+from beta9_provisioning.access.credentials import confirm
 from beta9_provisioning.access.errors import Forbidden, KeyEnded, KeyNotFound, NoOwnKeys
 from beta9_provisioning.access.principal import Principal
 from beta9_provisioning.kit import cursors
@@ -182,7 +183,10 @@ def _owner_to_be(session: Session, member_id: str | None, by: Principal) -> Memb
     if member_id is None or member_id == by.id:
         if by.authentication == "none":
             raise NoOwnKeys
-        return members.lock(session, by.id, sees=None)
+        member = members.lock(session, by.id, sees=None)
+        # Again, now that nobody else can change it: who made the caller a platform admin has ended its keys.
+        confirm(session, by)
+        return member
     _check_administers(by)
     member = members.lock(session, member_id, sees=by.sees)
     grants.check_touches(by, member.role)
@@ -195,6 +199,7 @@ def _to_change(session: Session, key_id: str, by: Principal) -> tuple[ApiKeyRow,
     # The member first, as all who change keys do.
     member = members.lock(session, seen.member_id, sees=None)
     grants.check_touches(by, member.role)
+    confirm(session, by)
     row = session.scalar(
         select(ApiKeyRow)
         .where(ApiKeyRow.id == key_id)

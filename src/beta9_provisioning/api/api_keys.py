@@ -10,9 +10,9 @@ from beta9_provisioning.access import keyring
 from beta9_provisioning.api import bodies, guards, problems
 from beta9_provisioning.api.auditing import AuthorDep, action, note_change
 from beta9_provisioning.api.authorization import ReadsKeys, Requires, WritesKeys
-from beta9_provisioning.api.dependencies import ServicesDep
+from beta9_provisioning.api.dependencies import ServicesDep, changing
 from beta9_provisioning.api.parameters import KeyId, PageParameters
-from beta9_provisioning.kit.database import read, transaction
+from beta9_provisioning.kit.database import read
 from beta9_provisioning.schemas.callers import Key, KeyCreated, KeyNew, KeyPage, KeyRotation
 
 router = APIRouter(
@@ -50,7 +50,7 @@ def create(
     It can do no more than you, and live no longer than the key that you use was given.
     """
     new = bodies.validated(KeyNew, body)
-    with transaction(services.sessions) as session:
+    with changing(services, principal) as session:
         made = keyring.create(session, new, by=principal)
         note_change(session, author, "key.create", made.key, after=made.key)
     response.headers["Location"] = f"{router.prefix}/{made.key.id}"
@@ -95,7 +95,7 @@ def get(services: ServicesDep, principal: ReadsKeys, key_id: KeyId) -> Key:
 )
 def revoke(services: ServicesDep, principal: WritesKeys, author: AuthorDep, key_id: KeyId) -> Key:
     """Let a key count no more, from this moment on; it stays in the list."""
-    with transaction(services.sessions) as session:
+    with changing(services, principal) as session:
         revoked = keyring.revoke(session, key_id, by=principal)
         note_change(session, author, "key.revoke", revoked, after=revoked)
     return revoked
@@ -123,7 +123,7 @@ def rotate(
     Only this answer has the new key's secret. An empty body means the default overlap.
     """
     wanted = bodies.validated(KeyRotation, body) if body.strip() else KeyRotation()
-    with transaction(services.sessions) as session:
+    with changing(services, principal) as session:
         made = keyring.rotate(session, key_id, timedelta(hours=wanted.overlap_hours), by=principal)
         replaced = keyring.get(session, key_id, by=principal)
         note_change(session, author, "key.rotate", replaced, before=replaced, after=made.key)

@@ -1,11 +1,16 @@
 """What the routes work with, made once per application."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
+from beta9_provisioning.access.credentials import confirm
+from beta9_provisioning.access.principal import Principal
 from beta9_provisioning.api.authentication import Authenticator
 from beta9_provisioning.api.bounds import Limits
 from beta9_provisioning.api.hints import Hints
@@ -13,7 +18,7 @@ from beta9_provisioning.api.metrics import Metrics
 from beta9_provisioning.api.rates import Rates
 from beta9_provisioning.api.readiness import Readiness
 from beta9_provisioning.api.streams import Streams
-from beta9_provisioning.kit.database import Sessions, hasten
+from beta9_provisioning.kit.database import Sessions, hasten, transaction
 from beta9_provisioning.kit.queue import Queue
 from beta9_provisioning.settings import Settings
 
@@ -54,6 +59,18 @@ async def _services(request: Request) -> Services:
     found = request.app.state.services
     assert isinstance(found, Services)
     return found
+
+
+@contextmanager
+def changing(services: Services, principal: Principal) -> Iterator[Session]:
+    """Open the transaction of a caller's change, who must still be known in it; commit at the end.
+
+    Raises:
+        Unauthenticated: he is not any more.
+    """
+    with transaction(services.sessions) as session:
+        confirm(session, principal)
+        yield session
 
 
 ServicesDep = Annotated[Services, Depends(_services)]

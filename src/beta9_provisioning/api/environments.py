@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from beta9_provisioning.api import bodies, guards, problems, streams
 from beta9_provisioning.api.auditing import AuthorDep, action
 from beta9_provisioning.api.authorization import ReadsEnvironments, Requires, WritesEnvironments
-from beta9_provisioning.api.dependencies import Services, ServicesDep
+from beta9_provisioning.api.dependencies import Services, ServicesDep, changing
 from beta9_provisioning.api.parameters import EnvironmentId, PageParameters, Parameters
 from beta9_provisioning.api.rates import address_of
 from beta9_provisioning.api.trail import Trail, TrailDep
@@ -99,7 +99,7 @@ def create(
         ):
             raise
         return _replayed(first)
-    with transaction(services.sessions) as session:
+    with changing(services, principal) as session:
         outcome = commands.create(
             session,
             config,
@@ -174,7 +174,7 @@ def update(
 ) -> Environment:
     """Turn deletion protection on or off; nothing else can be changed without building anew yet."""
     changes = bodies.validated(EnvironmentChanges, body)
-    with transaction(services.sessions) as session:
+    with changing(services, principal) as session:
         return commands.update(session, environment_id, changes, owner=principal.sees, by=author)
 
 
@@ -199,7 +199,7 @@ def delete(
     environment_id: EnvironmentId,
 ) -> Environment:
     """Queue the environment's destroy, whatever its state; repeated calls answer with the same operation."""
-    with transaction(services.sessions) as session:
+    with changing(services, principal) as session:
         outcome = commands.delete(
             session, environment_id, owner=principal.sees, by=author, origin=trail.origin
         )

@@ -8,9 +8,9 @@ from beta9_provisioning.access import members
 from beta9_provisioning.api import bodies, guards, problems
 from beta9_provisioning.api.auditing import AuthorDep, action, note_change
 from beta9_provisioning.api.authorization import ReadsMembers, Requires, WritesMembers
-from beta9_provisioning.api.dependencies import ServicesDep
+from beta9_provisioning.api.dependencies import ServicesDep, changing
 from beta9_provisioning.api.parameters import MemberId, PageParameters
-from beta9_provisioning.kit.database import read, transaction
+from beta9_provisioning.kit.database import read
 from beta9_provisioning.schemas.callers import Member, MemberChanges, MemberNew, MemberPage
 
 router = APIRouter(
@@ -38,7 +38,7 @@ def add(
 ) -> Member:
     """Add a user or a service account to your organization, with a role that can do no more than you."""
     new = bodies.validated(MemberNew, body)
-    with transaction(services.sessions) as session:
+    with changing(services, principal) as session:
         made = members.add(session, new, by=principal)
         note_change(session, author, "member.add", made, after=made)
     response.headers["Location"] = f"{router.prefix}/{made.id}"
@@ -86,7 +86,7 @@ def change(
 ) -> Member:
     """Give a member another role, which can do no more than you; it counts at once."""
     changes = bodies.validated(MemberChanges, body)
-    with transaction(services.sessions) as session:
+    with changing(services, principal) as session:
         before, after = members.change_role(session, member_id, changes.role, by=principal)
         note_change(session, author, "member.update", after, before=before, after=after)
     return after
@@ -102,6 +102,6 @@ def change(
 )
 def remove(services: ServicesDep, principal: WritesMembers, author: AuthorDep, member_id: MemberId) -> None:
     """Remove a member, whose keys end at once; what it created stays the organization's."""
-    with transaction(services.sessions) as session:
+    with changing(services, principal) as session:
         removed = members.remove(session, member_id, by=principal)
         note_change(session, author, "member.remove", removed, before=removed)

@@ -8,9 +8,9 @@ from beta9_provisioning.access import organizations
 from beta9_provisioning.api import bodies, guards, problems
 from beta9_provisioning.api.auditing import AuthorDep, action, note_change
 from beta9_provisioning.api.authorization import ReadsOrganizations, Requires, WritesOrganizations
-from beta9_provisioning.api.dependencies import ServicesDep
+from beta9_provisioning.api.dependencies import ServicesDep, changing
 from beta9_provisioning.api.parameters import OrganizationId, PageParameters
-from beta9_provisioning.kit.database import read, transaction
+from beta9_provisioning.kit.database import read
 from beta9_provisioning.schemas.callers import Organization, OrganizationNew, OrganizationPage
 
 router = APIRouter(
@@ -32,13 +32,13 @@ router = APIRouter(
 def create(
     response: Response,
     services: ServicesDep,
-    _principal: WritesOrganizations,
+    principal: WritesOrganizations,
     author: AuthorDep,
     body: Annotated[bytes, Depends(bodies.read)],
 ) -> Organization:
     """Add an organization; platform admins do."""
     new = bodies.validated(OrganizationNew, body)
-    with transaction(services.sessions) as session:
+    with changing(services, principal) as session:
         made = organizations.create(session, new)
         note_change(session, author, "organization.create", made, after=made)
     response.headers["Location"] = f"{router.prefix}/{made.id}"
@@ -89,6 +89,6 @@ def delete(
     organization_id: OrganizationId,
 ) -> None:
     """Delete an organization that has no live environments; its members are removed, and their keys end."""
-    with transaction(services.sessions) as session:
+    with changing(services, principal) as session:
         deleted = organizations.delete(session, organization_id, sees=principal.sees)
         note_change(session, author, "organization.delete", deleted, before=deleted)
