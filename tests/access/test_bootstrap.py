@@ -111,6 +111,24 @@ def test_no_fit_name_is_refused(database_url: str, sessions: Sessions, name: str
     assert "no fit name" in done.stderr
 
 
+@pytest.mark.parametrize("days", ["-5", "3651", "10000000000", "9" * 5000, "", "x", "1.5", "²"])
+def test_no_fit_life_is_refused_by_the_module_as_well(
+    database_url: str, sessions: Sessions, days: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "beta9_provisioning.access.first_admin", f"--expires-in-days={days}"],
+        env={**os.environ, "DATABASE_URL": database_url},
+        capture_output=True,
+        text=True,
+        timeout=GUARD_SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("give a number of days from 0, for ever, to 3650\n")
+    with sessions() as session:
+        assert not session.scalars(select(MemberRow)).all()
+
+
 def test_a_name_that_is_taken_is_refused(database_url: str, sessions: Sessions) -> None:
     callers.member(sessions, Role.ADMIN, name="admin")
     done = run(database_url)

@@ -10,6 +10,7 @@ from sqlalchemy import func, update
 from tests.support import callers
 from tests.support.organized import Caller, caller, made, told
 
+from beta9_provisioning.access.allowance import MOST_KEYS
 from beta9_provisioning.access.roles import PERMISSIONS
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.operations.records.model import ApiKeyRow
@@ -47,6 +48,30 @@ class TestCreate:
             assert new.secret.rpartition("_")[2] not in repr(vars(row))
         for path in (f"/keys/{new.key.id}", "/keys"):
             assert new.secret.rpartition("_")[2] not in anna.asks("GET", path).text
+
+    def test_a_member_has_so_many_that_count(self, guarded: httpx.Client, sessions: Sessions) -> None:
+        anna, other = (caller(guarded, sessions, Role.VIEWER) for _ in range(2))
+        for number in range(MOST_KEYS - 3):
+            past = datetime.now(UTC) - DAY if number == 0 else None
+            callers.key(sessions, anna.member_id, expires_at=past)
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: anna.makes_key(), range(8)))
+
+        assert sorted(one.status_code for one in answers) == [201] * 3 + [403] * 5
+        refused = next(one for one in answers if one.status_code == 403)
+        assert told(refused) == (403, "too-many-keys")
+        assert "Revoke" in refused.json()["detail"]
+        assert other.makes_key().status_code == 201
+        new = made(anna.asks("POST", f"/keys/{anna.key_id}/rotate"))
+        holder = Caller(guarded, anna.member_id, new.secret)
+        again = holder.asks("POST", f"/keys/{new.key.id}/rotate")
+        assert told(again) == (403, "too-many-keys"), "or replacing would be a way to more"
+        assert anna.asks("DELETE", f"/keys/{anna.key_id}").is_success
+        assert told(holder.makes_key()) == (403, "too-many-keys")
+        gone = next(id_ for id_ in listed(holder) if id_ != new.key.id)
+        assert holder.asks("DELETE", f"/keys/{gone}").is_success
+        assert holder.makes_key().status_code == 201
 
     def test_scopes_are_kept_in_one_order_and_once(self, guarded: httpx.Client, sessions: Sessions) -> None:
         anna = caller(guarded, sessions, Role.OPERATOR)

@@ -419,6 +419,41 @@ class TestWhoCalls:
         clock.now += int(blocked.headers["Retry-After"])
         assert client.get(URL, headers=bearer(good)).is_success
 
+    def test_probes_without_a_key_are_no_failures(
+        self, serve: Callable[..., httpx.Client], sessions: Sessions
+    ) -> None:
+        good = callers.caller(sessions, Role.VIEWER)
+        client = serve(rate_limit_failures_per_address=3)
+
+        assert all(client.get("/health/ready").is_success for _ in range(5))
+        assert client.get(URL, headers=bearer(good)).is_success
+
+    def test_no_more_keys_are_looked_up_for_readiness_than_elsewhere(
+        self, serve: Callable[..., httpx.Client], sessions: Sessions, clock: Clock
+    ) -> None:
+        good = callers.caller(sessions, Role.VIEWER)
+        client = serve(rate_limit_failures_per_address=3)
+        for _ in range(3):
+            assert client.get("/health/ready", headers=bearer(new().text)).json()["checks"] == {}
+
+        refused = client.get("/health/ready", headers=bearer(good))
+        assert (refused.status_code, refused.json()["checks"]) == (200, {})
+        assert client.get(URL, headers=bearer(good)).status_code == 429
+        clock.now += 60
+        assert client.get("/health/ready", headers=bearer(good)).json()["checks"]
+
+    def test_the_token_of_metrics_is_guessed_as_seldom_as_keys(
+        self, serve: Callable[..., httpx.Client], clock: Clock
+    ) -> None:
+        client = serve(rate_limit_failures_per_address=3, metrics_token="correct-horse")
+        assert [client.get("/metrics").status_code for _ in range(5)] == [401] * 5
+
+        guessed = [client.get("/metrics", headers=bearer(f"guess{n}")).status_code for n in range(4)]
+        assert guessed == [401, 401, 401, 429]
+        assert problem(client.get("/metrics", headers=bearer("correct-horse")), 429, "rate-limited")
+        clock.now += 60
+        assert client.get("/metrics", headers=bearer("correct-horse")).is_success
+
     def test_no_secret_goes_to_redis(
         self, serve: Callable[..., httpx.Client], sessions: Sessions, redis_url: str
     ) -> None:

@@ -131,6 +131,15 @@ class KeyEnded(Refused):
         super().__init__(f"The key {id_} {why}, so it cannot be replaced. Create a new one.")
 
 
+class TooManyKeys(Refused):
+    """The member has as many keys as a member may have."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"The member has {most} keys that count, as many as it may have. Revoke those that nobody uses."
+        )
+
+
 class NoOwnKeys(Refused):
     """The caller is no member, because this service asks nobody who he is."""
 

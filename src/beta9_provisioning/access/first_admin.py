@@ -25,6 +25,7 @@ from beta9_provisioning.settings import Settings, run_or_explain
 
 KEY_NAME = "bootstrap"
 """What the keys are called that are made so."""
+_MOST_DAYS = 3650
 
 
 class AlreadyDone(Refused):
@@ -132,10 +133,16 @@ def _record(session: Session, made: KeyCreated) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="beta9-provisioning bootstrap")
     parser.add_argument("--name")
-    parser.add_argument("--expires-in-days", type=int, default=90, metavar="DAYS")
+    parser.add_argument("--expires-in-days", type=_days, default=90, metavar="DAYS")
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--output", choices=("text", "json"), default="text")
     return parser.parse_args()
+
+
+def _days(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text[:9]) <= _MOST_DAYS):
+        raise argparse.ArgumentTypeError(f"give a number of days from 0, for ever, to {_MOST_DAYS}")
+    return int(text)
 
 
 def _show(made: KeyCreated, *, as_json: bool) -> None:

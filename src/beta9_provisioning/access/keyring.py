@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, func, or_, select, true
 from sqlalchemy.orm import Session
 
-from beta9_provisioning.access import grants, keys, members
+from beta9_provisioning.access import allowance, grants, keys, members
 from beta9_provisioning.access.credentials import confirm
 from beta9_provisioning.access.errors import Forbidden, KeyEnded, KeyNotFound, NoOwnKeys
 from beta9_provisioning.access.principal import Principal
@@ -33,12 +33,14 @@ def create(session: Session, new: KeyNew, *, by: Principal) -> KeyCreated:
         MemberNotFound: there is no such member, or the caller does not see it.
         PlatformAdminsOnly: the member is one, and the caller is none.
         ExceedsOwnRights: the key could do what the caller cannot.
+        TooManyKeys: the member has as many as it may have.
     """
     member = _owner_to_be(session, new.member_id, by)
     life = None if new.expires_in_days is None else timedelta(days=new.expires_in_days)
     # In one order and without repetitions.
     scopes = None if new.scopes is None else [str(scope) for scope in Permission if scope in new.scopes]
     grants.check_key(session, by, role=Role(member.role), scopes=scopes, life=life)
+    allowance.check(session, member.id)
     return issue(session, member.id, name=new.name, scopes=scopes, life=life, by=by.id)
 
 
@@ -136,6 +138,7 @@ def rotate(session: Session, key_id: str, overlap: timedelta, *, by: Principal) 
         PlatformAdminsOnly: it is of one, and the caller is none.
         KeyEnded: it counts no more, or has been replaced already.
         ExceedsOwnRights: the key could do what the caller cannot.
+        TooManyKeys: the member has as many others as it may have.
     """
     row, member = _to_change(session, key_id, by)
     _check_counts(session, row)
@@ -144,6 +147,7 @@ def rotate(session: Session, key_id: str, overlap: timedelta, *, by: Principal) 
     # Whoever shows this very key gets nothing that he has not.
     if row.id != by.key_id:
         grants.check_key(session, by, role=Role(member.role), scopes=row.scopes, life=life)
+    allowance.check(session, row.member_id, besides=row.id)
     made = issue(session, row.member_id, name=row.name, scopes=row.scopes, life=life, by=by.id)
     ends = made.key.created_at + overlap
     row.expires_at = min(row.expires_at or ends, ends)

@@ -65,6 +65,8 @@ _REFUSALS: dict[type[Refused], tuple[int, str]] = {
     access.FirstOrganization: (409, "first-organization"),
     access.KeyEnded: (409, "key-ended"),
     access.NoOwnKeys: (409, "no-own-keys"),
+    # Not 429, as above.
+    access.TooManyKeys: (403, "too-many-keys"),
 }
 # RFC 6750: with nothing more, because every reason has the same answer.
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}

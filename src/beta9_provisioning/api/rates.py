@@ -97,9 +97,16 @@ class Rates:
             RateLimited: the address has sent too many, or too many that could not be authenticated.
             LimitsUnknown: nobody knows how many, and that is to be known.
         """
-        network = _network(address_of(request))
-        self._check("failures", network, request)
-        await self._count("address", network, request)
+        self.check_failures(request)
+        await self._count("address", _network(address_of(request)), request)
+
+    def check_failures(self, request: Request) -> None:
+        """Refuse an address that may show nothing more in this minute; nothing is counted.
+
+        Raises:
+            RateLimited: too many of its requests could not be authenticated.
+        """
+        self._check("failures", _network(address_of(request)), request)
 
     async def note_failure(self, request: Request) -> None:
         """Count a request that could not be authenticated, which is refused whatever the count says."""

@@ -12,7 +12,7 @@ from beta9_provisioning.access.errors import Unauthenticated
 from beta9_provisioning.access.issuer_keys import IssuerUnavailable
 from beta9_provisioning.api.authentication import authenticate, bearer
 from beta9_provisioning.api.authorization import OPEN
-from beta9_provisioning.api.dependencies import ServicesDep
+from beta9_provisioning.api.dependencies import Services, ServicesDep
 from beta9_provisioning.api.rates import LimitsUnknown, RateLimited
 from beta9_provisioning.api.readiness import Report
 from beta9_provisioning.kit.refused import Refused
@@ -66,9 +66,7 @@ async def ready(request: Request, response: Response, services: ServicesDep) -> 
     result = await services.readiness.report()
     if result.status != "ready":
         response.status_code = 503
-    # Nobody can be known while the database is away, and nobody shall wait for it here.
-    can_know = result.checks["database"].ok or services.settings.auth_mode == "none"
-    return result if can_know and await _is_known(request) else Report(status=result.status)
+    return result if await _may_know(request, services, result) else Report(status=result.status)
 
 
 @router.get(
@@ -89,16 +87,29 @@ async def metrics(request: Request, services: ServicesDep) -> Response:
 
     Raises:
         Unauthenticated: there is METRICS_TOKEN, and the request has not got it.
+        RateLimited: its address has shown too much that was not valid.
     """
     token = services.settings.metrics_token
-    # Not a key: metrics must come when the database is away, too.
-    if token and not hmac.compare_digest(bearer(request).encode(), token.encode()):
-        raise Unauthenticated
+    if token:
+        given = bearer(request)
+        services.rates.check_failures(request)
+        # Not a key: metrics must come when the database is away, too.
+        if not hmac.compare_digest(given.encode(), token.encode()):
+            await services.rates.note_failure(request)
+            raise Unauthenticated
     return Response(await services.metrics.page(), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _is_known(request: Request) -> bool:
+async def _may_know(request: Request, services: Services, found: Report) -> bool:
+    if services.settings.auth_mode == "none":
+        return True
+    # Probes show nothing, which is no failure. And nobody can be known while the database is away, nor shall
+    # anybody wait for it here.
+    if "authorization" not in request.headers or not found.checks["database"].ok:
+        return False
     try:
+        # Other routes are behind this already.
+        services.rates.check_failures(request)
         await authenticate(request)
     except (Refused, IssuerUnavailable, RateLimited, LimitsUnknown, SQLAlchemyError):
         return False

@@ -15,13 +15,17 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from tests.operations.records.backups.conftest import PROGRAM, Operator, contents
 from tests.operations.records.test_migrate import old_database
+from tests.support import callers
 from tests.support.lives import create
 from tests.support.postgres import execute
 from tests.support.waiting import until
 
-from beta9_provisioning.kit.database import Sessions, connect
+from beta9_provisioning.access import credentials
+from beta9_provisioning.audit.record import Author, write
+from beta9_provisioning.kit.database import Sessions, connect, transaction
 from beta9_provisioning.operations.records import leases, schema
 from beta9_provisioning.operations.records.migrate import LOCK_KEY, init_db
+from beta9_provisioning.schemas.callers import Role
 from beta9_provisioning.settings import Settings
 
 WAITING = (
@@ -49,6 +53,30 @@ def encrypted(operator: Operator, identity: pyrage.x25519.Identity) -> Path:
     """One that is encrypted, for two keys."""
     others = pyrage.x25519.Identity.generate().to_public()
     return operator.backs_up("two", backup_recipients=(str(others), str(identity.to_public())))
+
+
+def write_record(sessions: Sessions) -> None:
+    """Let the audit log of the first organization have one record more."""
+    with transaction(sessions) as session:
+        write(session, Author(), "key.create", organization_id="default", object_type="key")
+
+
+add: dict[str, Callable[[Sessions], object]] = {
+    "organizations": lambda sessions: callers.organization(sessions, "acme"),
+    "members": lambda sessions: callers.member(sessions, Role.VIEWER),
+    "audit_records": write_record,
+}
+
+
+def triggers(url: str) -> str:
+    """Return all triggers of a database, and whether they are on."""
+    return str(
+        execute(
+            url,
+            "SELECT string_agg(concat_ws(' ', tgrelid::regclass, tgname, tgenabled), E'\\n' "
+            "ORDER BY tgrelid::regclass::text, tgname) FROM pg_trigger WHERE NOT tgisinternal",
+        )
+    )
 
 
 def is_untouched(operator: Operator) -> bool:
@@ -96,8 +124,46 @@ def test_a_schema_without_environments_gives_way(
 def test_nothing_is_restored_over_environments(operator: Operator, backup: Path) -> None:
     before = contents(operator.url)
     words = operator.refused("restore", str(backup))
-    assert "holds 3 environment(s)" in words
+    assert "rows in audit_records, environments, events" in words
     assert contents(operator.url) == before
+
+
+@pytest.mark.parametrize("held", ["organizations", "members", "audit_records"])
+def test_nor_over_what_a_service_without_environments_knows(
+    elsewhere: Operator, backup: Path, held: str
+) -> None:
+    init_db(elsewhere.url)
+    engine = connect(elsewhere.url)
+    try:
+        add[held](Sessions(engine, expire_on_commit=False))
+    finally:
+        engine.dispose()
+    before = contents(elsewhere.url)
+
+    assert f"holds rows in {held}, and nothing" in elsewhere.may_not_restore(backup)
+    assert contents(elsewhere.url) == before
+
+
+def test_callers_their_keys_and_the_audit_log_come_back(
+    operator: Operator, elsewhere: Operator, sessions: Sessions
+) -> None:
+    text = callers.caller(sessions, Role.ADMIN, of=callers.organization(sessions, "acme"))
+    write_record(sessions)
+    elsewhere.restores(operator.backs_up("whole"))
+
+    assert contents(elsewhere.url) == contents(operator.url)
+    assert triggers(elsewhere.url) == triggers(operator.url) != ""
+    engine = connect(elsewhere.url)
+    try:
+        restored = Sessions(engine, expire_on_commit=False)
+        with transaction(restored) as session:
+            assert credentials.of_key(session, text) is not None
+        write_record(restored)
+    finally:
+        engine.dispose()
+    assert "default: 5 records hold" in elsewhere.works("audit", "verify")
+    with pytest.raises(psycopg.Error, match="audit"):
+        execute(elsewhere.url, "DELETE FROM audit_records")
 
 
 def test_tables_of_somebody_else_stay(elsewhere: Operator, backup: Path) -> None:

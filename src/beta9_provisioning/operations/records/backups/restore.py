@@ -27,7 +27,7 @@ from beta9_provisioning.operations.records.backups.encryption import pour
 from beta9_provisioning.operations.records.backups.pg_clients import PgClient
 from beta9_provisioning.operations.records.leases import LIVE_WORKERS_BY_LOCK
 from beta9_provisioning.operations.records.migrate import LOCK_KEY, MigrationFailed, init_db
-from beta9_provisioning.operations.records.model import Base, EnvironmentRow
+from beta9_provisioning.operations.records.model import Base, OrganizationRow
 from beta9_provisioning.settings import Settings, run_or_explain
 
 AFTERWARDS = (
@@ -36,6 +36,9 @@ AFTERWARDS = (
     "after about a minute; queued ones run, whatever became of them since. What was created after the backup "
     "is unknown here and still in the accounts. docs/disaster-recovery.md says more."
 )
+
+# Id of the organization that a new schema has (migration 0009).
+_OF_THE_SCHEMA = "default"
 
 
 def restore(settings: Settings, path: Path) -> Manifest:
@@ -119,12 +122,12 @@ def _clear(connection: Connection) -> None:
             "of its own: CREATE DATABASE makes one."
         )
     if there:
-        connection.execute(text("LOCK TABLE environments IN ACCESS EXCLUSIVE MODE"))
-        environments = connection.scalar(select(func.count()).select_from(EnvironmentRow))
-        if environments:
+        connection.execute(text(f"LOCK TABLE {', '.join(there)} IN ACCESS EXCLUSIVE MODE"))
+        held = [name for name in there if _holds_something(connection, name)]
+        if held:
             raise BackupError(
-                f"The database holds {environments} environment(s), and nothing is restored over them. Let "
-                "DATABASE_URL name an empty database: CREATE DATABASE makes one."
+                f"The database holds rows in {', '.join(sorted(held))}, and nothing is restored over them. "
+                "Let DATABASE_URL name an empty database: CREATE DATABASE makes one."
             )
     if found is not None:
         misfit = schema.judge(found, schema.oldest_program(connection))
@@ -135,6 +138,14 @@ def _clear(connection: Connection) -> None:
         command.downgrade(config, "base")
         connection.execute(text("DROP TABLE alembic_version"))
     connection.commit()
+
+
+def _holds_something(connection: Connection, name: str) -> bool:
+    """Tell whether a table has rows, but for the first organization, which a new schema has."""
+    rows_of = select(Base.metadata.tables[name])
+    if name == OrganizationRow.__tablename__:
+        rows_of = rows_of.where(OrganizationRow.id != _OF_THE_SCHEMA)
+    return bool(connection.scalar(select(rows_of.exists())))
 
 
 def _load(client: PgClient, manifest: Manifest, file: BinaryIO, identity_file: Path | None) -> None:
