@@ -1,8 +1,9 @@
 """How many keys a member may have."""
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from beta9_provisioning.access.credentials import key_counts
 from beta9_provisioning.access.errors import TooManyKeys
 from beta9_provisioning.operations.records.model import ApiKeyRow
 
@@ -21,11 +22,9 @@ def check(session: Session, member_id: str, *, besides: str | None = None) -> No
     Raises:
         TooManyKeys: the member has as many that count as anybody may have.
     """
-    now = func.clock_timestamp()
     counting = select(func.count()).where(
         ApiKeyRow.member_id == member_id,
-        ApiKeyRow.revoked_at.is_(None),
-        or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > now),
+        key_counts(),
         ApiKeyRow.id.is_distinct_from(besides),
     )
     if (session.scalar(counting) or 0) >= MOST_KEYS:

@@ -91,12 +91,9 @@ _COLUMNS: list[Any] = [
 _MEMBER = select(*_COLUMNS).join(OrganizationRow, OrganizationRow.id == MemberRow.organization_id)
 
 
-def _is_valid() -> ColumnElement[bool]:
-    return (
-        ApiKeyRow.revoked_at.is_(None)
-        & or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > _NOW)
-        & _COUNTS
-    )
+def key_counts() -> ColumnElement[bool]:
+    """Return the condition that a key counts now, whosever it is."""
+    return ApiKeyRow.revoked_at.is_(None) & or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > _NOW)
 
 
 def _is_stale() -> ColumnElement[bool]:
@@ -113,7 +110,7 @@ _KEY: Select[Any] = (
         _is_stale().label("is_stale"),
     )
     .join(ApiKeyRow, ApiKeyRow.member_id == MemberRow.id)
-    .where(_is_valid())
+    .where(key_counts() & _COUNTS)
 )
 
 

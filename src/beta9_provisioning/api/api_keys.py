@@ -9,7 +9,7 @@ from pydantic import Field
 from beta9_provisioning.access import keyring
 from beta9_provisioning.api import bodies, guards, problems
 from beta9_provisioning.api.auditing import AuthorDep, action, note_change
-from beta9_provisioning.api.authorization import ReadsKeys, Requires, WritesKeys
+from beta9_provisioning.api.authorization import ReadsKeys, WritesKeys
 from beta9_provisioning.api.dependencies import ServicesDep, changing
 from beta9_provisioning.api.parameters import KeyId, PageParameters
 from beta9_provisioning.kit.database import read
@@ -18,7 +18,7 @@ from beta9_provisioning.schemas.callers import Key, KeyCreated, KeyNew, KeyPage,
 router = APIRouter(
     prefix="/api/v1/keys",
     tags=["keys"],
-    dependencies=[Depends(Requires(None)), Depends(guards.given_once)],
+    dependencies=guards.KNOWN,
     responses=problems.GUARDED,
 )
 

@@ -4,13 +4,13 @@ import json
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from beta9_provisioning.api import guards, problems
 from beta9_provisioning.api.auditing import AuthorDep, action
-from beta9_provisioning.api.authorization import ReadsAudit, Requires
+from beta9_provisioning.api.authorization import ReadsAudit
 from beta9_provisioning.api.dependencies import ServicesDep
 from beta9_provisioning.audit.record import write
 from beta9_provisioning.audit.search import Wanted, newest_first
@@ -24,7 +24,7 @@ router = APIRouter(
     prefix="/api/v1/audit",
     tags=["audit"],
     # Strangers are told nothing else.
-    dependencies=[Depends(Requires(None)), Depends(guards.given_once)],
+    dependencies=guards.KNOWN,
 )
 
 # No character that a record's ids and names of actions cannot have.

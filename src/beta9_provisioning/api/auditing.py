@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from beta9_provisioning.access import keys
 from beta9_provisioning.access.principal import Principal
 from beta9_provisioning.api.authentication import authenticate, shown
+from beta9_provisioning.api.rates import address_of
 from beta9_provisioning.audit.record import PLATFORM, Author, write
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.database_errors import describe
@@ -52,7 +53,7 @@ def note_refusal(request: Request, slug: str) -> None:
 
 def _author(request: Request, principal: Principal | None) -> Author:
     origin = request.state.trail.origin
-    about = {"address": request.client.host if request.client else None, "request_id": origin.request_id}
+    about = {"address": address_of(request) or None, "request_id": origin.request_id}
     if principal is None:
         # Of a key that is not valid the id tells which one it was, or was said to be.
         return Author(key_id=keys.id_of(shown(request) or ""), **about)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from beta9_provisioning.api import bodies, guards, problems, streams
 from beta9_provisioning.api.auditing import AuthorDep, action
-from beta9_provisioning.api.authorization import ReadsEnvironments, Requires, WritesEnvironments
+from beta9_provisioning.api.authorization import ReadsEnvironments, WritesEnvironments
 from beta9_provisioning.api.dependencies import Services, ServicesDep, changing
 from beta9_provisioning.api.parameters import EnvironmentId, PageParameters, Parameters
 from beta9_provisioning.api.rates import address_of
@@ -25,8 +25,7 @@ from beta9_provisioning.schemas.environment import Environment, EnvironmentChang
 router = APIRouter(
     prefix="/api/v1/environments",
     tags=["environments"],
-    # Strangers are told nothing else.
-    dependencies=[Depends(Requires(None)), Depends(guards.given_once)],
+    dependencies=guards.KNOWN,
     responses=problems.GUARDED,
 )
 

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 
 from beta9_provisioning.api import hosts, problems
+from beta9_provisioning.api.authorization import Requires
 
 # Headers and parameters of which the last would be taken silently; each means one thing.
 _SINGLE_HEADERS = ("Idempotency-Key", "Last-Event-ID", "Beta9-Organization")
@@ -56,6 +57,8 @@ async def not_cross_site(request: Request) -> None:
         raise problems.CrossSite
 
 
+KNOWN = [Depends(Requires(None)), Depends(given_once)]
+"""Of routers whose callers are known, in this order: strangers are told nothing else."""
 PLAIN = [Depends(no_parameters)]
 """Dependencies of a route that reads one thing."""
 CHANGES = [Depends(no_parameters), Depends(not_cross_site)]

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from beta9_provisioning.access import members
 from beta9_provisioning.api import bodies, guards, problems
 from beta9_provisioning.api.auditing import AuthorDep, action, note_change
-from beta9_provisioning.api.authorization import ReadsMembers, Requires, WritesMembers
+from beta9_provisioning.api.authorization import ReadsMembers, WritesMembers
 from beta9_provisioning.api.dependencies import ServicesDep, changing
 from beta9_provisioning.api.parameters import MemberId, PageParameters
 from beta9_provisioning.kit.database import read
@@ -16,7 +16,7 @@ from beta9_provisioning.schemas.callers import Member, MemberChanges, MemberNew,
 router = APIRouter(
     prefix="/api/v1/members",
     tags=["members"],
-    dependencies=[Depends(Requires(None)), Depends(guards.given_once)],
+    dependencies=guards.KNOWN,
     responses=problems.GUARDED,
 )
 

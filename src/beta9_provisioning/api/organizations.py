@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from beta9_provisioning.access import organizations
 from beta9_provisioning.api import bodies, guards, problems
 from beta9_provisioning.api.auditing import AuthorDep, action, note_change
-from beta9_provisioning.api.authorization import ReadsOrganizations, Requires, WritesOrganizations
+from beta9_provisioning.api.authorization import ReadsOrganizations, WritesOrganizations
 from beta9_provisioning.api.dependencies import ServicesDep, changing
 from beta9_provisioning.api.parameters import OrganizationId, PageParameters
 from beta9_provisioning.kit.database import read
@@ -16,7 +16,7 @@ from beta9_provisioning.schemas.callers import Organization, OrganizationNew, Or
 router = APIRouter(
     prefix="/api/v1/organizations",
     tags=["organizations"],
-    dependencies=[Depends(Requires(None)), Depends(guards.given_once)],
+    dependencies=guards.KNOWN,
     responses=problems.GUARDED,
 )
 
