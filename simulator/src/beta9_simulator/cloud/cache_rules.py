@@ -1,7 +1,7 @@
 """What ElastiCache refuses of Redis and Valkey: versions, parameter groups, users, windows.
 
-Versions are those of cfn-lint's data of 2026-10-20 (`aws_elasticache_cachecluster`). The messages are AWS's, as
-people met them: families in aws-samples/dify-self-hosted-on-aws#24, token and group in
+Versions are those of cfn-lint's data of 2026-10-20 (`aws_elasticache_cachecluster`). The messages are AWS's,
+as people met them: families in aws-samples/dify-self-hosted-on-aws#24, token and group in
 terraform-provider-aws#39546, versions and passwords in the guides.
 """
 

@@ -1,8 +1,8 @@
 """What RDS refuses of PostgreSQL: classes, versions, storage, parameter groups, windows, snapshots.
 
-Classes and versions are those of cfn-lint's data of 2026-10-20 (`aws_rds_dbinstance`). The messages are AWS's,
-as people met them: storage in terraform-provider-aws#28160, #28382 and convox/rack#2846, its maximum in
-ministryofjustice/cloud-platform-environments#24422 and #7483.
+Classes and versions are those of cfn-lint's data of 2026-10-20 (`aws_rds_dbinstance`). The messages are
+AWS's, as people met them: storage in terraform-provider-aws#28160, #28382 and convox/rack#2846, its maximum
+in ministryofjustice/cloud-platform-environments#24422 and #7483.
 """
 
 import re

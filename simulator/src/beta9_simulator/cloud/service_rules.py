@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from beta9_simulator.cloud import cache_rules, rds_rules
+from beta9_simulator.cloud import cache_rules, rds_rules, secret_rules
 from beta9_simulator.cloud.demand import Demand, Rule, State
 
-_RULES: Mapping[str, Rule] = {**rds_rules.RULES, **cache_rules.RULES}
+_RULES: Mapping[str, Rule] = {**rds_rules.RULES, **cache_rules.RULES, **secret_rules.RULES}
 
 
 def check(type: str, demand: Demand) -> None:

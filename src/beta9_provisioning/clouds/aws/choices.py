@@ -12,7 +12,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 from beta9_provisioning.clouds.aws.sizes import KUBERNETES_VERSION, SIZES
-from beta9_provisioning.engine.spec import POSTGRES_VERSION
+from beta9_provisioning.clouds.aws.versions import DEFAULTS
 from beta9_provisioning.schemas.configuration import EnvironmentConfig, Nat, Size
 
 # Sizes of subnets by the zones that a VPC is divided among, as bits added to the length of its prefix. Every
@@ -87,18 +87,32 @@ class NodesChoice(_Choice):
 
 
 class PostgresChoice(_Choice):
-    """The database: its version, as RDS takes it, and its instance class."""
+    """The database.
+
+    Attributes:
+        version: as RDS takes it.
+        generation: of the parameter group, goes up with its family; from 1 on it is part of the group's name.
+    """
 
     version: str
     instance_class: str
+    generation: int = 0
 
 
 class RedisChoice(_Choice):
-    """Valkey: its version, the family of its parameter group, and its node type."""
+    """Valkey.
+
+    Attributes:
+        family: of the parameter group.
+        generation: of the parameter group, goes up with its family; from 1 on it is part of the group's name.
+        has_user: whether clients need a password; the first releases relied on the network alone.
+    """
 
     version: str
     family: str
     node_type: str
+    generation: int = 0
+    has_user: bool = False
 
 
 class Choices(_Choice):
@@ -113,8 +127,12 @@ class Choices(_Choice):
     redis: RedisChoice
 
     @classmethod
-    def first(cls, config: EnvironmentConfig, zones: tuple[Zone, ...]) -> Self:
-        """Return the choices for a new environment in these zones."""
+    def first(
+        cls, config: EnvironmentConfig, zones: tuple[Zone, ...], *, instance_class: str | None = None
+    ) -> Self:
+        """Return the choices for a new environment in these zones, with a database of this class, or of the
+        first that its size names.
+        """
         nodes = SIZES[config.cluster.profile].nodes
         return cls(
             zones=zones,
@@ -129,10 +147,16 @@ class Choices(_Choice):
                 maximum=nodes.maximum,
             ),
             postgres=PostgresChoice(
-                version=POSTGRES_VERSION, instance_class=SIZES[config.data.postgres.size].postgres_class
+                version=DEFAULTS.postgres,
+                instance_class=instance_class or SIZES[config.data.postgres.size].postgres_classes[0],
+                generation=1,
             ),
             redis=RedisChoice(
-                version="7.2", family="valkey7", node_type=SIZES[config.data.redis.size].redis_node_type
+                version=DEFAULTS.valkey,
+                family=f"valkey{DEFAULTS.valkey.split('.')[0]}",
+                node_type=SIZES[config.data.redis.size].redis_node_type,
+                generation=1,
+                has_user=True,
             ),
         )
 

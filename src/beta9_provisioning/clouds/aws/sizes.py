@@ -20,15 +20,29 @@ class NodeSize:
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a T-shirt size means on AWS, for the nodes, the database and Redis."""
+    """What a T-shirt size means on AWS, for the nodes, the database and Redis.
+
+    Attributes:
+        postgres_classes: of which the first one is taken that can be had.
+    """
 
     nodes: NodeSize
-    postgres_class: str
+    postgres_classes: tuple[str, ...]
     redis_node_type: str
 
 
 SIZES = {
-    Size.SMALL: Sizes(NodeSize("t3.large", 50, 2, 2, 4), "db.t4g.medium", "cache.t4g.small"),
-    Size.MEDIUM: Sizes(NodeSize("m6i.xlarge", 100, 3, 3, 10), "db.m6g.large", "cache.m6g.large"),
-    Size.LARGE: Sizes(NodeSize("m6i.2xlarge", 200, 3, 3, 20), "db.m6g.2xlarge", "cache.r6g.large"),
+    Size.SMALL: Sizes(
+        NodeSize("t3.large", 50, 2, 2, 4), ("db.t4g.medium", "db.t3.medium"), "cache.t4g.small"
+    ),
+    Size.MEDIUM: Sizes(
+        NodeSize("m6i.xlarge", 100, 3, 3, 10),
+        ("db.m6g.large", "db.m7g.large", "db.m6i.large"),
+        "cache.m6g.large",
+    ),
+    Size.LARGE: Sizes(
+        NodeSize("m6i.2xlarge", 200, 3, 3, 20),
+        ("db.m6g.2xlarge", "db.m7g.2xlarge", "db.m6i.2xlarge"),
+        "cache.r6g.large",
+    ),
 }

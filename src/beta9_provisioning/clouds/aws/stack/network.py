@@ -16,11 +16,14 @@ class Network:
     Attributes:
         vpc_id: the VPC.
         private_subnet_ids: one subnet per zone, with a way out through the NAT gateway.
+        data_subnet_ids: one subnet per zone for the stores, without a way out; the private ones where the
+            environment has none.
         egress: the resources that must exist before anything in a private subnet can reach the internet.
     """
 
     vpc_id: Ref
     private_subnet_ids: list[Ref]
+    data_subnet_ids: list[Ref]
     egress: list[Resource]
 
 
@@ -43,11 +46,15 @@ def add_network(draft: Draft) -> Network:
         stack, names, vpc, zones, kind="private", cidrs=ranges.private, role_tag="internal-elb"
     )
     public_routes = _routes(stack, names, vpc, public, kind="public", gateway_id=gateway.ref("id"))
+    data = _subnets(stack, names, vpc, zones, kind="data", cidrs=ranges.data)
+    if data:
+        _closed_routes(stack, names, vpc, data)
     nat = _nat_gateway(stack, names, public[0], gateway)
     private_routes = _routes(stack, names, vpc, private, kind="private", nat_gateway_id=nat.ref("id"))
     return Network(
         vpc_id=vpc.ref("id"),
         private_subnet_ids=[subnet.ref("id") for subnet in private],
+        data_subnet_ids=[subnet.ref("id") for subnet in data or private],
         egress=[*public_routes, *private_routes],
     )
 
@@ -60,8 +67,10 @@ def _subnets(
     *,
     kind: str,
     cidrs: tuple[str, ...],
-    role_tag: str,
+    role_tag: str = "",
 ) -> list[Resource]:
+    if not cidrs:
+        return []
     # The role tags are how load balancer controllers find their subnets:
     # https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html
     return [
@@ -77,12 +86,33 @@ def _subnets(
             map_public_ip_on_launch=kind == "public",
             tags={
                 "Name": f"{names.stem}-{kind}-{zone.name}",
-                f"kubernetes.io/role/{role_tag}": "1",
-                f"kubernetes.io/cluster/{names.cluster}": "shared",
+                **(
+                    {
+                        f"kubernetes.io/role/{role_tag}": "1",
+                        f"kubernetes.io/cluster/{names.cluster}": "shared",
+                    }
+                    if role_tag
+                    else {}
+                ),
             },
         )
         for index, (zone, cidr) in enumerate(zip(zones, cidrs, strict=True))
     ]
+
+
+def _closed_routes(stack: Stack, names: Names, vpc: Resource, subnets: list[Resource]) -> None:
+    """Add a route table that leads nowhere but through the VPC."""
+    table = Resource(
+        stack, "aws_route_table", "data", vpc_id=vpc.ref("id"), tags={"Name": f"{names.stem}-data"}
+    )
+    for index, subnet in enumerate(subnets):
+        Resource(
+            stack,
+            "aws_route_table_association",
+            f"data_{index}",
+            route_table_id=table.ref("id"),
+            subnet_id=subnet.ref("id"),
+        )
 
 
 def _nat_gateway(stack: Stack, names: Names, subnet: Resource, gateway: Resource) -> Resource:
