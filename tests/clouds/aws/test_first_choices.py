@@ -1,5 +1,6 @@
-"""What is asked of the account before an environment is made: its database's class, and its customer's key."""
+"""What is asked of the account before an environment is made: a database's class, a customer's key."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,9 +36,10 @@ def chosen_class(customer: Customer) -> str:
 
 
 @pytest.fixture
-def not_orderable(customer: Customer, request: pytest.FixtureRequest) -> None:
+def not_orderable(customer: Customer) -> Iterator[None]:
+    """Lets the test say what cannot be had, and takes it back."""
+    yield
     customer.store.set_setting("not_orderable", "")
-    request.addfinalizer(lambda: customer.store.set_setting("not_orderable", ""))
 
 
 @pytest.mark.usefixtures("not_orderable")

@@ -392,5 +392,7 @@ def test_the_bucket_follows_the_config(document: Callable[..., Document]) -> Non
         assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
         bucket = resources["aws_s3_bucket"]["main"]["bucket"]
         assert statement["Resource"] == [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+        owner = resources["aws_s3_bucket_ownership_controls"]["main"]["rule"]
+        assert owner == [{"object_ownership": "BucketOwnerEnforced"}]
         assert "SSE-C" in json.dumps(resources["aws_s3_bucket_server_side_encryption_configuration"])
         assert "AES256" in json.dumps(resources["aws_s3_bucket_server_side_encryption_configuration"])

@@ -170,6 +170,7 @@ NEWER_TYPES = {
     "aws_elasticache_user",
     "aws_elasticache_user_group",
     "aws_s3_bucket_lifecycle_configuration",
+    "aws_s3_bucket_ownership_controls",
     "aws_s3_bucket_server_side_encryption_configuration",
     "aws_s3_bucket_versioning",
     "aws_vpc_security_group_ingress_rule",

@@ -28,14 +28,22 @@ def add_bucket(draft: Draft) -> Ref:
         ignore_public_acls=True,
         restrict_public_buckets=True,
     )
+    ownership = Resource(
+        stack,
+        "aws_s3_bucket_ownership_controls",
+        "main",
+        bucket=name,
+        rule=[{"object_ownership": "BucketOwnerEnforced"}],
+        # S3 takes one change of a bucket's access at a time.
+        depends_on=[block],
+    )
     Resource(
         stack,
         "aws_s3_bucket_policy",
         "main",
         bucket=name,
         policy=json.dumps(tls_only(f"arn:{partition_of(draft.config.cloud.region)}:s3:::{bucket_name}")),
-        # S3 takes one change of a bucket's access at a time.
-        depends_on=[block],
+        depends_on=[ownership],
     )
     _encryption(draft, name)
     versioning = []
