@@ -1,0 +1,41 @@
+"""The configurations in `examples/`, and the Terraform documents that are synthesized from them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from beta9_provisioning.api import yaml12
+from beta9_provisioning.clouds.registry import ProviderRules, cloud_of
+from beta9_provisioning.clouds.synthesis import synthesize
+from beta9_provisioning.schemas.configuration import EnvironmentConfig
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = {path.stem: path for path in sorted((ROOT / "examples").glob("*.yaml"))}
+"""Paths by the examples' names."""
+Document = dict[str, Any]
+
+
+def configuration(name: str) -> EnvironmentConfig:
+    """Return an example's configuration, checked as the API checks it."""
+    document = yaml12.parse(EXAMPLES[name].read_text())
+    return EnvironmentConfig.model_validate(document, context=ProviderRules())
+
+
+def stack(name: str, outdir: Path) -> Document:
+    """Return an example's stack as Terraform reads it; `outdir` is where it is synthesized."""
+    config = configuration(name)
+    _, environment_id, backend = cloud_of(config.cloud).sample()
+    directory = synthesize(config, environment_id, backend, outdir)
+    document: Document = json.loads((directory / "cdk.tf.json").read_text())
+    return document
+
+
+def resources(document: Document) -> dict[str, Document]:
+    """Return the bodies of a document's resources by address."""
+    return {
+        f"{kind}.{name}": body
+        for kind, bodies in document["resource"].items()
+        for name, body in bodies.items()
+    }
