@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from beta9_provisioning.api import yaml12
+from beta9_provisioning.clouds.aws.choices import Choices
 from beta9_provisioning.clouds.registry import ProviderRules, cloud_of
 from beta9_provisioning.clouds.synthesis import synthesize
+from beta9_provisioning.engine.synthesis.subject import Subject
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,11 +25,18 @@ def configuration(name: str) -> EnvironmentConfig:
     return EnvironmentConfig.model_validate(document, context=ProviderRules())
 
 
+def subject(name: str) -> Subject:
+    """Return what an example's stack is made of, as a new environment in the zones of the cloud's sample."""
+    config = configuration(name)
+    sample = cloud_of(config.cloud).sample()
+    zones = Choices.model_validate(sample.choices).zones
+    choices = Choices.first(config, zones).model_dump(mode="json")
+    return Subject(config, sample.environment_id, choices, sample.backend)
+
+
 def stack(name: str, outdir: Path) -> Document:
     """Return an example's stack as Terraform reads it; `outdir` is where it is synthesized."""
-    config = configuration(name)
-    _, environment_id, backend = cloud_of(config.cloud).sample()
-    directory = synthesize(config, environment_id, backend, outdir)
+    directory = synthesize(subject(name), outdir)
     document: Document = json.loads((directory / "cdk.tf.json").read_text())
     return document
 
