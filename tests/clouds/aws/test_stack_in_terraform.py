@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from scripts.examples import EXAMPLES, stack
 from tests.support.configs import config
 from tests.support.stacks import ENVIRONMENT_ID, EXTERNAL_ID, OUTPUTS, Document
 
@@ -83,6 +84,21 @@ def test_genuine_terraform_creates_it_once_and_destroys_all_of_it(
     terraform(tmp_path / "work", environment, "plan", "-detailed-exitcode", "-input=false")
     terraform(tmp_path / "work", environment, "destroy", "-auto-approve", "-input=false")
     assert terraform(tmp_path / "work", environment, "state", "list") == ""
+    assert left(store) == []
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_is_created_once_and_wholly_destroyed(
+    example: str, simulated: tuple[Store, dict[str, str]], tmp_path: Path
+) -> None:
+    store, environment = simulated
+    made = stack(example, tmp_path / "out")
+    made["provider"]["aws"][0]["assume_role"][0]["external_id"] = EXTERNAL_ID
+    without_backend(made, tmp_path / "work")
+    terraform(tmp_path / "work", environment, "init", "-input=false")
+    terraform(tmp_path / "work", environment, "apply", "-auto-approve", "-input=false")
+    terraform(tmp_path / "work", environment, "plan", "-detailed-exitcode", "-input=false")
+    terraform(tmp_path / "work", environment, "destroy", "-auto-approve", "-input=false")
     assert left(store) == []
 
 
