@@ -73,7 +73,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure synthesis, dispatch, overhead, path, API, demo, backups. See docs/benchmarks.md.",
+        description="Measure synthesis, dispatch, overhead, path, API, demo, backups: see docs/benchmarks.md",
     )
     parser.add_argument(
         "--only",
