@@ -382,7 +382,7 @@ def test_the_bucket_follows_the_config(document: Callable[..., Document]) -> Non
     _, rule = full["aws_s3_bucket_lifecycle_configuration"]["main"]["rule"]
     assert rule["noncurrent_version_expiration"] == [{"noncurrent_days": 90}]
     bare = document(data={"object_store": {"versioning": False, "lifecycle_days": None}})["resource"]
-    assert "aws_s3_bucket_versioning" not in bare
+    assert "main" not in bare["aws_s3_bucket_versioning"]
     [rule] = bare["aws_s3_bucket_lifecycle_configuration"]["main"]["rule"]
     assert rule["abort_incomplete_multipart_upload"] == [{"days_after_initiation": 7}]
     for resources in (full, bare):
@@ -395,4 +395,25 @@ def test_the_bucket_follows_the_config(document: Callable[..., Document]) -> Non
         owner = resources["aws_s3_bucket_ownership_controls"]["main"]["rule"]
         assert owner == [{"object_ownership": "BucketOwnerEnforced"}]
         assert "SSE-C" in json.dumps(resources["aws_s3_bucket_server_side_encryption_configuration"])
-        assert "AES256" in json.dumps(resources["aws_s3_bucket_server_side_encryption_configuration"])
+        [rule] = resources["aws_s3_bucket_server_side_encryption_configuration"]["main"]["rule"]
+        assert rule["apply_server_side_encryption_by_default"] == [{"sse_algorithm": "aws:kms"}]
+
+
+def test_who_reached_the_bucket_is_logged_for_a_month(document: Callable[..., Document]) -> None:
+    resources = document()["resource"]
+    assert (
+        main({"resource": resources}, "aws_s3_bucket_logging")["target_bucket"] == "${aws_s3_bucket.logs.id}"
+    )
+    name = resources["aws_s3_bucket"]["logs"]["bucket"]
+    assert name == "beta9-c3d4e5f6g7h8-logs"
+    closed, written = json.loads(resources["aws_s3_bucket_policy"]["logs"]["policy"])["Statement"]
+    assert (closed["Effect"], closed["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+    assert written["Principal"] == {"Service": "logging.s3.amazonaws.com"}
+    assert written["Condition"] == {
+        "ArnLike": {"aws:SourceArn": "arn:aws:s3:::beta9-c3d4e5f6g7h8"},
+        "StringEquals": {"aws:SourceAccount": "123456789012"},
+    }
+    [rule] = resources["aws_s3_bucket_server_side_encryption_configuration"]["logs"]["rule"]
+    assert rule["apply_server_side_encryption_by_default"] == [{"sse_algorithm": "AES256"}]
+    _, rule = resources["aws_s3_bucket_lifecycle_configuration"]["logs"]["rule"]
+    assert rule["expiration"] == [{"days": 30}]

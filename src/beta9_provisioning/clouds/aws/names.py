@@ -78,6 +78,10 @@ class Names:
         """S3 bucket, from the user's prefix and the environment's own suffix."""
         return f"{prefix}-{self.stem.removeprefix('beta9-')}"
 
+    def log_bucket(self, prefix: str) -> str:
+        """S3 bucket with the log of accesses to the other one."""
+        return f"{self.bucket(prefix)}-logs"
+
 
 def _generation(name: str, generation: int) -> str:
     """Return the name of what is replaced by a later generation, made while this one still exists."""
