@@ -92,6 +92,7 @@ def measure(report: Callable[[str], None], *, quick: bool) -> list[Row]:
             Row(f"  of the chain: {address}", Figure.median([_seconds(address) * SCALE], "s"))
             for address in parts
         ),
+        Row("  of the chain: Beta9", Figure.median([_BETA9_SECONDS * SCALE], "s")),
     ]
 
 
