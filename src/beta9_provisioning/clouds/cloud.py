@@ -187,7 +187,10 @@ class Cloud(Protocol):
     def earlier_choices(self, config: EnvironmentConfig) -> Mapping[str, Any]:
         """Return what releases chose that kept no choices (0.2 and before): constants of theirs."""
 
-    def cluster_ready_addresses(self, config: EnvironmentConfig) -> frozenset[str]:
+    def check_reach(self, config: EnvironmentConfig, workers_from: Sequence[str]) -> None:
+        """Raise an EngineError when workers from these networks could not reach the environment's cluster."""
+
+    def cluster_ready_addresses(self, choices: Mapping[str, Any]) -> frozenset[str]:
         """Return the Terraform addresses after which charts can be installed: cluster, nodes, access."""
 
     def platform(self, config: EnvironmentConfig) -> Platform:

@@ -140,8 +140,8 @@ def cluster(subnets: list[str], **changes: Any) -> NewObject:
         (
             cluster(["a", "old"]),
             f"UnsupportedAvailabilityZoneException: Cannot create cluster 'it' because {ZONES['use1-az3']}, "
-            "the targeted availability zone, does not currently have sufficient capacity to support the cluster. "
-            "Retry and choose from these availability zones: ",
+            "the targeted availability zone, does not currently have sufficient capacity to support the "
+            "cluster. Retry and choose from these availability zones: ",
         ),
         (
             cluster(["a"]),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from beta9_provisioning.clouds.aws import earlier, kubeconfig, limits, rules
+from beta9_provisioning.clouds.aws.api_networks import api_networks
 from beta9_provisioning.clouds.aws.choices import Choices, Zone
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
 from beta9_provisioning.clouds.aws.terraform_rules import RULES
@@ -73,20 +74,26 @@ class Aws:
             )
 
     def node_count(self, choices: Mapping[str, Any]) -> int:
-        """Return how many nodes the node group starts with."""
-        return Choices.model_validate(choices).nodes.desired
+        """Return how many nodes the node groups start with."""
+        made = Choices.model_validate(choices)
+        return made.nodes.desired + (made.system.desired if made.system else 0)
 
     def earlier_choices(self, config: EnvironmentConfig) -> dict[str, Any]:
         """Return the zones by letter, the versions and the sizes of 0.2 and before."""
         return earlier.choices(config).model_dump(mode="json")
 
-    def cluster_ready_addresses(self, config: EnvironmentConfig) -> frozenset[str]:
+    def check_reach(self, config: EnvironmentConfig, workers_from: Sequence[str]) -> None:
+        """Raise `ApiUnreachable` when neither user nor operator names a network for the Kubernetes API."""
+        api_networks(config, workers_from)
+
+    def cluster_ready_addresses(self, choices: Mapping[str, Any]) -> frozenset[str]:
         """Return the addresses of the cluster, its nodes, the worker's access and the CNI."""
-        self.check_supported(config)
+        system = Choices.model_validate(choices).system
         return self.access_addresses | {
             "aws_eks_cluster.main",
             "aws_eks_node_group.main",
             "aws_eks_addon.vpc_cni",
+            *(["aws_eks_node_group.system"] if system else []),
         }
 
     def platform(self, config: EnvironmentConfig) -> Platform:
@@ -123,7 +130,7 @@ class Aws:
         config = EnvironmentConfig.model_validate(document)
         zones = tuple(Zone(id=f"use1-az{number}", name=f"us-east-1{letter}") for number, letter in _ZONES)
         choices = Choices.first(config, zones).model_dump(mode="json")
-        return Subject(config, "env_0000000000000000", choices, Backend(state))
+        return Subject(config, "env_0000000000000000", choices, Backend(state), ("192.0.2.0/24",))
 
     def open_account(
         self, place: CloudSection, environment_id: str, *, settings: Settings, stop: threading.Event

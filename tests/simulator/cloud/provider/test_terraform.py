@@ -29,7 +29,7 @@ NAT = {
     "aws_eip": {"it": {}},
     "aws_nat_gateway": {"it": {"allocation_id": "${aws_eip.it.id}", "subnet_id": "${aws_subnet.it.id}"}},
 }
-CLUSTER = {
+CLUSTER: dict[str, dict[str, Any]] = {
     "aws_vpc": VPC,
     "aws_subnet": {"it": SUBNET, "other": OTHER_SUBNET},
     "aws_iam_role": {"it": {"name": "it", "assume_role_policy": TRUST}},
@@ -43,7 +43,7 @@ CLUSTER = {
 }
 
 
-NODES = {
+NODES: dict[str, dict[str, Any]] = {
     **CLUSTER,
     "aws_internet_gateway": {"it": {"vpc_id": "${aws_vpc.it.id}"}},
     "aws_subnet": {"it": {**SUBNET, "map_public_ip_on_launch": True}, "other": OTHER_SUBNET},
