@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from constructs import Construct
 
     from beta9_provisioning.engine.beta9.platform import Platform
+    from beta9_provisioning.engine.helm.release import Release
     from beta9_provisioning.engine.kubernetes.access import ClusterAccess
     from beta9_provisioning.engine.synthesis.bindings import Stack
     from beta9_provisioning.engine.synthesis.subject import Subject
@@ -195,6 +196,11 @@ class Cloud(Protocol):
 
     def platform(self, config: EnvironmentConfig) -> Platform:
         """Return what the charts must know of the cloud."""
+
+    def first_releases(
+        self, config: EnvironmentConfig, environment_id: str, access: ClusterAccess
+    ) -> Sequence[Release]:
+        """Return this provider's own charts, which come before all others and in this order."""
 
     def add_stack(self, scope: Construct, id_: str, subject: Subject) -> Stack:
         """Return the Terraform stack of an environment; choices and backend are what its account gave.

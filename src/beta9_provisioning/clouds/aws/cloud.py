@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from beta9_provisioning.clouds.aws import earlier, kubeconfig, limits, rules
+from beta9_provisioning.clouds.aws import earlier, kubeconfig, limits, load_balancing, rules
 from beta9_provisioning.clouds.aws.api_networks import api_networks
 from beta9_provisioning.clouds.aws.choices import Choices, Zone
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from constructs import Construct
 
     from beta9_provisioning.clouds.cloud import Account, Simulation, WorkerProblem
+    from beta9_provisioning.engine.helm.release import Release
+    from beta9_provisioning.engine.kubernetes.access import ClusterAccess
     from beta9_provisioning.engine.synthesis.bindings import Stack
     from beta9_provisioning.engine.terraform.errors import Rule
     from beta9_provisioning.settings import Settings
@@ -93,6 +95,9 @@ class Aws:
             "aws_eks_cluster.main",
             "aws_eks_node_group.main",
             "aws_eks_addon.vpc_cni",
+            # Pods get a role only if it was there when they started.
+            "aws_eks_addon.eks_pod_identity_agent",
+            "aws_eks_pod_identity_association.load_balancing",
             *(["aws_eks_node_group.system"] if system else []),
         }
 
@@ -103,11 +108,16 @@ class Aws:
             storage_class=StorageClass(
                 name="gp3", provisioner="ebs.csi.aws.com", parameters={"type": "gp3", "encrypted": "true"}
             ),
-            # It passes TLS and HTTP/2 through; the classic load balancer, the default, is legacy.
-            load_balancer_annotations={"service.beta.kubernetes.io/aws-load-balancer-type": "nlb"},
+            load_balancer_annotations=load_balancing.ANNOTATIONS,
             object_store_url=f"https://{endpoint}",
             bucket_url=lambda bucket: f"https://{bucket}.{endpoint}",
         )
+
+    def first_releases(
+        self, config: EnvironmentConfig, environment_id: str, access: ClusterAccess
+    ) -> Sequence[Release]:
+        """Return the AWS Load Balancer Controller, whose webhook is asked about every Service."""
+        return (load_balancing.controller(config, environment_id, access),)
 
     def add_stack(self, scope: Construct, id_: str, subject: Subject) -> Stack:
         """Return the Terraform stack of an environment, with its state in S3."""

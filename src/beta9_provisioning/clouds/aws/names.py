@@ -71,10 +71,22 @@ class Names:
         return f"{self.stem}-ebs-csi"
 
     @property
+    def load_balancing_role(self) -> str:
+        """IAM role of the load balancer controller."""
+        return f"{self.stem}-lbc"
+
+    @property
     def roles(self) -> frozenset[str]:
         """All IAM roles."""
         return frozenset(
-            {self.cluster_role, self.node_role, self.cni_role, self.ebs_csi_role, self.flow_log_role}
+            {
+                self.cluster_role,
+                self.node_role,
+                self.cni_role,
+                self.ebs_csi_role,
+                self.flow_log_role,
+                self.load_balancing_role,
+            }
         )
 
     @property

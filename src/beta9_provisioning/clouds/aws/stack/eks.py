@@ -7,6 +7,7 @@ from typing import Any
 from beta9_provisioning.clouds.aws.stack.add_ons import add_cni, add_others
 from beta9_provisioning.clouds.aws.stack.draft import Draft
 from beta9_provisioning.clouds.aws.stack.iam import Iam
+from beta9_provisioning.clouds.aws.stack.load_balancing import add_load_balancing
 from beta9_provisioning.clouds.aws.stack.network import Network, log_group
 from beta9_provisioning.clouds.aws.stack.nodes import add_nodes
 from beta9_provisioning.engine.synthesis.bindings import Resource
@@ -50,6 +51,7 @@ def add_cluster(draft: Draft, iam: Iam, network: Network) -> Cluster:
         url=one(one(cluster.ref("identity[*].oidc[*].issuer"))),
         client_id_list=["sts.amazonaws.com"],
     )
+    add_load_balancing(draft, iam, cluster)
     cni = add_cni(draft, iam, cluster)
     nodes = add_nodes(draft, iam, cluster, network, cni)
     add_others(draft, iam, cluster, nodes)
