@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.support.controlled import World, node
+from tests.support.clusters import node
+from tests.support.controlled import World
 
 from beta9_simulator.cluster.errors import ApiError
 from beta9_simulator.cluster.resources import BUILTIN
@@ -54,8 +55,8 @@ def test_a_service_is_refused_while_the_webhook_that_is_asked_has_no_ready_pod()
         world.cluster.insert(SERVICES, "default", service("web"))
     assert refused.value.code == 500
     assert refused.value.message == (
-        'Internal error occurred: failed calling webhook "mservice.example.com": failed to call webhook: Post '
-        '"https://hook.default.svc:443/mutate?timeout=10s": no endpoints available for service "hook"'
+        'Internal error occurred: failed calling webhook "mservice.example.com": failed to call webhook: '
+        'Post "https://hook.default.svc:443/mutate?timeout=10s": no endpoints available for service "hook"'
     )
     world.cluster.insert(DEPLOYMENTS, "default", deployment())
     world.run()
