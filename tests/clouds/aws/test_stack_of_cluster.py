@@ -12,6 +12,7 @@ from beta9_provisioning.clouds.aws import earlier
 from beta9_provisioning.clouds.aws.add_on_versions import ADD_ONS
 from beta9_provisioning.clouds.aws.api_networks import ApiUnreachable, api_networks
 from beta9_provisioning.clouds.aws.choices import Choices
+from beta9_provisioning.clouds.aws.cloud import Aws
 from beta9_provisioning.clouds.aws.names import names as names_of
 from beta9_provisioning.clouds.aws.versions import DEFAULTS
 from beta9_provisioning.clouds.synthesis import synthesize
@@ -122,6 +123,10 @@ def test_the_customers_key_encrypts_and_auto_scaling_may_use_it(document: Docume
     disks = [body["block_device_mappings"][0]["ebs"][0] for body in resources["aws_launch_template"].values()]
     assert {disk["kms_key_id"] for disk in disks} == {KEY}
     assert {body["kms_key_id"] for body in resources["aws_cloudwatch_log_group"].values()} == {KEY}
+    policy = json.loads(resources["aws_iam_role_policy"]["ebs_csi"]["policy"])
+    assert {arn for statement in policy["Statement"] for arn in statement["Resource"]} == {KEY}
+    assert Aws().platform(config(cloud__kms_key_arn=KEY)).storage_class.parameters["kmsKeyId"] == KEY
+    assert "kmsKeyId" not in Aws().platform(config()).storage_class.parameters
     assert resources["aws_kms_grant"]["auto_scaling"]["grantee_principal"].endswith(
         ":role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
     )

@@ -103,10 +103,13 @@ class Aws:
 
     def platform(self, config: EnvironmentConfig) -> Platform:
         """Return EBS volumes, network load balancers and S3, as the charts use them."""
+        key = config.cloud.kms_key_arn
         endpoint = f"s3.{config.cloud.region}.{rules.domain_of(config.cloud.region)}"
         return Platform(
             storage_class=StorageClass(
-                name="gp3", provisioner="ebs.csi.aws.com", parameters={"type": "gp3", "encrypted": "true"}
+                name="gp3",
+                provisioner="ebs.csi.aws.com",
+                parameters={"type": "gp3", "encrypted": "true", **({"kmsKeyId": key} if key else {})},
             ),
             load_balancer_annotations=load_balancing.ANNOTATIONS,
             object_store_url=f"https://{endpoint}",

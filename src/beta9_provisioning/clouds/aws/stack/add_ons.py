@@ -21,7 +21,7 @@ def add_cni(draft: Draft, iam: Iam, cluster: Resource) -> list[Resource]:
     How many pods a node takes is decided when it starts: with blocks of addresses, 110 instead of 35.
     """
     agent = _add_on(draft, cluster, "eks-pod-identity-agent")
-    identity = _identity(
+    _, identity = _identity(
         draft,
         iam,
         cluster,
@@ -48,7 +48,7 @@ def add_others(draft: Draft, iam: Iam, cluster: Resource, nodes: Sequence[Resour
     tolerations = _tolerations(draft.config.cluster.node_taints)
     _add_on(draft, cluster, "kube-proxy")
     _add_on(draft, cluster, "coredns", configuration={"tolerations": tolerations}, depends_on=nodes)
-    identity = _identity(
+    role, identity = _identity(
         draft,
         iam,
         cluster,
@@ -58,6 +58,8 @@ def add_others(draft: Draft, iam: Iam, cluster: Resource, nodes: Sequence[Resour
         # It touches only volumes that the driver itself tagged (since 04/2026); its path is not that of V1.
         policies=["AmazonEBSCSIDriverPolicyV2"],
     )
+    key = draft.config.cloud.kms_key_arn
+    allowed = [iam.inline("ebs_csi", role, _use_of(key))] if key else []
     _add_on(
         draft,
         cluster,
@@ -69,7 +71,7 @@ def add_others(draft: Draft, iam: Iam, cluster: Resource, nodes: Sequence[Resour
             }
         },
         # Pods get a role by Pod Identity only if the association was there when they started.
-        depends_on=[*identity, *nodes],
+        depends_on=[*identity, *allowed, *nodes],
     )
 
 
@@ -82,8 +84,8 @@ def _identity(
     name: str,
     service_account: str,
     policies: Sequence[str],
-) -> list[Resource]:
-    """Add a role, and EKS Pod Identity that hands it to one service account."""
+) -> tuple[Resource, list[Resource]]:
+    """Add a role, and EKS Pod Identity that hands it to one service account; return it and what it needs."""
     role = iam.pod_role(key, name, namespace=_NAMESPACE, service_account=service_account)
     association = Resource(
         draft.stack,
@@ -94,7 +96,32 @@ def _identity(
         service_account=service_account,
         role_arn=role.ref("arn"),
     )
-    return [*iam.attach(key, role, policies), association]
+    return role, [*iam.attach(key, role, policies), association]
+
+
+def _use_of(key: str) -> list[dict[str, object]]:
+    """Return what the driver needs for volumes under a key: "Amazon EBS CSI driver" in the EKS user guide."""
+    return [
+        {
+            "Effect": "Allow",
+            "Action": ["kms:CreateGrant", "kms:ListGrants", "kms:RevokeGrant"],
+            "Resource": [key],
+            "Condition": {"Bool": {"kms:GrantIsForAWSResource": "true"}},
+        },
+        {
+            "Effect": "Allow",
+            "Action": [
+                "kms:Decrypt",
+                "kms:DescribeKey",
+                "kms:Encrypt",
+                "kms:GenerateDataKey",
+                "kms:GenerateDataKeyWithoutPlaintext",
+                "kms:ReEncryptFrom",
+                "kms:ReEncryptTo",
+            ],
+            "Resource": [key],
+        },
+    ]
 
 
 def _add_on(
