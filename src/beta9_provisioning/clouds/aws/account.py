@@ -13,6 +13,7 @@ from beta9_provisioning.clouds.aws.choices import Choices
 from beta9_provisioning.clouds.aws.names import names
 from beta9_provisioning.clouds.aws.refusals import AwsError
 from beta9_provisioning.clouds.aws.session import AwsSession
+from beta9_provisioning.clouds.aws.sizes import node_types
 from beta9_provisioning.clouds.aws.state_bucket import StateBucket, state_key
 from beta9_provisioning.clouds.aws.state_lock import StateLockObject
 from beta9_provisioning.clouds.cloud import Leftover, StateLock
@@ -86,7 +87,8 @@ class AwsAccount:
         Raises:
             AwsError: `zones_unavailable` when too few zones, or not those that its user wants, can be had.
         """
-        chosen = zones.choose(zones.available(self._session), config.cloud.zones)
+        found = zones.available(self._session, node_types(config))
+        chosen = zones.choose(found, config.cloud.zones)
         return Choices.first(config, chosen).model_dump(mode="json")
 
     def ensure_state_backend(self) -> Backend:

@@ -46,7 +46,7 @@ def add_database(draft: Draft, network: Network, cluster: Cluster) -> Database:
         "main",
         name=names.database,
         description="Private subnets of the environment",
-        subnet_ids=network.private_subnet_ids,
+        subnet_ids=network.store_subnet_ids,
     )
     group = _security_group(stack, "database", names.database, network, cluster, port=POSTGRES_PORT)
     instance = Resource(
@@ -95,7 +95,7 @@ def add_redis(draft: Draft, network: Network, cluster: Cluster) -> RedisEndpoint
         "main",
         name=names.redis,
         description="Private subnets of the environment",
-        subnet_ids=network.private_subnet_ids,
+        subnet_ids=network.store_subnet_ids,
     )
     parameters = Resource(
         stack,

@@ -2,6 +2,7 @@
 
 from constructs import Construct
 
+from beta9_provisioning.clouds.aws.api_networks import api_networks
 from beta9_provisioning.clouds.aws.choices import Choices
 from beta9_provisioning.clouds.aws.names import names as names_of
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
@@ -10,6 +11,7 @@ from beta9_provisioning.clouds.aws.stack.bare import provider_arguments
 from beta9_provisioning.clouds.aws.stack.data import add_bucket, add_database, add_redis
 from beta9_provisioning.clouds.aws.stack.draft import Draft
 from beta9_provisioning.clouds.aws.stack.eks import add_cluster
+from beta9_provisioning.clouds.aws.stack.iam import Iam
 from beta9_provisioning.clouds.aws.stack.network import add_network
 from beta9_provisioning.engine.spec import tags
 from beta9_provisioning.engine.synthesis.bindings import Output, Provider, Stack
@@ -28,9 +30,17 @@ def aws_stack(scope: Construct, id_: str, subject: Subject) -> Stack:
         **provider_arguments(cloud, subject.environment_id),
         default_tags=[{"tags": tags(config, subject.environment_id)}],
     )
-    draft = Draft(stack, names_of(subject.environment_id), config, Choices.model_validate(subject.choices))
-    network = add_network(draft)
-    cluster = add_cluster(draft, network)
+    draft = Draft(
+        stack,
+        names_of(subject.environment_id),
+        config,
+        Choices.model_validate(subject.choices),
+        subject.environment_id,
+        api_networks(config, subject.workers_from),
+    )
+    iam = Iam(draft)
+    network = add_network(draft, iam)
+    cluster = add_cluster(draft, iam, network)
     database = add_database(draft, network, cluster)
     redis = add_redis(draft, network, cluster)
     bucket = add_bucket(draft)
