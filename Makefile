@@ -21,6 +21,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url -
 
 # Terraform, Helm and kubectl that the set-up fetched; a Terraform of the user comes first.
 export PATH := $(PATH):$(CURDIR)/.tools/bin
+# Tests and the local stack start hundreds of processes: each would compile anew all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test fuzz lint coverage up down bench run-api run-worker db-init dev-up dev-down lock clean
 

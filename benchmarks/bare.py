@@ -114,7 +114,9 @@ class Bare:
         inputs.mkdir(parents=True)
         backend = self._cloud.ensure_state_backend()
         with new_synthesizer() as synthesizer:
-            subject = Subject(self._config, self._id, self._cloud.choose(self._config), backend)
+            subject = Subject(
+                self._config, self._id, self._cloud.choose(self._config), backend, ("203.0.113.0/24",)
+            )
             self._stack = synthesizer.synthesize(subject, self._directory / "cdktf.out", self._stop)
         lines = []
         (inputs / "secrets.json").write_text(json.dumps(_secrets()))

@@ -1,8 +1,8 @@
 """Path: from POST to `ready`, beside the longest chain of creations that wait for each other.
 
-The chain is computed from the stack's graph and the creation times that the simulated cloud is modelled by:
-nobody who creates the same resources can be faster, even if charts cost nothing. The shell script of
-`overhead` runs beside it.
+The chain is computed from the stack's graph and the creation times that cloud and cluster are modelled by. It
+ends with what Beta9's chart makes, which needs all of the stack: a Job, then the gateway. Nobody who creates
+the same things can be faster. The shell script of `overhead` runs beside it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from benchmarks.stacks import example, running_stack, scratch
 from beta9_provisioning.clouds.synthesis import synthesize
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 from beta9_simulator.cloud.catalog import catalog
+from beta9_simulator.cluster.behaviour import READY_SECONDS
 
 SCALE = 0.1
 """Creation times are a tenth of real ones: EKS takes 60 s."""
 AIM = 1.05
+_BETA9_SECONDS = READY_SECONDS["Job"] + READY_SECONDS["Deployment"]
 _ADDRESS = re.compile(r"\b(aws_\w+\.[\w-]+)")
 
 
@@ -54,7 +56,7 @@ def longest_chain(document: Mapping[str, Any], seconds: Callable[[str], float]) 
 
 
 def measure(report: Callable[[str], None], *, quick: bool) -> list[Row]:
-    """Return the ratios to the chain and to the script, and the chain's parts.
+    """Return the ratios to the chain and to the script, our steps, and the parts of the chain.
 
     Raises:
         BenchmarkFailed: a run failed, or left something behind.
@@ -63,12 +65,13 @@ def measure(report: Callable[[str], None], *, quick: bool) -> list[Row]:
         config = EnvironmentConfig.model_validate(example())
         document = json.loads((synthesize(subject(config), directory) / "cdk.tf.json").read_text())
     chain = longest_chain(document, _seconds)
+    modelled = (chain.seconds + _BETA9_SECONDS) * SCALE
     times: list[float] = []
     scripts: list[float] = []
     with running_stack(SCALE) as stack:
         for number in range(1 if quick else 2):
             report(f"round {number + 1}")
-            rehearsal, seconds, _ = ours(stack)
+            rehearsal, seconds, steps = ours(stack)
             times.append(seconds)
             scripts.append(sum(bare(stack, rehearsal).values()))
     taken = Figure.median(times, "s")
@@ -77,11 +80,19 @@ def measure(report: Callable[[str], None], *, quick: bool) -> list[Row]:
         Row(
             f"POST to ready, creation times x {SCALE}",
             taken,
-            Figure.median([chain.seconds * SCALE] * len(times), "s"),
+            Figure.median([modelled] * len(times), "s"),
             AIM,
         ),
         Row("  beside the script", taken, Figure.median(scripts, "s")),
-        *(Row(f"  {address}", Figure.median([_seconds(address) * SCALE], "s")) for address in parts),
+        *(
+            Row(f"  step {step} of the last round", Figure.median([took], "s"))
+            for step, took in steps.items()
+        ),
+        *(
+            Row(f"  of the chain: {address}", Figure.median([_seconds(address) * SCALE], "s"))
+            for address in parts
+        ),
+        Row("  of the chain: Beta9", Figure.median([_BETA9_SECONDS * SCALE], "s")),
     ]
 
 

@@ -29,7 +29,7 @@ def subject(config: EnvironmentConfig) -> Subject:
     place = {"bucket": "bucket", "key": "key", "region": cloud.region, "path_style": True}
     role = {"role_arn": cloud.role_arn, "external_id": cloud.external_id, "session_name": "benchmark"}
     choices = Choices.first(config, zones).model_dump(mode="json")
-    return Subject(config, ENVIRONMENT_ID, choices, Backend(place | role))
+    return Subject(config, ENVIRONMENT_ID, choices, Backend(place | role), ("203.0.113.0/24",))
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ def subject(name: str) -> Subject:
     sample = cloud_of(config.cloud).sample()
     zones = Choices.model_validate(sample.choices).zones
     choices = Choices.first(config, zones).model_dump(mode="json")
-    return Subject(config, sample.environment_id, choices, sample.backend)
+    return Subject(config, sample.environment_id, choices, sample.backend, sample.workers_from)
 
 
 def stack(name: str, outdir: Path) -> Document:

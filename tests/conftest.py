@@ -7,6 +7,7 @@ the developer's variables nor a `.env`.
 from collections.abc import Iterator
 from contextlib import chdir
 from dataclasses import asdict
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,7 @@ def session_settings(
         rate_limit_failures_per_address=0,
         # Tests of who may do what turn it on; the others are about what is done.
         auth_mode="none",
+        control_plane_cidrs=(IPv4Network("203.0.113.0/24"),),
     )
 
 

@@ -17,6 +17,7 @@ from beta9_provisioning.kit import database_url, redis_url
 from beta9_provisioning.kit.collector import Collector, Sampler
 from beta9_provisioning.kit.dotenv import DotenvError, read_dotenv
 from beta9_provisioning.kit.misspelt import misspelt
+from beta9_provisioning.kit.networks import is_inside
 
 _ENV_FILE = ".env"
 # `*`, a name, one with `*.` before it, or an address; IPv6 without brackets.
@@ -155,6 +156,9 @@ class Settings(BaseSettings):
     """Ingress controller that is installed into every cluster (ADR 1)."""
     s3_path_style: bool = False
     """Address S3 buckets by path, for S3 endpoints without wildcard names."""
+    control_plane_cidrs: Annotated[tuple[IPv4Network, ...], NoDecode] = ()
+    """Networks (CIDR), comma-separated, from which the workers reach the internet: the Kubernetes APIs of
+    environments are open to them, and to what a configuration's `cluster.api.public_from` names."""
     apply_timeout_minutes: Annotated[float, Field(gt=0)] = 90.0
     """Longest time one Terraform apply or destroy may take."""
     bootstrap_timeout_minutes: Annotated[float, Field(gt=0)] = 30.0
@@ -169,12 +173,20 @@ class Settings(BaseSettings):
         "backup_recipients",
         "outgoing_allowed_networks",
         "forwarded_allow_ips",
+        "control_plane_cidrs",
         mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("control_plane_cidrs")
+    @classmethod
+    def _seen_from_outside(cls, value: tuple[IPv4Network, ...]) -> tuple[IPv4Network, ...]:
+        if any(is_inside(network) for network in value):
+            raise ValueError("must be addresses that the internet sees, such as those of a NAT gateway")
         return value
 
     @field_validator("allowed_hosts")

@@ -28,5 +28,3 @@ def test_what_cannot_be_built_yet_is_refused_by_name(sections: dict[str, Any], f
         cloud_of(config(**sections).cloud).check_supported(config(**sections))
     assert error.value.code == "not_supported"
     assert error.value.remedy
-    with pytest.raises(NotSupported):
-        cloud_of(config(**sections).cloud).cluster_ready_addresses(config(**sections))

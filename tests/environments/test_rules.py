@@ -26,6 +26,11 @@ def test_allows_a_plain_configuration() -> None:
             ("false",),
         ),
         (
+            {"cluster": {"api": {"private_only": True}}},
+            "cluster.api.private_only",
+            ("false",),
+        ),
+        (
             {"cloud": {"provider": "gcp", "region": "us-central1", "service_account": "a@b.iam"}},
             "cloud.provider",
             ("aws",),

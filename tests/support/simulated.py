@@ -60,6 +60,7 @@ class World:
             "helm_binary": str(tools.helm),
             "chart_source": self.simulator.charts,
             "s3_path_style": True,
+            "control_plane_cidrs": "203.0.113.0/24",
         }
         return Settings(**(values | changes))  # type: ignore[arg-type]
 

@@ -46,13 +46,14 @@ OUTPUTS = {
     "bucket_name",
     "region",
 }
+WORKERS_FROM = ("203.0.113.0/24",)
 Document = dict[str, Any]
 
 
 def subject(wanted: EnvironmentConfig, backend: Backend = BACKEND) -> Subject:
     """Return what a configuration's stack is made of, in the tests' zones."""
     choices = Choices.first(wanted, ZONES).model_dump(mode="json")
-    return Subject(wanted, ENVIRONMENT_ID, choices, backend)
+    return Subject(wanted, ENVIRONMENT_ID, choices, backend, WORKERS_FROM)
 
 
 def synthesized(outdir: Path, **sections: Any) -> Document:

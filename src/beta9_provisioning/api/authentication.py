@@ -1,11 +1,13 @@
 """Who is asking: from the `Authorization` header to a principal, or to a refusal."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 from anyio import to_thread
 from fastapi import Request
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from beta9_provisioning.access import credentials, keys
 from beta9_provisioning.access.errors import NoMember, OrganizationUnclear, Unauthenticated
@@ -13,6 +15,7 @@ from beta9_provisioning.access.issuer_keys import IssuerUnavailable
 from beta9_provisioning.access.oidc import OidcVerifier, TokenRefused
 from beta9_provisioning.access.principal import EVERYBODY, Principal
 from beta9_provisioning.api.rates import Rates
+from beta9_provisioning.api.together import Together
 from beta9_provisioning.kit.database import Sessions, read
 from beta9_provisioning.kit.refused import Refused
 from beta9_provisioning.schemas.callers import Permission
@@ -22,6 +25,9 @@ ORGANIZATION_HEADER = "Beta9-Organization"
 # RFC 6750: one space, and the letters of base64 and JWT; the scheme in any case (RFC 9110). What is longer is
 # nobody's.
 _BEARER = re.compile(r"(?i:bearer) ([A-Za-z0-9._~+/=-]{1,8192})")
+
+_Lookup = tuple[Callable[[Session, str, str | None], Principal | None], str, str | None]
+"""How somebody is found, by what was shown, in which organization."""
 
 
 class Authenticator:
@@ -42,6 +48,7 @@ class Authenticator:
         self._rates = rates
         self._verifier = verifier
         self._is_required = is_required
+        self._lookups = Together(self._look_up)
 
     async def principal(self, request: Request) -> Principal:
         """Return who is asking.
@@ -92,16 +99,16 @@ class Authenticator:
             claims = await self._verifier.verify(text)
         except TokenRefused:
             return None
-        found = await to_thread.run_sync(
-            read,
-            self._sessions,
-            lambda session: credentials.of_subject(session, claims.subject, organization),
-        )
+        found = await self._lookups.answer((credentials.of_subject, claims.subject, organization))
         return None if found is None else replace(found, expires_at=claims.expires_at)
 
     async def _of_key(self, text: str, organization: str | None) -> Principal | None:
+        return await self._lookups.answer((credentials.of_key, text, organization))
+
+    async def _look_up(self, lookup: _Lookup) -> Principal | None:
+        of_what, shown, organization = lookup
         return await to_thread.run_sync(
-            read, self._sessions, lambda session: credentials.of_key(session, text, organization)
+            read, self._sessions, lambda session: of_what(session, shown, organization)
         )
 
 

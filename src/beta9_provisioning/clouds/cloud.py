@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from constructs import Construct
 
     from beta9_provisioning.engine.beta9.platform import Platform
+    from beta9_provisioning.engine.helm.release import Release
     from beta9_provisioning.engine.kubernetes.access import ClusterAccess
     from beta9_provisioning.engine.synthesis.bindings import Stack
     from beta9_provisioning.engine.synthesis.subject import Subject
@@ -196,11 +197,19 @@ class Cloud(Protocol):
     def earlier_choices(self, config: EnvironmentConfig) -> Mapping[str, Any]:
         """Return what releases chose that kept no choices (0.2 and before): constants of theirs."""
 
-    def cluster_ready_addresses(self, config: EnvironmentConfig) -> frozenset[str]:
+    def check_reach(self, config: EnvironmentConfig, workers_from: Sequence[str]) -> None:
+        """Raise an EngineError when workers from these networks could not reach the environment's cluster."""
+
+    def cluster_ready_addresses(self, choices: Mapping[str, Any]) -> frozenset[str]:
         """Return the Terraform addresses after which charts can be installed: cluster, nodes, access."""
 
     def platform(self, config: EnvironmentConfig) -> Platform:
         """Return what the charts must know of the cloud."""
+
+    def first_releases(
+        self, config: EnvironmentConfig, environment_id: str, access: ClusterAccess
+    ) -> Sequence[Release]:
+        """Return this provider's own charts, which come before all others and in this order."""
 
     def add_stack(self, scope: Construct, id_: str, subject: Subject) -> Stack:
         """Return the Terraform stack of an environment; choices and backend are what its account gave.

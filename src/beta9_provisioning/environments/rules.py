@@ -41,6 +41,9 @@ def _unavailable(config: EnvironmentConfig) -> list[Fault]:
         )
     if config.cluster.use_existing:
         faults.append(Fault("cluster.use_existing", "existing clusters are not available yet", ("false",)))
+    if config.cluster.api.private_only:
+        reason = "is not available yet: no route of this service into the network can be declared"
+        faults.append(Fault("cluster.api.private_only", reason, ("false",)))
     if config.beta9.workers.gpu_enabled:
         faults.append(Fault("beta9.workers.gpu_enabled", "GPU workers are not available yet", ("false",)))
     return faults

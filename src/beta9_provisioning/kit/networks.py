@@ -57,6 +57,14 @@ _SIX_TO_FOUR = IPv6Network("2002::/16")
 _NAT64 = IPv6Network("64:ff9b::/96")
 
 
+_INSIDE = [network for kind, network in _NOT_PUBLIC if kind in ("loopback", "link-local", "private")]
+
+
+def is_inside(network: IPv4Network) -> bool:
+    """Return whether a network is somebody's own, and no source of what comes over the internet."""
+    return any(isinstance(own, IPv4Network) and network.subnet_of(own) for own in _INSIDE)
+
+
 def why_not(text: str, allowed: Iterable[Network] = ()) -> str | None:
     """Return why an address may not be connected to, such as "private"; None if it may.
 

@@ -81,6 +81,8 @@ def worker(
         "TERRAFORM_CLI_CONFIG": simulator.terraform_cli_config,
         "HELM_BINARY": str(programs.helm),
         "S3_PATH_STYLE": "true",
+        # Of a range that is for examples; nobody comes from there, and the simulator lets workers in.
+        "CONTROL_PLANE_CIDRS": "203.0.113.0/24",
     }
 
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.configs import config
+from tests.support.stacks import WORKERS_FROM
 from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.clouds.aws.account import AwsAccount, AwsTarget
+from beta9_provisioning.clouds.aws.cloud import Aws
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
 from beta9_provisioning.clouds.aws.refusals import AwsError
-from beta9_provisioning.clouds.aws.sizes import SIZES
 from beta9_provisioning.clouds.aws.terraform_rules import RULES
 from beta9_provisioning.clouds.synthesis import synthesize
 from beta9_provisioning.engine.kubernetes.kubernetes import Kubernetes
@@ -159,7 +160,9 @@ def test_an_environment_comes_and_goes(customer: Customer, tmp_path: Path) -> No
         }
     )
     choices = own.choose(wanted)
-    stack = synthesize(Subject(wanted, target.environment_id, choices, backend), tmp_path / "cdktf.out")
+    stack = synthesize(
+        Subject(wanted, target.environment_id, choices, backend, WORKERS_FROM), tmp_path / "cdktf.out"
+    )
     drawn = own.keep_secrets(wanted, choices)["redis_password"]
     assert own.keep_secrets(wanted, choices) == {"redis_password": drawn}
     terraform = terraform_in(stack, customer, tmp_path, drawn)
@@ -174,7 +177,7 @@ def test_an_environment_comes_and_goes(customer: Customer, tmp_path: Path) -> No
 
     access = own.cluster_access()
     assert access.endpoint == outputs["cluster_endpoint"]
-    expected = SIZES[wanted.cluster.profile].nodes.desired
+    expected = Aws().node_count(choices)
     with closing(Kubernetes(access, threading.Event())) as kubernetes:
         assert len(kubernetes.wait_nodes_ready(expected, timeout=GUARD_SECONDS)) == expected
 

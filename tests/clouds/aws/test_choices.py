@@ -18,6 +18,7 @@ from beta9_provisioning.clouds.aws.refusals import AwsError
 from beta9_provisioning.clouds.synthesis import synthesize
 from beta9_provisioning.engine.synthesis.subject import Subject
 from beta9_provisioning.schemas.configuration import Nat, Size
+from beta9_simulator.cloud import offerings
 
 
 def test_zones_are_the_accounts_own_and_none_that_eks_refuses(customer: Customer) -> None:
@@ -26,6 +27,14 @@ def test_zones_are_the_accounts_own_and_none_that_eks_refuses(customer: Customer
     assert ids == ["use1-az1", "use1-az2", "use1-az4"]
     other = AwsAccount(replace(customer.target, region="us-west-1")).choose(config())
     assert [zone["id"] for zone in other["zones"]] == ["usw1-az1", "usw1-az3"]
+
+
+def test_a_zone_without_the_nodes_types_is_not_chosen(customer: Customer) -> None:
+    offerings.without(customer.store, customer.target.account_id, "t3.medium", ["use1-az1"])
+    account = AwsAccount(customer.target)
+    assert [zone["id"] for zone in account.choose(config())["zones"]] == ["use1-az2", "use1-az4", "use1-az5"]
+    with pytest.raises(AwsError, match="no zone use1-az1 that EKS takes and that offers the nodes' types"):
+        account.choose(config(cloud__zones=["use1-az1", "use1-az2"]))
 
 
 def test_a_user_chooses_zones_and_is_told_which_there_are(customer: Customer) -> None:

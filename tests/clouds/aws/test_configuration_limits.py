@@ -87,6 +87,13 @@ def taints(*keys: str, effect: str = "NoSchedule") -> dict[str, Any]:
             "cloud.kms_key_arn",
             "region us-east-1",
         ),
+        ({"network__flow_log_days": 31}, "network.flow_log_days", "no retention that CloudWatch Logs has"),
+        ({"cluster__log_days": 31}, "cluster.log_days", "no retention that CloudWatch Logs has"),
+        (
+            {"cluster__api": {"public_from": ["198.51.100.0/24", "10.0.0.0/8"]}},
+            "cluster.api.public_from.1",
+            "is a private range",
+        ),
         ({"cloud__external_id": "caf\u00e9"}, "cloud.external_id", "pattern"),
         (
             {"cloud__role_arn": "arn:aws:iam::123456789012:role/\u00e9/Beta9Provisioner"},
@@ -129,6 +136,7 @@ def test_what_aws_refuses_later_is_refused_at_once(changes: dict[str, Any], path
         {"data__object_store": {"bucket_prefix": "s3-demo"}},
         {"beta9__domain": ("a" * 49 + ".") * 4 + "a" * 45 + ".de"},
         {"cloud__external_id": "a_b+c=d,e.f@g:h/i-j"},
+        {"cluster__api": {"public_from": ["0.0.0.0/0"]}, "cluster__log_days": 365},
         {
             "cloud__region": "cn-north-1",
             "cloud__role_arn": "arn:aws-cn:iam::123456789012:role/Beta9Provisioner",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.support.configs import config
-from tests.support.stacks import OUTPUTS, ROLE, ZONES, Document
+from tests.support.stacks import OUTPUTS, ROLE, ZONES, Document, subject
 
 from beta9_provisioning.clouds.aws.sizes import SIZES
 from beta9_provisioning.clouds.registry import CLOUDS
@@ -43,7 +43,7 @@ def test_outputs_are_those_that_were_agreed(document: Callable[..., Document]) -
 def test_the_addresses_that_charts_wait_for_exist(document: Callable[..., Document]) -> None:
     resources = document()["resource"]
     addresses = {f"{kind}.{name}" for kind, bodies in resources.items() for name in bodies}
-    ready = CLOUDS[Provider.AWS].cluster_ready_addresses(config())
+    ready = CLOUDS[Provider.AWS].cluster_ready_addresses(subject(config()).choices)
     assert ready <= addresses
     assert {address.split(".")[0] for address in ready} == {
         "aws_eks_cluster",
@@ -75,12 +75,18 @@ def test_the_network_spans_the_chosen_zones_without_overlap(document: Callable[.
         "private_0": ["kubernetes.io/role/internal-elb"],
         "private_1": ["kubernetes.io/role/internal-elb"],
         "private_2": ["kubernetes.io/role/internal-elb"],
+        "data_0": [],
+        "data_1": [],
+        "data_2": [],
     }
 
 
 @pytest.mark.parametrize(
     ("address", "needed"),
     [
+        # EKS would make the group itself, and keep its logs for ever.
+        ("aws_eks_cluster.main", {"aws_cloudwatch_log_group.cluster"}),
+        ("aws_eks_node_group.system", {"aws_eks_addon.vpc_cni", "aws_route.private"}),
         # AWS refuses to detach an internet gateway before NAT gateways and addresses are gone.
         ("aws_nat_gateway.main", {"aws_internet_gateway.main"}),
         ("aws_eip.nat", {"aws_internet_gateway.main"}),
@@ -92,7 +98,10 @@ def test_the_network_spans_the_chosen_zones_without_overlap(document: Callable[.
                 "aws_eks_addon.vpc_cni",
                 "aws_iam_role_policy_attachment.node_0",
                 "aws_iam_role_policy_attachment.node_1",
-                "aws_iam_role_policy_attachment.node_2",
+                # Without these the CNI may give pods no address.
+                "aws_iam_role_policy_attachment.vpc_cni_0",
+                "aws_eks_pod_identity_association.vpc_cni",
+                "aws_eks_addon.eks_pod_identity_agent",
                 # Nodes join through the NAT gateway.
                 "aws_route.private",
                 "aws_route.public",
@@ -140,7 +149,7 @@ def test_the_cluster_is_open_to_the_provisioner_only(document: Callable[..., Doc
     assert main(made, "aws_eks_cluster")["access_config"] == [
         {"authentication_mode": "API", "bootstrap_cluster_creator_admin_permissions": False}
     ]
-    entry = made["resource"]["aws_eks_access_entry"]["provisioner"]
+    (entry,) = made["resource"]["aws_eks_access_entry"].values()
     assert entry["principal_arn"] == ROLE
     policy = made["resource"]["aws_eks_access_policy_association"]["provisioner"]
     assert policy["policy_arn"] == "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
@@ -159,6 +168,7 @@ def test_in_china_eks_refused_the_nodes_role_and_beta9_looked_for_s3_elsewhere(
         "ec2.amazonaws.com.cn",
         "eks.amazonaws.com",
         "monitoring.rds.amazonaws.com",
+        "vpc-flow-logs.amazonaws.com",
         "pods.eks.amazonaws.com",
     }
     platform = CLOUDS[Provider.AWS].platform(config(cloud=cloud))
@@ -206,6 +216,9 @@ def test_labels_and_taints_reach_the_nodes_and_system_pods_tolerate_them(
         }
     )
     nodes = main(made, "aws_eks_node_group")
+    system = made["resource"]["aws_eks_node_group"]["system"]
+    assert "labels" not in system
+    assert system["taint"] == []
     assert nodes["labels"] == {"team": "platform"}
     assert nodes["taint"] == [
         {"key": "dedicated", "value": "beta9", "effect": "NO_SCHEDULE"},

@@ -12,12 +12,25 @@ from pathlib import Path
 import pytest
 from scripts.examples import EXAMPLES, stack
 from tests.support.configs import config
-from tests.support.stacks import ENVIRONMENT_ID, EXTERNAL_ID, OUTPUTS, Document
+from tests.support.stacks import (
+    ENVIRONMENT_ID,
+    EXTERNAL_ID,
+    OUTPUTS,
+    WORKERS_FROM,
+    ZONES,
+    Document,
+    subject,
+)
 
+from beta9_provisioning.clouds.aws import earlier
+from beta9_provisioning.clouds.aws.choices import Choices, KubernetesChoice
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
 from beta9_provisioning.clouds.aws.terraform_rules import RULES
+from beta9_provisioning.clouds.aws.versions import DEFAULTS
+from beta9_provisioning.clouds.synthesis import synthesize
 from beta9_provisioning.engine import spec
 from beta9_provisioning.engine.synthesis.providers import load_schema
+from beta9_provisioning.engine.synthesis.subject import Subject
 from beta9_provisioning.engine.terraform.errors import TerraformFailed
 from beta9_provisioning.engine.terraform.terraform import Terraform
 from beta9_simulator.cloud.mirror import cli_config, install_mirror
@@ -69,7 +82,7 @@ def test_genuine_terraform_creates_it_once_and_destroys_all_of_it(
 ) -> None:
     store, environment = simulated
     made = document(
-        tags={"team": "platform", "hostile": '${file("/etc/passwd")}%{for}'},
+        tags={"team": "platform", "odd": "a=b/c: d@e +f"},
         cluster={"node_taints": [{"key": "dedicated", "value": "beta9", "effect": "NoSchedule"}]},
         data={"redis": {"ha": True}, "object_store": {"lifecycle_days": 30}},
     )
@@ -99,6 +112,38 @@ def test_genuine_terraform_creates_it_once_and_destroys_all_of_it(
     assert left(store) == []
 
 
+@pytest.mark.parametrize("made_by", ["0.2", "another table"])
+def test_other_tables_change_nothing_of_what_stands(
+    made_by: str, simulated: tuple[Store, dict[str, str]], tmp_path: Path
+) -> None:
+    """The stack of what was chosen long ago, synthesized by today's release, is what stands."""
+    _, environment = simulated
+    kept = (earlier.choices(config()) if made_by == "0.2" else chosen_otherwise()).model_dump(mode="json")
+    plain = subject(config())
+    old = Subject(plain.config, plain.environment_id, kept, plain.backend, WORKERS_FROM)
+    made = json.loads((synthesize(old, tmp_path / "first") / "cdk.tf.json").read_text(encoding="utf-8"))
+    assert made["resource"]["aws_eks_cluster"]["main"]["version"] == "1.34" != DEFAULTS.kubernetes
+    without_backend(made, tmp_path / "work")
+    terraform(tmp_path / "work", environment, "init", "-input=false")
+    terraform(tmp_path / "work", environment, "apply", "-auto-approve", "-input=false")
+    again = json.loads((synthesize(old, tmp_path / "again") / "cdk.tf.json").read_text(encoding="utf-8"))
+    without_backend(again, tmp_path / "work")
+    # -detailed-exitcode makes any planned change an error.
+    terraform(tmp_path / "work", environment, "plan", "-detailed-exitcode", "-input=false")
+
+
+def chosen_otherwise() -> Choices:
+    """Return choices that no table of this release would make."""
+    today = Choices.first(config(), ZONES)
+    versions = {**today.kubernetes.add_ons, "kube-proxy": "v1.34.0-eksbuild.2"}
+    nodes = today.nodes.model_copy(update={"instance_type": "m6i.4xlarge", "generation": 3})
+    made = today.model_copy(
+        update={"kubernetes": KubernetesChoice(version="1.34", add_ons=versions), "nodes": nodes}
+    )
+    assert made != today
+    return made
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_is_created_once_and_wholly_destroyed(
     example: str, simulated: tuple[Store, dict[str, str]], tmp_path: Path
@@ -124,7 +169,7 @@ def untagged(directory: Path, environment: Mapping[str, str]) -> list[str]:
     expected = {
         **spec.tags(config(), ENVIRONMENT_ID),
         "team": "platform",
-        "hostile": '${file("/etc/passwd")}%{for}',
+        "odd": "a=b/c: d@e +f",
     }
     state = json.loads(terraform(directory, environment, "show", "-json"))
     return [
@@ -229,6 +274,7 @@ NEWER_TYPES = {
     "aws_eks_access_entry",
     "aws_eks_access_policy_association",
     "aws_eks_pod_identity_association",
+    "aws_iam_openid_connect_provider",  # demanded a thumbprint, which AWS looks up itself by now
     "aws_elasticache_replication_group",
     "aws_elasticache_user",
     "aws_elasticache_user_group",
@@ -248,8 +294,9 @@ NEWER_ATTRIBUTES = {
         "resolve_conflicts_on_create",
         "resolve_conflicts_on_update",
     ],
-    "aws_eks_cluster": ["access_config", "bootstrap_self_managed_addons"],
-    "aws_eks_node_group": ["ami_type", "taint", "update_config"],
+    "aws_eks_cluster": ["access_config", "bootstrap_self_managed_addons", "upgrade_policy"],
+    "aws_launch_template": ["tag_specifications"],  # not yet on network interfaces
+    "aws_eks_node_group": ["ami_type", "depends_on", "taint", "update_config"],
     "aws_s3_bucket_policy": ["depends_on"],
 }
 

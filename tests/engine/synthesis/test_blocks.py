@@ -102,6 +102,7 @@ def test_what_does_not_fit_the_schema_is_refused(
         (CLUSTER, "vpc_config[0].subnet_ids", ["set", "string"]),
         (DATABASE, "port", "number"),
         (DATABASE, "master_user_secret[*].secret_arn", ["list", "string"]),
+        (CLUSTER, "identity[*].oidc[*].issuer", ["list", ["list", "string"]]),
     ],
 )
 def test_references_know_their_type(block: Block, path: str, type_: AttributeType) -> None:

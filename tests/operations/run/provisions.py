@@ -1,6 +1,7 @@
 """A claimed provision whose one step does what the test wants."""
 
 from collections.abc import Callable
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ class Provision:
         self.sessions = sessions
         self.made = make_environment(sessions)
         self.claim = take(sessions, self.made.operation_id)
-        self.settings = Settings(workdir_base=workdir)
+        self.settings = Settings(workdir_base=workdir, control_plane_cidrs=(IPv4Network("203.0.113.0/24"),))
 
     def run(self, work: Callable[[Context], None], stop: Stop | None = None) -> OperationStatus | None:
         """Run it with a first step that does `work`."""

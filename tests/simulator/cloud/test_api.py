@@ -223,7 +223,7 @@ def _check_network(door: Door, state: dict[str, Any]) -> None:
     assert vpc["VpcId"] == state["aws_vpc.it"]["values"]["id"]
     assert {"Key": "Name", "Value": "it"} in vpc["Tags"]
     pages = ec2.get_paginator("describe_subnets").paginate(PaginationConfig={"PageSize": 5}, **tagged)
-    assert len([subnet for each in pages for subnet in each["Subnets"]]) == 2
+    assert len([subnet for each in pages for subnet in each["Subnets"]]) == 3
     (gateway,) = ec2.describe_nat_gateways(Filter=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])[
         "NatGateways"
     ]

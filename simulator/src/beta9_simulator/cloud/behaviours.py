@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from beta9_simulator.cloud import cache_rules, rds_rules
+from beta9_simulator.cloud.eks_rules import add_on_version
 from beta9_simulator.cloud.principals import Principal, add_principal, remove_principal
 from beta9_simulator.cloud.rules import CloudError, values_at
 from beta9_simulator.cloud.store import Store, StoredObject
@@ -46,11 +47,15 @@ def _eks_cluster(store: Store, scope: Scope, state: State) -> State:
 
 
 def _eks_node_group(store: Store, scope: Scope, state: State) -> State:
+    version = state["version"] if isinstance(state["version"], str) else _version_of(store, scope, state)
+    return {"version": version, "release_version": f"{version}.0-20260101"}
+
+
+def _version_of(store: Store, scope: Scope, state: State) -> str:
     clusters = store.find(
         "aws_eks_cluster", account=scope.account, region=scope.region, id=state["cluster_name"]
     )
-    version = str(clusters[0].state["version"]) if clusters else ""
-    return {"version": version, "release_version": f"{version}.0-20260101"}
+    return str(clusters[0].state["version"]) if clusters else ""
 
 
 def _subnet_group(store: Store, _scope: Scope, state: State) -> State:
@@ -166,6 +171,12 @@ def _replication_group(_store: Store, scope: Scope, state: State) -> State:
     }
 
 
+def _default_security_group(store: Store, scope: Scope, state: State) -> State:
+    """The group that came with the VPC: it is adopted, not made."""
+    vpcs = store.find("aws_vpc", account=scope.account, region=scope.region, id=str(state["vpc_id"]))
+    return {"group": vpcs[0].state["default_security_group_id"] if vpcs else ""}
+
+
 def _kms_alias(_store: Store, scope: Scope, state: State) -> State:
     key = str(state["target_key_id"]).rsplit("/", maxsplit=1)[-1]
     return {"target_key_arn": f"arn:aws:kms:{scope.region}:{scope.account}:key/{key}"}
@@ -222,7 +233,9 @@ def _bucket_deleted(store: Store, gone: StoredObject) -> None:
 COMPUTED: dict[str, Computed] = {
     "aws_db_instance": _db_instance,
     "aws_db_subnet_group": _subnet_group,
+    "aws_default_security_group": _default_security_group,
     "aws_eip": _eip,
+    "aws_eks_addon": add_on_version,
     "aws_eks_cluster": _eks_cluster,
     "aws_eks_node_group": _eks_node_group,
     "aws_elasticache_replication_group": _replication_group,

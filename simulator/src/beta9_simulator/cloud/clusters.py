@@ -52,6 +52,7 @@ class StoreClusters:
                 node
                 for group in groups
                 if group.state["cluster_name"] == name and group.status in ("available", "updating")
+                if "failed" not in group.state
                 for node in _nodes(group)
             ),
             uid=found.uid,

@@ -7,7 +7,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from beta9_simulator.cluster import errors, pod_security
+from beta9_simulator.cluster import errors, pod_security, webhooks
 from beta9_simulator.cluster.defaults import apply_defaults
 from beta9_simulator.cluster.errors import ApiError, refusing_wrong_types
 from beta9_simulator.cluster.resources import BUILTIN, Resource, ResourceTable
@@ -87,6 +87,7 @@ class Cluster:
         metadata.pop("resourceVersion", None)
         if "status" in resource.subresources and not status:
             body.pop("status", None)
+        webhooks.ask(self, resource, body, "CREATE")
         self._admit(resource, body, None)
         if resource == _PODS:
             pod_security.admit(self.require(NAMESPACES, "", namespace), body)

@@ -10,6 +10,7 @@ from typing import Any
 
 from beta9_simulator.cluster import statuses
 from beta9_simulator.cluster.autoscaling import sync_autoscaler
+from beta9_simulator.cluster.balancing import is_served
 from beta9_simulator.cluster.behaviour import Behaviour
 from beta9_simulator.cluster.cluster import NAMESPACES, Cluster
 from beta9_simulator.cluster.endpoints import sync_endpoints
@@ -182,6 +183,8 @@ class Controllers:
     def _service(self, body: Object, settled: bool) -> None:
         sync_endpoints(self._cluster, body)
         if body["spec"]["type"] != "LoadBalancer" or not settled or self._held(body):
+            return
+        if not is_served(self._cluster, body):
             return
         name = body["metadata"]["uid"].replace("-", "")
         hostname = f"a{name[:31]}.elb.{self._region}.amazonaws.com"

@@ -14,7 +14,7 @@ from beta9_provisioning.clouds.aws.names import REDIS_PASSWORD, names
 from beta9_provisioning.clouds.aws.orderable import choose_class
 from beta9_provisioning.clouds.aws.refusals import AwsError
 from beta9_provisioning.clouds.aws.session import AwsSession
-from beta9_provisioning.clouds.aws.sizes import SIZES
+from beta9_provisioning.clouds.aws.sizes import SIZES, node_types
 from beta9_provisioning.clouds.aws.state_bucket import StateBucket, state_key
 from beta9_provisioning.clouds.aws.state_lock import StateLockObject
 from beta9_provisioning.clouds.aws.versions import DEFAULTS
@@ -93,7 +93,7 @@ class AwsAccount:
         """
         if config.cloud.kms_key_arn is not None:
             customer_key.check(self._session, config.cloud.kms_key_arn)
-        chosen = zones.choose(zones.available(self._session), config.cloud.zones)
+        chosen = zones.choose(zones.available(self._session, node_types(config)), config.cloud.zones)
         postgres = config.data.postgres
         instance_class = choose_class(
             self._session,

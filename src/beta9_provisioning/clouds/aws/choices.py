@@ -11,9 +11,10 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from beta9_provisioning.clouds.aws.sizes import KUBERNETES_VERSION, SIZES
+from beta9_provisioning.clouds.aws.add_on_versions import ADD_ONS
+from beta9_provisioning.clouds.aws.sizes import SIZES, NodeSize
 from beta9_provisioning.clouds.aws.versions import DEFAULTS
-from beta9_provisioning.schemas.configuration import EnvironmentConfig, Nat, Size
+from beta9_provisioning.schemas.configuration import Capacity, EnvironmentConfig, Nat, Size
 
 # Sizes of subnets by the zones that a VPC is divided among, as bits added to the length of its prefix. Every
 # pod takes an address of a private subnet, and prefix delegation takes sixteen at once; only load balancers
@@ -74,6 +75,7 @@ class NodesChoice(_Choice):
     Attributes:
         generation: goes up with what cannot be changed in place; from 1 on it is part of the group's name.
         release: of the AMI; None leaves it to EKS.
+        capacity: how the instances are bought.
     """
 
     generation: int
@@ -84,6 +86,20 @@ class NodesChoice(_Choice):
     maximum: int
     ami_type: str = "AL2023_x86_64_STANDARD"
     release: str | None = None
+    capacity: Capacity = Capacity.ON_DEMAND
+
+    @classmethod
+    def first(cls, size: NodeSize, capacity: Capacity = Capacity.ON_DEMAND) -> Self:
+        """Return the choice for a new group of a size."""
+        return cls(
+            generation=1,
+            instance_type=size.instance_type,
+            disk_gib=size.disk_gib,
+            minimum=size.minimum,
+            desired=size.desired,
+            maximum=size.maximum,
+            capacity=capacity,
+        )
 
 
 class PostgresChoice(_Choice):
@@ -116,13 +132,19 @@ class RedisChoice(_Choice):
 
 
 class Choices(_Choice):
-    """All choices of an environment."""
+    """All choices of an environment.
+
+    Attributes:
+        nodes: of Beta9's workers.
+        system: of what the cluster itself needs; earlier releases had no such group.
+    """
 
     form: Literal[1] = 1
     zones: tuple[Zone, ...]
     network: NetworkChoice
     kubernetes: KubernetesChoice
     nodes: NodesChoice
+    system: NodesChoice | None = None
     postgres: PostgresChoice
     redis: RedisChoice
 
@@ -133,19 +155,15 @@ class Choices(_Choice):
         """Return the choices for a new environment in these zones, with a database of this class, or of the
         first that its size names.
         """
-        nodes = SIZES[config.cluster.profile].nodes
+        size = SIZES[config.cluster.profile]
         return cls(
             zones=zones,
             network=_network(config, len(zones)),
-            kubernetes=KubernetesChoice(version=KUBERNETES_VERSION),
-            nodes=NodesChoice(
-                generation=1,
-                instance_type=nodes.instance_type,
-                disk_gib=nodes.disk_gib,
-                minimum=nodes.minimum,
-                desired=nodes.desired,
-                maximum=nodes.maximum,
+            kubernetes=KubernetesChoice(
+                version=DEFAULTS.kubernetes, add_ons=dict(ADD_ONS[DEFAULTS.kubernetes])
             ),
+            nodes=NodesChoice.first(size.nodes, config.cluster.capacity),
+            system=NodesChoice.first(size.system),
             postgres=PostgresChoice(
                 version=DEFAULTS.postgres,
                 instance_class=instance_class or SIZES[config.data.postgres.size].postgres_classes[0],

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from beta9_provisioning.clouds.aws import earlier, kubeconfig, limits, rules
+from beta9_provisioning.clouds.aws import earlier, kubeconfig, limits, load_balancing, rules
+from beta9_provisioning.clouds.aws.api_networks import api_networks
 from beta9_provisioning.clouds.aws.choices import Choices, Zone
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
 from beta9_provisioning.clouds.aws.terraform_rules import RULES
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from constructs import Construct
 
     from beta9_provisioning.clouds.cloud import Account, Simulation, WorkerProblem
+    from beta9_provisioning.engine.helm.release import Release
+    from beta9_provisioning.engine.kubernetes.access import ClusterAccess
     from beta9_provisioning.engine.synthesis.bindings import Stack
     from beta9_provisioning.engine.terraform.errors import Rule
     from beta9_provisioning.settings import Settings
@@ -73,34 +76,51 @@ class Aws:
             )
 
     def node_count(self, choices: Mapping[str, Any]) -> int:
-        """Return how many nodes the node group starts with."""
-        return Choices.model_validate(choices).nodes.desired
+        """Return how many nodes the node groups start with."""
+        made = Choices.model_validate(choices)
+        return made.nodes.desired + (made.system.desired if made.system else 0)
 
     def earlier_choices(self, config: EnvironmentConfig) -> dict[str, Any]:
         """Return the zones by letter, the versions and the sizes of 0.2 and before."""
         return earlier.choices(config).model_dump(mode="json")
 
-    def cluster_ready_addresses(self, config: EnvironmentConfig) -> frozenset[str]:
+    def check_reach(self, config: EnvironmentConfig, workers_from: Sequence[str]) -> None:
+        """Raise `ApiUnreachable` when neither user nor operator names a network for the Kubernetes API."""
+        api_networks(config, workers_from)
+
+    def cluster_ready_addresses(self, choices: Mapping[str, Any]) -> frozenset[str]:
         """Return the addresses of the cluster, its nodes, the worker's access and the CNI."""
-        self.check_supported(config)
+        system = Choices.model_validate(choices).system
         return self.access_addresses | {
             "aws_eks_cluster.main",
             "aws_eks_node_group.main",
             "aws_eks_addon.vpc_cni",
+            # Pods get a role only if it was there when they started.
+            "aws_eks_addon.eks_pod_identity_agent",
+            "aws_eks_pod_identity_association.load_balancing",
+            *(["aws_eks_node_group.system"] if system else []),
         }
 
     def platform(self, config: EnvironmentConfig) -> Platform:
         """Return EBS volumes, network load balancers and S3, as the charts use them."""
+        key = config.cloud.kms_key_arn
         endpoint = f"s3.{config.cloud.region}.{rules.domain_of(config.cloud.region)}"
         return Platform(
             storage_class=StorageClass(
-                name="gp3", provisioner="ebs.csi.aws.com", parameters={"type": "gp3", "encrypted": "true"}
+                name="gp3",
+                provisioner="ebs.csi.aws.com",
+                parameters={"type": "gp3", "encrypted": "true", **({"kmsKeyId": key} if key else {})},
             ),
-            # It passes TLS and HTTP/2 through; the classic load balancer, the default, is legacy.
-            load_balancer_annotations={"service.beta.kubernetes.io/aws-load-balancer-type": "nlb"},
+            load_balancer_annotations=load_balancing.ANNOTATIONS,
             object_store_url=f"https://{endpoint}",
             bucket_url=lambda bucket: f"https://{bucket}.{endpoint}",
         )
+
+    def first_releases(
+        self, config: EnvironmentConfig, environment_id: str, access: ClusterAccess
+    ) -> Sequence[Release]:
+        """Return the AWS Load Balancer Controller, whose webhook is asked about every Service."""
+        return (load_balancing.controller(config, environment_id, access),)
 
     def add_stack(self, scope: Construct, id_: str, subject: Subject) -> Stack:
         """Return the Terraform stack of an environment, with its state in S3."""
@@ -123,7 +143,7 @@ class Aws:
         config = EnvironmentConfig.model_validate(document)
         zones = tuple(Zone(id=f"use1-az{number}", name=f"us-east-1{letter}") for number, letter in _ZONES)
         choices = Choices.first(config, zones).model_dump(mode="json")
-        return Subject(config, "env_0000000000000000", choices, Backend(state))
+        return Subject(config, "env_0000000000000000", choices, Backend(state), ("192.0.2.0/24",))
 
     def open_account(
         self, place: CloudSection, environment_id: str, *, settings: Settings, stop: threading.Event

@@ -43,7 +43,13 @@ def describe(session: AwsSession, cluster_name: str) -> ClusterAccess:
             remedy="Try again when its status is ACTIVE.",
             code="cluster_not_ready",
         )
-    return ClusterAccess(cluster_name, endpoint, authority, lambda: sign_token(session, cluster_name))
+    return ClusterAccess(
+        cluster_name,
+        endpoint,
+        authority,
+        lambda: sign_token(session, cluster_name),
+        network_id=cluster.get("resourcesVpcConfig", {}).get("vpcId", ""),
+    )
 
 
 def sign_token(session: AwsSession, cluster_name: str) -> Token:

@@ -98,7 +98,7 @@ def _direct(
         "eks:cluster": {own.cluster},
         "rds:db": {own.database},
         "elasticache:replicationgroup": {own.redis},
-        "iam:role": {own.cluster_role, own.node_role, own.ebs_csi_role},
+        "iam:role": set(own.roles),
         "s3:bucket": set(_buckets(session, suffix=own.bucket(""))),
     }
     for kind, id_ in tagged:

@@ -5,11 +5,40 @@ The limits of EKS, IAM and RDS stand in botocore's service models, those of S3 i
 
 import unicodedata
 from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network
 from itertools import chain
 
 from beta9_provisioning.clouds.aws import storage
+from beta9_provisioning.kit.networks import is_inside
 from beta9_provisioning.schemas.configuration import EnvironmentConfig, Path
 
+# RetentionInDays of PutRetentionPolicy.
+_LOG_DAYS = (
+    *(
+        1,
+        3,
+        5,
+        7,
+        14,
+        30,
+        60,
+        90,
+        120,
+        150,
+        180,
+        365,
+        400,
+        545,
+        731,
+        1096,
+        1827,
+        2192,
+        2557,
+        2922,
+        3288,
+        3653,
+    ),
+)
 _MAX_KEY = 63
 _RESERVED_DOMAINS = ("kubernetes.io", "k8s.io", "eks.amazonaws.com")
 # \p{L}, \p{Z} and \p{N} of the pattern of IAM, RDS and CloudWatch Logs: letters, separators, numbers.
@@ -22,8 +51,37 @@ _BUCKET_SUFFIXES = ("-s3alias", "--ol-s3", "--x-s3", "--table-s3")
 
 def faults(config: EnvironmentConfig) -> Mapping[Path, str]:
     """Return what AWS would refuse of a configuration that is right in itself, by path."""
-    found = (_of_labels(config), _of_taints(config), _of_tags(config.tags), _of_bucket(config))
-    return dict(chain(*found, _of_storage(config), _of_key(config)))
+    found = (
+        _of_labels(config),
+        _of_taints(config),
+        _of_tags(config.tags),
+        _of_bucket(config),
+        _of_logs(config),
+        _of_api(config),
+        _of_storage(config),
+        _of_key(config),
+    )
+    return dict(chain.from_iterable(found))
+
+
+def _of_logs(config: EnvironmentConfig) -> Iterator[tuple[Path, str]]:
+    named = {
+        ("network", "flow_log_days"): config.network.flow_log_days,
+        ("cluster", "log_days"): config.cluster.log_days,
+    }
+    for path, days in named.items():
+        if days not in _LOG_DAYS:
+            yield path, f"is no retention that CloudWatch Logs has; it has {', '.join(map(str, _LOG_DAYS))}"
+
+
+def _of_api(config: EnvironmentConfig) -> Iterator[tuple[Path, str]]:
+    for number, cidr in enumerate(config.cluster.api.public_from):
+        network = IPv4Network(cidr)
+        if is_inside(network):
+            yield (
+                ("cluster", "api", "public_from", number),
+                "is a private range, from which nobody comes over the internet; EKS refuses it",
+            )
 
 
 def _of_labels(config: EnvironmentConfig) -> Iterator[tuple[Path, str]]:

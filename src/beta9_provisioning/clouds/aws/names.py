@@ -32,9 +32,13 @@ class Names:
         """EKS cluster."""
         return self.stem
 
-    def node_group(self, generation: int) -> str:
+    def node_group(self, generation: int, kind: str) -> str:
         """EKS node group; the first releases made one without a generation, which is 0."""
-        return _generation(f"{self.stem}-nodes", generation)
+        return _generation(f"{self.stem}-{kind}", generation)
+
+    def launch_template(self, kind: str) -> str:
+        """EC2 launch template of a node group; its versions change in place."""
+        return f"{self.stem}-{kind}"
 
     @property
     def cluster_role(self) -> str:
@@ -47,9 +51,48 @@ class Names:
         return f"{self.stem}-node"
 
     @property
+    def cni_role(self) -> str:
+        """IAM role of the network plugin."""
+        return f"{self.stem}-cni"
+
+    @property
+    def flow_log_role(self) -> str:
+        """IAM role with which EC2 writes the flow log."""
+        return f"{self.stem}-flow-log"
+
+    @property
+    def flow_log_group(self) -> str:
+        """CloudWatch log group of the network's connections."""
+        return f"/beta9/{self.stem}/flow"
+
+    @property
+    def cluster_log_group(self) -> str:
+        """CloudWatch log group of the control plane; EKS knows no other name."""
+        return f"/aws/eks/{self.cluster}/cluster"
+
+    @property
     def ebs_csi_role(self) -> str:
         """IAM role of the EBS CSI driver's controller."""
         return f"{self.stem}-ebs-csi"
+
+    @property
+    def load_balancing_role(self) -> str:
+        """IAM role of the load balancer controller."""
+        return f"{self.stem}-lbc"
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """All IAM roles."""
+        return frozenset(
+            {
+                self.cluster_role,
+                self.node_role,
+                self.cni_role,
+                self.ebs_csi_role,
+                self.flow_log_role,
+                self.load_balancing_role,
+            }
+        )
 
     @property
     def database(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from beta9_provisioning.clouds.aws.choices import Zone
@@ -18,8 +18,8 @@ LEAST = 2
 WITHOUT_EKS = frozenset({"use1-az3", "usw1-az2", "cac1-az3"})
 
 
-def available(session: AwsSession) -> list[Zone]:
-    """Return the zones of the account's region that EKS takes, by id.
+def available(session: AwsSession, instance_types: Collection[str]) -> list[Zone]:
+    """Return the zones of the account's region that EKS takes and that offer these types, by id.
 
     Raises:
         AwsError: AWS failed, or the role may not ask.
@@ -31,8 +31,25 @@ def available(session: AwsSession) -> list[Zone]:
     ]
     with session.explained("list the availability zones of the region"):
         answer = ec2.describe_availability_zones(Filters=wanted)  # type: ignore[arg-type]
+    offering = _offering(ec2, session, instance_types)
     found = [Zone(id=zone["ZoneId"], name=zone["ZoneName"]) for zone in answer["AvailabilityZones"]]
-    return sorted((zone for zone in found if zone.id not in WITHOUT_EKS), key=lambda zone: zone.id or "")
+    fit = (zone for zone in found if zone.id in offering - WITHOUT_EKS)
+    return sorted(fit, key=lambda zone: zone.id or "")
+
+
+def _offering(ec2: EC2Client, session: AwsSession, instance_types: Collection[str]) -> set[str]:
+    """Return the ids of the zones that offer all of the types."""
+    wanted = set(instance_types)
+    found: dict[str, set[str]] = {}
+    pages = ec2.get_paginator("describe_instance_type_offerings").paginate(
+        LocationType="availability-zone-id",
+        Filters=[{"Name": "instance-type", "Values": sorted(wanted)}],
+    )
+    with session.explained("list the zones that offer the nodes' instance types"):
+        for page in pages:
+            for one in page["InstanceTypeOfferings"]:
+                found.setdefault(one["Location"], set()).add(one["InstanceType"])
+    return {zone for zone, types in found.items() if types == wanted}
 
 
 def choose(found: Sequence[Zone], wanted: Sequence[str] | None) -> tuple[Zone, ...]:
@@ -47,7 +64,7 @@ def choose(found: Sequence[Zone], wanted: Sequence[str] | None) -> tuple[Zone, .
     if missing or len(chosen) < LEAST:
         offered = ", ".join(f"{zone.id} ({zone.name})" for zone in found) or "none"
         raise AwsError(
-            f"The account has no zone {', '.join(missing)} that EKS takes."
+            f"The account has no zone {', '.join(missing)} that EKS takes and that offers the nodes' types."
             if missing
             else f"The account has {len(chosen)} zones that EKS takes, and an environment needs {LEAST}.",
             detail=f"Zones of the region: {offered}.",

@@ -30,12 +30,14 @@ class ClusterAccess:
         endpoint: URL of the API.
         certificate_authority: the API's authority, PEM in base64 as kubeconfig wants it.
         token: makes a new token.
+        network_id: of the network that the cluster is in, in the cloud's own words.
     """
 
     name: str
     endpoint: str
     certificate_authority: str
     token: Callable[[], Token]
+    network_id: str = ""
 
     def kubeconfig(self) -> str:
         """Return a kubeconfig (JSON, which is YAML too) with a new token. It is a secret for 15 minutes."""

@@ -69,6 +69,11 @@ def one(reference: Ref) -> Ref:
     return Ref(f"one({reference.expression})", _element(reference.type))
 
 
+def text(reference: Ref) -> Ref:
+    """Return a reference to a number as text, for what takes nothing else."""
+    return Ref(f"tostring({reference.expression})", "string")
+
+
 def render_reference(reference: Ref) -> str:
     """Return the Terraform template that yields the referenced value."""
     return f"${{{reference.expression}}}"
@@ -90,7 +95,7 @@ def render_block(place: Place, block: Block, values: Mapping[str, Value]) -> dic
 
 
 def type_at(place: Place, block: Block, path: str) -> AttributeType:
-    """Return the type of what is at a path: `id`, `network[0].id`, `secret[*].name`.
+    """Return the type of what is at a path: `id`, `network[0].id`, `secret[*].name`, `a[*].b[*].c`.
 
     One of several nested blocks is chosen by its index. The items of a list that the provider makes are taken
     all together, because it may be empty: after a failed create, a plain index would break even the destroy.
@@ -129,9 +134,15 @@ def _object_attribute(place: Place, type_: AttributeType, name: str) -> Attribut
     attributes = type_[1] if type_[0] == "object" else None
     if not isinstance(attributes, dict):
         raise place.error(f"is {_spell(type_)} and has no attributes")
-    if name not in attributes:
-        raise place.inside(name).error("is not an attribute", closest(name, attributes))
-    return attributes[name]
+    step, splat, rest = name.partition("[*].")
+    if step not in attributes:
+        raise place.inside(step).error("is not an attribute", closest(step, attributes))
+    inner = attributes[step]
+    if not splat:
+        return inner
+    if inner[0] != "list":
+        raise place.inside(step).error(f"is {_spell(inner)} and cannot be referred to like this")
+    return ["list", _object_attribute(place.inside(step), _element(inner), rest)]
 
 
 def _element(type_: AttributeType) -> AttributeType:

@@ -20,9 +20,11 @@ class Subject:
         choices: what its cloud chose for it when it was first synthesized, such as zones, versions and sizes;
             a document that only the cloud can read.
         backend: where its state is kept.
+        workers_from: networks from which the workers of this service come.
     """
 
     config: EnvironmentConfig
     environment_id: str
     choices: Mapping[str, Any]
     backend: Backend
+    workers_from: tuple[str, ...] = ()

@@ -142,6 +142,11 @@ class Context:
         )
 
     @property
+    def workers_from(self) -> tuple[str, ...]:
+        """The networks from which workers reach the internet."""
+        return tuple(map(str, self.settings.control_plane_cidrs))
+
+    @property
     def workdir(self) -> Path:
         """The environment's own directory under WORKDIR_BASE."""
         return self.settings.workdir_base / self.claim.environment_id

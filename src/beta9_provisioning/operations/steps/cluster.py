@@ -68,8 +68,13 @@ class Cluster:
         context.recorder.emit("cluster.nodes_ready", f"{len(ready)} nodes became ready.", nodes=ready)
 
     def install_base(self) -> None:
-        """Install the base charts side by side: none of them needs another."""
+        """Install the cloud's own charts, one after another, and then the others side by side.
+
+        The others need the cloud's, and none of them another.
+        """
         context = self._context
+        for first in context.cloud.first_releases(context.config, context.claim.environment_id, self.access):
+            self.install(first)
         releases = base_releases(
             context.config,
             context.cloud.platform(context.config),

@@ -21,6 +21,7 @@ def check_access(context: Context) -> None:
     Before anything is created, also see that there are charts to install at the end.
     """
     context.cloud.check_supported(context.config)
+    context.cloud.check_reach(context.config, context.workers_from)
     _ = context.chart_source  # raises if there are none
     context.account.check_access()
 
@@ -54,7 +55,13 @@ def synthesize(context: Context) -> None:
     outdir = context.workdir / "cdktf.out"
     clear(stack_directory(outdir), context.stop.event)
     context.stack = context.synthesizer.synthesize(
-        Subject(context.config, context.claim.environment_id, context.choices, context.backend),
+        Subject(
+            context.config,
+            context.claim.environment_id,
+            context.choices,
+            context.backend,
+            context.workers_from,
+        ),
         outdir,
         context.stop.event,
     )

@@ -24,7 +24,8 @@ class BaseCharts:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._needed = context.cloud.cluster_ready_addresses(context.config)
+        assert context.choices is not None
+        self._needed = context.cloud.cluster_ready_addresses(context.choices)
         self._stop = context.stop.branch()
         self._thread: threading.Thread | None = None
         self._installed = False

@@ -22,15 +22,16 @@ def everything() -> dict[str, dict[str, Any]]:
             "it": {"cidr_block": "10.0.0.0/16", "enable_dns_hostnames": True, "tags": {"Name": "it"}}
         },
         "aws_subnet": {
-            "a": {"vpc_id": vpc, "cidr_block": "10.0.0.0/24", "availability_zone": "us-east-1a"},
-            "b": {"vpc_id": vpc, "cidr_block": "10.0.1.0/24", "map_public_ip_on_launch": True},
+            "a": {"vpc_id": vpc, "cidr_block": "10.0.0.0/24", "availability_zone_id": "use1-az1"},
+            "b": {"vpc_id": vpc, "cidr_block": "10.0.1.0/24", "availability_zone_id": "use1-az2"},
+            "c": {"vpc_id": vpc, "cidr_block": "10.0.2.0/24", "map_public_ip_on_launch": True},
         },
         "aws_internet_gateway": {"it": {"vpc_id": vpc}},
         "aws_eip": {"it": {"domain": "vpc", "depends_on": ["aws_internet_gateway.it"]}},
         "aws_nat_gateway": {
             "it": {
                 "allocation_id": "${aws_eip.it.id}",
-                "subnet_id": "${aws_subnet.b.id}",
+                "subnet_id": "${aws_subnet.c.id}",
                 "depends_on": ["aws_internet_gateway.it"],
             }
         },
@@ -43,7 +44,8 @@ def everything() -> dict[str, dict[str, Any]]:
             }
         },
         "aws_route_table_association": {
-            "it": {"route_table_id": "${aws_route_table.it.id}", "subnet_id": "${aws_subnet.a.id}"}
+            "a": {"route_table_id": "${aws_route_table.it.id}", "subnet_id": "${aws_subnet.a.id}"},
+            "b": {"route_table_id": "${aws_route_table.it.id}", "subnet_id": "${aws_subnet.b.id}"},
         },
         "aws_vpc_endpoint": {
             "it": {
@@ -79,6 +81,7 @@ def everything() -> dict[str, dict[str, Any]]:
                 ],
             }
         },
+        "aws_default_security_group": {"it": {"vpc_id": vpc}},
         "aws_security_group_rule": {
             "it": {
                 "type": "ingress",
@@ -120,7 +123,7 @@ def everything() -> dict[str, dict[str, Any]]:
             "own": {"role": "${aws_iam_role.it.name}", "policy_arn": "${aws_iam_policy.it.arn}"},
             "aws": {
                 "role": "${aws_iam_role.it.name}",
-                "policy_arn": "arn:aws:iam::aws:policy/AmazonEKSClusterPolicy",
+                "policy_arn": "arn:aws:iam::aws:policy/AmazonEKS_CNI_Policy",
             },
         },
         "aws_iam_instance_profile": {"it": {"name_prefix": "it-", "role": "${aws_iam_role.it.name}"}},
@@ -161,6 +164,14 @@ def everything() -> dict[str, dict[str, Any]]:
                 "taint": [{"key": "gpu", "value": "yes", "effect": "NO_SCHEDULE"}],
                 "launch_template": [{"id": "${aws_launch_template.it.id}", "version": "1"}],
                 "timeouts": [{"create": "30m"}],
+                # Nodes join with a CNI that may give addresses, and a way out.
+                "depends_on": [
+                    "aws_eks_addon.it",
+                    "aws_iam_role_policy_attachment.aws",
+                    "aws_route.it",
+                    "aws_route_table_association.a",
+                    "aws_route_table_association.b",
+                ],
             }
         },
         "aws_eks_addon": {"it": {"cluster_name": cluster, "addon_name": "vpc-cni"}},
@@ -308,6 +319,13 @@ def everything() -> dict[str, dict[str, Any]]:
             }
         },
         "aws_kms_key": {"it": {"description": "it", "enable_key_rotation": True}},
+        "aws_kms_grant": {
+            "it": {
+                "key_id": "${aws_kms_key.it.key_id}",
+                "grantee_principal": "${aws_iam_role.it.arn}",
+                "operations": ["Decrypt"],
+            }
+        },
         "aws_kms_alias": {"it": {"name": "alias/it", "target_key_id": "${aws_kms_key.it.key_id}"}},
         "aws_cloudwatch_log_group": {"it": {"name": "/aws/eks/it/cluster", "retention_in_days": 7}},
     }

@@ -17,27 +17,68 @@ from beta9_simulator.handle import write_credentials
 
 TRUST = '{"Version":"2012-10-17","Statement":[]}'
 VPC = {"it": {"cidr_block": "10.0.0.0/16"}}
-SUBNET = {"vpc_id": "${aws_vpc.it.id}", "cidr_block": "10.0.1.0/24"}
+OTHER_SUBNET = {
+    "vpc_id": "${aws_vpc.it.id}",
+    "cidr_block": "10.0.2.0/24",
+    "availability_zone_id": "use1-az2",
+}
+SUBNET = {"vpc_id": "${aws_vpc.it.id}", "cidr_block": "10.0.1.0/24", "availability_zone_id": "use1-az1"}
 NAT = {
     "aws_vpc": VPC,
     "aws_subnet": {"it": SUBNET},
     "aws_eip": {"it": {}},
     "aws_nat_gateway": {"it": {"allocation_id": "${aws_eip.it.id}", "subnet_id": "${aws_subnet.it.id}"}},
 }
-CLUSTER = {
+CLUSTER: dict[str, dict[str, Any]] = {
     "aws_vpc": VPC,
-    "aws_subnet": {"it": SUBNET},
+    "aws_subnet": {"it": SUBNET, "other": OTHER_SUBNET},
     "aws_iam_role": {"it": {"name": "it", "assume_role_policy": TRUST}},
     "aws_eks_cluster": {
         "it": {
             "name": "it",
             "role_arn": "${aws_iam_role.it.arn}",
-            "vpc_config": [{"subnet_ids": ["${aws_subnet.it.id}"]}],
+            "vpc_config": [{"subnet_ids": ["${aws_subnet.it.id}", "${aws_subnet.other.id}"]}],
         }
     },
 }
 
 
+NODES: dict[str, dict[str, Any]] = {
+    **CLUSTER,
+    "aws_internet_gateway": {"it": {"vpc_id": "${aws_vpc.it.id}"}},
+    "aws_subnet": {"it": {**SUBNET, "map_public_ip_on_launch": True}, "other": OTHER_SUBNET},
+    "aws_route_table": {"it": {"vpc_id": "${aws_vpc.it.id}"}},
+    "aws_route": {
+        "it": {
+            "route_table_id": "${aws_route_table.it.id}",
+            "destination_cidr_block": "0.0.0.0/0",
+            "gateway_id": "${aws_internet_gateway.it.id}",
+        }
+    },
+    "aws_route_table_association": {
+        "it": {"route_table_id": "${aws_route_table.it.id}", "subnet_id": "${aws_subnet.it.id}"}
+    },
+    "aws_iam_role_policy_attachment": {
+        "it": {
+            "role": "${aws_iam_role.it.name}",
+            "policy_arn": "arn:aws:iam::aws:policy/AmazonEKS_CNI_Policy",
+        }
+    },
+    "aws_eks_node_group": {
+        "it": {
+            "cluster_name": "${aws_eks_cluster.it.name}",
+            "node_group_name": "it",
+            "node_role_arn": "${aws_iam_role.it.arn}",
+            "subnet_ids": ["${aws_subnet.it.id}"],
+            "scaling_config": [{"desired_size": 1, "min_size": 1, "max_size": 1}],
+            "depends_on": [
+                "aws_iam_role_policy_attachment.it",
+                "aws_route.it",
+                "aws_route_table_association.it",
+            ],
+        }
+    },
+}
 DATABASE = {
     "identifier": "it",
     "engine": "postgres",
@@ -227,16 +268,7 @@ def test_a_bucket_name_that_another_account_has_is_taken(terraform: Any) -> None
         ),
         (
             {
-                **CLUSTER,
-                "aws_eks_node_group": {
-                    "it": {
-                        "cluster_name": "${aws_eks_cluster.it.name}",
-                        "node_group_name": "it",
-                        "node_role_arn": "${aws_iam_role.it.arn}",
-                        "subnet_ids": ["${aws_subnet.it.id}"],
-                        "scaling_config": [{"desired_size": 1, "min_size": 1, "max_size": 1}],
-                    }
-                },
+                **NODES,
             },
             "aws_eks_node_group.it",
             "ResourceInUseException: Cluster has nodegroups attached",
@@ -328,6 +360,7 @@ def test_imports_take_the_true_ids_and_bring_back_what_a_read_returns(terraform:
         "aws_nat_gateway.it": before["aws_nat_gateway.it"]["id"],
         "aws_iam_role.it": "it",
         "aws_eks_cluster.it": "it",
+        "aws_subnet.other": before["aws_subnet.other"]["id"],
         "aws_route_table.it": table,
         "aws_route.it": f"{table}_0.0.0.0/0",
         "aws_route_table_association.it": f"{subnet}/{table}",
@@ -421,4 +454,24 @@ def test_a_missing_reference_is_refused(terraform: Any) -> None:
     terraform.write({"aws_subnet": {"it": {**SUBNET, "vpc_id": "vpc-00000000000000000"}}})
     terraform.init()
     assert "InvalidVpcID.NotFound" in terraform.apply(fails=True)
+    assert inventory(terraform.store) == []
+
+
+@pytest.mark.parametrize("lacking", ["aws_route", "aws_iam_role_policy_attachment"])
+def test_nodes_without_a_way_out_or_a_cni_that_may_work_do_not_join(terraform: Any, lacking: str) -> None:
+    group = dict(NODES["aws_eks_node_group"]["it"])
+    group["depends_on"] = [needed for needed in group["depends_on"] if not needed.startswith(f"{lacking}.")]
+    bodies = {type: body for type, body in NODES.items() if type != lacking}
+    terraform.write({**bodies, "aws_eks_node_group": {"it": group}})
+    terraform.init()
+    printed = " ".join(terraform.apply(fails=True).replace("│", "").split())
+    assert (
+        "waiting for EKS Node Group (it) create: unexpected state 'CREATE_FAILED', wanted target 'ACTIVE'. "
+        "last error: NodeCreationFailure: Instances failed to join the kubernetes cluster"
+    ) in printed
+    state = json.loads((terraform.directory / "terraform.tfstate").read_text())
+    assert [
+        each["type"] for each in state["resources"] if each["instances"][0].get("status") == "tainted"
+    ] == ["aws_eks_node_group"]
+    terraform.destroy()
     assert inventory(terraform.store) == []

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Any
 
-from beta9_simulator.cloud import behaviours, rules, service_rules
+from beta9_simulator.cloud import behaviours, checks, rules, service_rules
 from beta9_simulator.cloud.behaviours import Scope
 from beta9_simulator.cloud.catalog import Entry, catalog
 from beta9_simulator.cloud.demand import Demand
@@ -32,6 +32,14 @@ class Stopped(Exception):
         self.target = target
 
 
+class FailedError(Exception):
+    """The cloud took a request and gave it up later; ``target`` is the object as it was left."""
+
+    def __init__(self, target: StoredObject, why: str) -> None:
+        super().__init__(why)
+        self.target = target
+
+
 class Operations:
     """The operations of one provider configuration; ``stopping`` is set once Terraform says stop."""
 
@@ -47,8 +55,9 @@ class Operations:
     def create(self, type: str, block: Block, planned: State, config: State) -> State:
         """Create an object and wait until it is available; return its state.
 
-        ``config`` holds the write-only values. Raises ``CloudError`` when the cloud refuses and
-        ``Stopped`` when the wait was cut short: the object exists then.
+        ``config`` holds the write-only values. Raises ``CloudError`` when the cloud refuses,
+        ``FailedError`` when it fails later, and ``Stopped`` when the wait was cut short; after these two the
+        object exists.
         """
         entry = catalog()[type]
         self._fail_if_told(type, "create")
@@ -58,16 +67,20 @@ class Operations:
             scope.account, scope.region, type, state["id"], self._name(entry, state), state, self._caller
         )
         service_rules.check(type, Demand(self._store, scope.account, scope.region, state, None, config))
-        kept = NewObject(**{**vars(new), "state": _readable(entry, state)})
+        hidden = checks.remembered(type, state)
+        kept = NewObject(**{**vars(new), "state": {**_readable(entry, state), **hidden}})
         made = self._store.create(
             kept,
             self._create_seconds(type, entry, state),
-            lambda: rules.check_create(self._store, new),
+            lambda: checks.check_create(self._store, new),
             replace=entry.put,
         )
         if type in behaviours.CREATED:
             behaviours.CREATED[type](self._store, StoredObject(**{**vars(made), "state": state}), config)
         self._wait(made)
+        if why := checks.failure(self._store, made):
+            self._store.edit(made, failed=why)
+            raise FailedError(made, why)
         return state
 
     def read(self, type: str, state: State) -> State | None:
@@ -95,7 +108,9 @@ class Operations:
             planned[entry.counter] = prior[entry.counter] + (planned != prior)
         state = fill(self._store, scope, type, block, planned, id=prior["id"])
         service_rules.check(type, Demand(self._store, scope.account, scope.region, state, prior, config))
-        self._store.update(found, _readable(entry, state), self._seconds(entry, _UPDATE))
+        checks.check_update(self._store, found, state)
+        hidden = {key: value for key, value in found.state.items() if key not in state}
+        self._store.update(found, {**hidden, **_readable(entry, state)}, self._seconds(entry, _UPDATE))
         self._wait(found)
         return state
 

@@ -10,13 +10,13 @@ from tf.gen import tfplugin_pb2_grpc as rpc
 
 from beta9_simulator.cloud.catalog import catalog
 from beta9_simulator.cloud.provider.credentials import ConfigurationError, resolve
-from beta9_simulator.cloud.provider.operations import Operations, Stopped
+from beta9_simulator.cloud.provider.operations import FailedError, Operations, Stopped
 from beta9_simulator.cloud.provider.planning import ProviderDefaults, plan
 from beta9_simulator.cloud.provider.schema import Block, Schema, schema_message
 from beta9_simulator.cloud.provider.values import conform, decode, encode
 from beta9_simulator.cloud.reading import read_back
 from beta9_simulator.cloud.rules import CloudError
-from beta9_simulator.cloud.store import Store
+from beta9_simulator.cloud.store import Store, StoredObject
 
 _FALLBACK_REGION = "us-east-1"
 _MODELED = ("EKS", "IAM", "RDS", "S3", "ElastiCache", "Secrets Manager", "KMS", "CloudWatch Logs")
@@ -86,8 +86,9 @@ class AwsProvider(rpc.ProviderServicer):  # type: ignore[misc]
         diagnostics = []
         for key, pattern in catalog()[request.type_name].valid.items():
             value = config.get(key)
-            if isinstance(value, str) and re.search(pattern, value) is None:
-                detail = f"{value!r} is no valid {key}: it has to match {pattern}"
+            text = f"{value:g}" if isinstance(value, int | float) else value
+            if isinstance(text, str) and re.search(pattern, text) is None:
+                detail = f"{text!r} is no valid {key}: it has to match {pattern}"
                 diagnostics.append(_error(f"invalid value for {key}", detail, key))
         return pb.ValidateResourceConfig.Response(diagnostics=diagnostics)
 
@@ -142,8 +143,13 @@ class AwsProvider(rpc.ProviderServicer):  # type: ignore[misc]
             # What it was created with, such as skip_final_snapshot, stays known: deleting it needs that.
             if prior is not None:
                 return _applied(request.prior_state, request, diagnostic)
-            left = conform(block, {**planned, **read_back(stopped.target, planned)})
-            return _applied(encode(left), request, diagnostic)
+            return _applied(encode(_left(block, planned, stopped.target)), request, diagnostic)
+        except FailedError as failed:
+            noun, name = _noun(type), failed.target.name or failed.target.id
+            message = f"waiting for {noun} ({name}) {verb.removesuffix('ing')}e: unexpected state"
+            detail = f"'CREATE_FAILED', wanted target 'ACTIVE'. last error: {failed}"
+            left = _left(block, planned, failed.target)
+            return _applied(encode(left), request, _error(f"{message} {detail}", ""))
         return _applied(encode(state), request)
 
     def ReadResource(self, request: Any, _context: Any) -> Any:
@@ -181,6 +187,11 @@ class AwsProvider(rpc.ProviderServicer):  # type: ignore[misc]
         if self._operations is None:
             raise RuntimeError("Terraform used the provider before configuring it")
         return self._operations
+
+
+def _left(block: Block, planned: dict[str, Any], target: StoredObject) -> dict[str, Any]:
+    """The state of an object that exists although its creation did not come to its end."""
+    return conform(block, {**planned, **read_back(target, planned)})
 
 
 def _capabilities() -> Any:

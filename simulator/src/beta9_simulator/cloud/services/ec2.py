@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from beta9_simulator.cloud import offerings
 from beta9_simulator.cloud.reading import current
 from beta9_simulator.cloud.rules import CloudError
 from beta9_simulator.cloud.services.request import Handler, Request, page, tag_list, when
@@ -222,7 +223,29 @@ def _availability_zones(request: Request) -> State:
     return {"AvailabilityZones": entries}
 
 
+def _instance_type_offerings(request: Request) -> State:
+    account, kind = request.principal.account, request.params.get("LocationType") or "region"
+    if kind not in ("availability-zone", "availability-zone-id"):
+        raise CloudError(
+            "InvalidParameterValue", f"The simulated cloud tells offerings by zone, not by {kind}"
+        )
+    wanted = {one["Name"]: one["Values"] for one in request.params.get("Filters") or []}
+    types = [type_ for type_ in offerings.TYPES if type_ in wanted.get("instance-type", offerings.TYPES)]
+    entries = [
+        {
+            "InstanceType": type_,
+            "LocationType": kind,
+            "Location": zone.id if kind == "availability-zone-id" else zone.name,
+        }
+        for zone in zones_of(account, request.region)
+        for type_ in types
+        if offerings.offered(request.store, account, zone.id, type_)
+    ]
+    return {"InstanceTypeOfferings": entries}
+
+
 HANDLERS: dict[str, Handler] = {
+    "DescribeInstanceTypeOfferings": _instance_type_offerings,
     "DescribeAvailabilityZones": _availability_zones,
     **{action: _handler(kind) for action, kind in _KINDS.items()},
     **{action: _none_there(key) for action, key in _NEVER_THERE.items()},

@@ -10,9 +10,15 @@ from beta9_provisioning.schemas.configuration import EnvironmentConfig
 
 @dataclass(frozen=True)
 class Draft:
-    """The stack to which resources are added, and of what they are made."""
+    """The stack to which resources are added, and of what they are made.
+
+    Attributes:
+        api_from: networks from which the Kubernetes API can be reached.
+    """
 
     stack: Stack
     names: Names
     config: EnvironmentConfig
     choices: Choices
+    environment_id: str
+    api_from: tuple[str, ...]

@@ -1,25 +1,21 @@
-"""The Kubernetes cluster: EKS, its roles and add-ons, a node group, and access for the provisioner's role."""
+"""The control plane: EKS, its key and logs, who may use the API, and what hangs on it."""
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from beta9_provisioning.clouds.aws.choices import KubernetesChoice, NodesChoice
-from beta9_provisioning.clouds.aws.names import Names
-from beta9_provisioning.clouds.aws.rules import service_principal
+from beta9_provisioning.clouds.aws.stack.add_ons import add_cni, add_others
 from beta9_provisioning.clouds.aws.stack.draft import Draft
-from beta9_provisioning.clouds.aws.stack.network import Network
-from beta9_provisioning.engine.synthesis.bindings import Resource, Stack
-from beta9_provisioning.engine.synthesis.blocks import Ref
-from beta9_provisioning.schemas import configuration as schema
+from beta9_provisioning.clouds.aws.stack.iam import Iam
+from beta9_provisioning.clouds.aws.stack.load_balancing import add_load_balancing
+from beta9_provisioning.clouds.aws.stack.network import Network, log_group
+from beta9_provisioning.clouds.aws.stack.nodes import add_nodes
+from beta9_provisioning.engine.synthesis.bindings import Resource
+from beta9_provisioning.engine.synthesis.blocks import Ref, one
 
-# Spelled as in a configuration and Kubernetes, and as in the API of EKS:
-# https://docs.aws.amazon.com/eks/latest/APIReference/API_Taint.html
-_TAINT_EFFECTS = {
-    schema.TaintEffect.NO_SCHEDULE: "NO_SCHEDULE",
-    schema.TaintEffect.PREFER_NO_SCHEDULE: "PREFER_NO_SCHEDULE",
-    schema.TaintEffect.NO_EXECUTE: "NO_EXECUTE",
-}
+_LOGS = ("api", "audit", "authenticator", "controllerManager", "scheduler")
+_ADMIN = "cluster-access-policy/AmazonEKSClusterAdminPolicy"
+_PENDING_DAYS = 7
 
 
 @dataclass(frozen=True)
@@ -39,30 +35,26 @@ class Cluster:
     security_group_id: Ref
 
 
-def add_cluster(draft: Draft, network: Network) -> Cluster:
+def add_cluster(draft: Draft, iam: Iam, network: Network) -> Cluster:
     """Add the cluster with everything that belongs to it to the stack."""
-    stack, names, config, choices = draft.stack, draft.names, draft.config, draft.choices
-    provisioner = config.cloud.role_arn
+    provisioner = draft.config.cloud.role_arn
     assert provisioner is not None, "the configuration demands it for AWS"
-    iam = _Iam(stack, partition=provisioner.split(":")[1])
-    cluster = _control_plane(stack, names, iam, choices.kubernetes, network)
-    _access(stack, iam, cluster, provisioner)
-    # Nodes become ready only with a CNI; and if it went before they do, their network interfaces would stay.
-    cni = _add_on(stack, cluster, "vpc-cni")
-    nodes = _node_group(
-        stack,
-        names,
-        iam,
-        config=config.cluster,
-        choice=choices.nodes,
-        cluster=cluster,
-        network=network,
-        cni=cni,
+    cluster = _control_plane(draft, iam, network)
+    _admin(draft, iam, cluster, "provisioner", provisioner)
+    for index, principal in enumerate(draft.config.cluster.admin_role_arns):
+        _admin(draft, iam, cluster, f"admin_{index}", principal)
+    # For what knows no Pod Identity: roles for service accounts, by the cluster's own tokens.
+    Resource(
+        draft.stack,
+        "aws_iam_openid_connect_provider",
+        "cluster",
+        url=one(one(cluster.ref("identity[*].oidc[*].issuer"))),
+        client_id_list=["sts.amazonaws.com"],
     )
-    _add_on(stack, cluster, "kube-proxy")
-    tolerations = _tolerations(config.cluster.node_taints)
-    _add_on(stack, cluster, "coredns", configuration={"tolerations": tolerations}, depends_on=[nodes])
-    _storage(stack, names, iam, cluster=cluster, nodes=nodes, tolerations=tolerations)
+    add_load_balancing(draft, iam, cluster)
+    cni = add_cni(draft, iam, cluster)
+    nodes = add_nodes(draft, iam, cluster, network, cni)
+    add_others(draft, iam, cluster, nodes)
     return Cluster(
         name=cluster.ref("name"),
         endpoint=cluster.ref("endpoint"),
@@ -71,53 +63,15 @@ def add_cluster(draft: Draft, network: Network) -> Cluster:
     )
 
 
-class _Iam:
-    """IAM roles of AWS services, with AWS's managed policies, in one partition (`aws`, `aws-us-gov`)."""
-
-    def __init__(self, stack: Stack, partition: str) -> None:
-        self._stack = stack
-        self._partition = partition
-
-    def aws_arn(self, service: str, resource: str) -> str:
-        """Return the ARN of something that AWS itself owns."""
-        return f"arn:{self._partition}:{service}::aws:{resource}"
-
-    def role(
-        self, key: str, name: str, *, service: str, policies: Sequence[str], tag_session: bool = False
-    ) -> tuple[Resource, list[Resource]]:
-        """Add a role that a service can assume; return it and the attachments of its policies."""
-        trust = {
-            "Version": "2012-10-17",
-            "Statement": [
-                {
-                    "Effect": "Allow",
-                    "Principal": {"Service": service_principal(service, self._partition)},
-                    "Action": ["sts:AssumeRole", *(["sts:TagSession"] if tag_session else [])],
-                }
-            ],
-        }
-        role = Resource(self._stack, "aws_iam_role", key, name=name, assume_role_policy=json.dumps(trust))
-        attachments = [
-            Resource(
-                self._stack,
-                "aws_iam_role_policy_attachment",
-                f"{key}_{index}",
-                role=role.ref("name"),
-                policy_arn=self.aws_arn("iam", f"policy/{policy}"),
-            )
-            for index, policy in enumerate(policies)
-        ]
-        return role, attachments
-
-
-def _control_plane(
-    stack: Stack, names: Names, iam: _Iam, choice: KubernetesChoice, network: Network
-) -> Resource:
-    role, attachments = iam.role(
-        "cluster", names.cluster_role, service="eks", policies=["AmazonEKSClusterPolicy"]
-    )
+def _control_plane(draft: Draft, iam: Iam, network: Network) -> Resource:
+    names, choice, config = draft.names, draft.choices.kubernetes, draft.config.cluster
+    role = iam.role("cluster", names.cluster_role, service="eks")
+    attachments = iam.attach("cluster", role, ["AmazonEKSClusterPolicy"])
+    # EKS would make the group by itself, and keep its logs for ever.
+    logs = log_group(draft, "cluster", names.cluster_log_group, config.log_days)
+    service_cidr = draft.choices.network.service_cidr
     return Resource(
-        stack,
+        draft.stack,
         "aws_eks_cluster",
         "main",
         name=names.cluster,
@@ -126,145 +80,73 @@ def _control_plane(
         # The add-ons below replace those that EKS would install by itself, unknown to Terraform.
         bootstrap_self_managed_addons=False,
         access_config=[{"authentication_mode": "API", "bootstrap_cluster_creator_admin_permissions": False}],
+        enabled_cluster_log_types=list(_LOGS),
+        encryption_config=[{"resources": ["secrets"], "provider": [{"key_arn": _key(draft, iam)}]}],
+        kubernetes_network_config=[{"service_ipv4_cidr": service_cidr}] if service_cidr else [],
+        upgrade_policy=[{"support_type": "EXTENDED" if config.extended_support else "STANDARD"}],
         vpc_config=[
             {
                 "subnet_ids": network.private_subnet_ids,
                 "endpoint_private_access": True,
                 "endpoint_public_access": True,
+                "public_access_cidrs": list(draft.api_from),
             }
         ],
         # Deleting the cluster takes the role's permissions: it removes network interfaces with them.
-        depends_on=attachments,
+        depends_on=[*attachments, logs],
     )
 
 
-def _access(stack: Stack, iam: _Iam, cluster: Resource, principal: str) -> None:
+def _key(draft: Draft, iam: Iam) -> str | Ref:
+    """Return the ARN of the key under which Secrets are encrypted: the customer's, or one of our own."""
+    if draft.config.cloud.kms_key_arn is not None:
+        return draft.config.cloud.kms_key_arn
+    key = Resource(
+        draft.stack,
+        "aws_kms_key",
+        "cluster",
+        description="Secrets of the Kubernetes cluster",
+        enable_key_rotation=True,
+        deletion_window_in_days=_PENDING_DAYS,
+        policy=_owned_by_account(iam),
+    )
+    Resource(
+        draft.stack,
+        "aws_kms_alias",
+        "cluster",
+        name=f"alias/{draft.names.cluster}",
+        target_key_id=key.ref("key_id"),
+    )
+    return key.ref("arn")
+
+
+def _owned_by_account(iam: Iam) -> str:
+    """Return KMS's own default policy, said explicitly: IAM's policies of the account decide."""
+    statement: dict[str, Any] = {
+        "Effect": "Allow",
+        "Principal": {"AWS": iam.own_arn("iam", "root", is_global=True)},
+        "Action": "kms:*",
+        "Resource": "*",
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def _admin(draft: Draft, iam: Iam, cluster: Resource, key: str, principal: str) -> None:
+    """Let a principal administrate the cluster."""
     entry = Resource(
-        stack,
+        draft.stack,
         "aws_eks_access_entry",
-        "provisioner",
+        key,
         cluster_name=cluster.ref("name"),
         principal_arn=principal,
         type="STANDARD",
     )
     Resource(
-        stack,
+        draft.stack,
         "aws_eks_access_policy_association",
-        "provisioner",
+        key,
         cluster_name=cluster.ref("name"),
         principal_arn=entry.ref("principal_arn"),
-        policy_arn=iam.aws_arn("eks", "cluster-access-policy/AmazonEKSClusterAdminPolicy"),
+        policy_arn=iam.aws_arn("eks", _ADMIN),
         access_scope=[{"type": "cluster"}],
     )
-
-
-def _node_group(
-    stack: Stack,
-    names: Names,
-    iam: _Iam,
-    *,
-    config: schema.Cluster,
-    choice: NodesChoice,
-    cluster: Resource,
-    network: Network,
-    cni: Resource,
-) -> Resource:
-    role, attachments = iam.role(
-        "node",
-        names.node_role,
-        service="ec2",
-        policies=["AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy", "AmazonEC2ContainerRegistryPullOnly"],
-    )
-    return Resource(
-        stack,
-        "aws_eks_node_group",
-        "main",
-        cluster_name=cluster.ref("name"),
-        node_group_name=names.node_group(choice.generation),
-        node_role_arn=role.ref("arn"),
-        subnet_ids=network.private_subnet_ids,
-        ami_type=choice.ami_type,
-        release_version=choice.release,
-        capacity_type="ON_DEMAND",
-        instance_types=[choice.instance_type],
-        disk_size=choice.disk_gib,
-        scaling_config=[
-            {"min_size": choice.minimum, "desired_size": choice.desired, "max_size": choice.maximum}
-        ],
-        update_config=[{"max_unavailable": 1}],
-        labels=config.node_labels or None,
-        taint=[
-            {"key": taint.key, "value": taint.value, "effect": _TAINT_EFFECTS[taint.effect]}
-            for taint in config.node_taints
-        ],
-        depends_on=[*attachments, *network.egress, cni],
-    )
-
-
-def _storage(
-    stack: Stack,
-    names: Names,
-    iam: _Iam,
-    *,
-    cluster: Resource,
-    nodes: Resource,
-    tolerations: list[dict[str, str]],
-) -> None:
-    """Add the EBS CSI driver, whose controller gets its role by EKS Pod Identity."""
-    agent = _add_on(stack, cluster, "eks-pod-identity-agent")
-    role, attachments = iam.role(
-        "ebs_csi",
-        names.ebs_csi_role,
-        service="pods.eks",
-        policies=["service-role/AmazonEBSCSIDriverPolicy"],
-        tag_session=True,
-    )
-    identity = Resource(
-        stack,
-        "aws_eks_pod_identity_association",
-        "ebs_csi",
-        cluster_name=cluster.ref("name"),
-        namespace="kube-system",
-        service_account="ebs-csi-controller-sa",
-        role_arn=role.ref("arn"),
-    )
-    _add_on(
-        stack,
-        cluster,
-        "aws-ebs-csi-driver",
-        configuration={"controller": {"tolerations": tolerations}},
-        # Pods get a role by Pod Identity only if the association was there when they started.
-        depends_on=[*attachments, agent, identity, nodes],
-    )
-
-
-def _add_on(
-    stack: Stack,
-    cluster: Resource,
-    name: str,
-    *,
-    configuration: Mapping[str, object] | None = None,
-    depends_on: Sequence[Resource] = (),
-) -> Resource:
-    return Resource(
-        stack,
-        "aws_eks_addon",
-        name.replace("-", "_"),
-        cluster_name=cluster.ref("name"),
-        addon_name=name,
-        configuration_values=json.dumps(configuration) if configuration else None,
-        resolve_conflicts_on_create="OVERWRITE",
-        resolve_conflicts_on_update="OVERWRITE",
-        depends_on=depends_on,
-    )
-
-
-def _tolerations(taints: Sequence[schema.NodeTaint]) -> list[dict[str, str]]:
-    """Return what lets system pods run on the nodes, for there are no others: tolerations of their taints."""
-    return [
-        {"key": "CriticalAddonsOnly", "operator": "Exists"},
-        *(
-            {"key": taint.key, "operator": "Equal", "value": taint.value, "effect": taint.effect.value}
-            for taint in taints
-        ),
-    ]

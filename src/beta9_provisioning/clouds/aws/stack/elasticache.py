@@ -36,7 +36,7 @@ def add_redis(draft: Draft, network: Network, cluster: Cluster) -> RedisEndpoint
         "main",
         name=names.redis,
         description="Subnets of the environment's stores",
-        subnet_ids=network.data_subnet_ids,
+        subnet_ids=network.store_subnet_ids,
     )
     parameters = Resource(
         stack,

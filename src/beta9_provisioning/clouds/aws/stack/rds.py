@@ -1,13 +1,12 @@
 """PostgreSQL on RDS."""
 
-import json
 from dataclasses import dataclass
 
 from beta9_provisioning.clouds.aws import storage
-from beta9_provisioning.clouds.aws.rules import partition_of, service_principal
 from beta9_provisioning.clouds.aws.stack.draft import Draft
 from beta9_provisioning.clouds.aws.stack.eks import Cluster
-from beta9_provisioning.clouds.aws.stack.network import Network
+from beta9_provisioning.clouds.aws.stack.iam import Iam
+from beta9_provisioning.clouds.aws.stack.network import Network, log_group
 from beta9_provisioning.clouds.aws.stack.store_network import add_store_group
 from beta9_provisioning.engine.synthesis.bindings import Lifecycle, Resource
 from beta9_provisioning.engine.synthesis.blocks import Ref, one
@@ -37,7 +36,7 @@ class Database:
     secret_arn: Ref
 
 
-def add_database(draft: Draft, network: Network, cluster: Cluster) -> Database:
+def add_database(draft: Draft, iam: Iam, network: Network, cluster: Cluster) -> Database:
     """Add PostgreSQL to the stack, reachable from the cluster only."""
     stack, names = draft.stack, draft.names
     config, choice, key = draft.config.data.postgres, draft.choices.postgres, draft.config.cloud.kms_key_arn
@@ -47,9 +46,10 @@ def add_database(draft: Draft, network: Network, cluster: Cluster) -> Database:
         "main",
         name=names.database,
         description="Subnets of the environment's stores",
-        subnet_ids=network.data_subnet_ids,
+        subnet_ids=network.store_subnet_ids,
     )
-    role, attachment = _monitoring_role(draft)
+    role = iam.role("monitoring", names.monitoring_role, service="monitoring.rds")
+    attached = iam.attach("monitoring", role, ["service-role/AmazonRDSEnhancedMonitoringRole"])
     iops, throughput = storage.performance(config.storage_gb)
     instance = Resource(
         stack,
@@ -96,7 +96,7 @@ def add_database(draft: Draft, network: Network, cluster: Cluster) -> Database:
         deletion_protection=False,
         skip_final_snapshot=True,
         delete_automated_backups=True,
-        depends_on=[attachment, *_log_groups(draft)],
+        depends_on=[*attached, *_log_groups(draft)],
     )
     return Database(
         host=instance.ref("address"),
@@ -123,48 +123,5 @@ def _parameters(draft: Draft) -> Resource:
 
 def _log_groups(draft: Draft) -> list[Resource]:
     """Add the log groups before RDS would make them, which keeps logs for ever."""
-    return [
-        Resource(
-            draft.stack,
-            "aws_cloudwatch_log_group",
-            f"database_{log}",
-            name=f"/aws/rds/instance/{draft.names.database}/{log}",
-            retention_in_days=LOG_DAYS,
-            kms_key_id=draft.config.cloud.kms_key_arn,
-        )
-        for log in LOGS
-    ]
-
-
-def _monitoring_role(draft: Draft) -> tuple[Resource, Resource]:
-    """Add the role of enhanced monitoring; return it and the attachment of its policy."""
-    cloud = draft.config.cloud
-    partition = partition_of(cloud.region)
-    trust = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": service_principal("monitoring.rds", partition)},
-                "Action": "sts:AssumeRole",
-                "Condition": {"StringEquals": {"aws:SourceAccount": cloud.account_id}},
-            }
-        ],
-    }
-    role = Resource(
-        draft.stack,
-        "aws_iam_role",
-        "monitoring",
-        name=draft.names.monitoring_role,
-        path=cloud.role_path,
-        permissions_boundary=cloud.permissions_boundary_arn,
-        assume_role_policy=json.dumps(trust),
-    )
-    attachment = Resource(
-        draft.stack,
-        "aws_iam_role_policy_attachment",
-        "monitoring",
-        role=role.ref("name"),
-        policy_arn=f"arn:{partition}:iam::aws:policy/service-role/AmazonRDSEnhancedMonitoringRole",
-    )
-    return role, attachment
+    names = {log: f"/aws/rds/instance/{draft.names.database}/{log}" for log in LOGS}
+    return [log_group(draft, f"database_{log}", name, LOG_DAYS) for log, name in names.items()]

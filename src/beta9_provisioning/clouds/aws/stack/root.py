@@ -2,6 +2,7 @@
 
 from constructs import Construct
 
+from beta9_provisioning.clouds.aws.api_networks import api_networks
 from beta9_provisioning.clouds.aws.choices import Choices
 from beta9_provisioning.clouds.aws.names import names as names_of
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
@@ -11,6 +12,7 @@ from beta9_provisioning.clouds.aws.stack.bucket import add_bucket
 from beta9_provisioning.clouds.aws.stack.draft import Draft
 from beta9_provisioning.clouds.aws.stack.eks import add_cluster
 from beta9_provisioning.clouds.aws.stack.elasticache import add_redis
+from beta9_provisioning.clouds.aws.stack.iam import Iam
 from beta9_provisioning.clouds.aws.stack.network import add_network
 from beta9_provisioning.clouds.aws.stack.rds import add_database
 from beta9_provisioning.engine.spec import tags
@@ -30,10 +32,18 @@ def aws_stack(scope: Construct, id_: str, subject: Subject) -> Stack:
         **provider_arguments(cloud, subject.environment_id),
         default_tags=[{"tags": tags(config, subject.environment_id)}],
     )
-    draft = Draft(stack, names_of(subject.environment_id), config, Choices.model_validate(subject.choices))
-    network = add_network(draft)
-    cluster = add_cluster(draft, network)
-    database = add_database(draft, network, cluster)
+    draft = Draft(
+        stack,
+        names_of(subject.environment_id),
+        config,
+        Choices.model_validate(subject.choices),
+        subject.environment_id,
+        api_networks(config, subject.workers_from),
+    )
+    iam = Iam(draft)
+    network = add_network(draft, iam)
+    cluster = add_cluster(draft, iam, network)
+    database = add_database(draft, iam, network, cluster)
     redis = add_redis(draft, network, cluster)
     bucket = add_bucket(draft)
     outputs: dict[str, str | Ref] = {

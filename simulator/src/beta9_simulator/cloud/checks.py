@@ -1,0 +1,55 @@
+"""What the cloud refuses beyond the catalog's data, by resource type: one module for each service.
+
+``CREATE`` judges a new object, ``UPDATE`` a change of one that exists, both in the transaction of the write.
+``FAILED`` looks at what was made when its time is over: some creations are accepted and fail later.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from beta9_simulator.cloud import eks_rules, iam_rules, network_rules, node_rules, rules
+from beta9_simulator.cloud.store import NewObject, Store, StoredObject
+
+State = dict[str, Any]
+_CREATE: Mapping[str, tuple[Callable[[Store, NewObject], None], ...]] = {
+    "aws_eip": (network_rules.address,),
+    "aws_eks_addon": (eks_rules.add_on,),
+    "aws_eks_cluster": (eks_rules.cluster,),
+    "aws_eks_node_group": (node_rules.node_group,),
+    "aws_iam_role_policy_attachment": (iam_rules.attachment,),
+    "aws_subnet": (network_rules.subnet,),
+    "aws_vpc": (network_rules.vpc,),
+}
+_UPDATE: Mapping[str, tuple[Callable[[Store, StoredObject, State], None], ...]] = {
+    "aws_eks_addon": (eks_rules.add_on_update,),
+    "aws_eks_cluster": (eks_rules.cluster_update,),
+}
+_FAILED: Mapping[str, Callable[[Store, StoredObject], str]] = {"aws_eks_node_group": node_rules.failure}
+
+
+def check_create(store: Store, new: NewObject) -> None:
+    """Raise ``CloudError`` when the cloud refuses a new object."""
+    rules.check_create(store, new)
+    iam_rules.tags(new.type, new.state)
+    for check in _CREATE.get(new.type, ()):
+        check(store, new)
+
+
+def check_update(store: Store, found: StoredObject, state: State) -> None:
+    """Raise ``CloudError`` when the cloud refuses a change."""
+    iam_rules.tags(found.type, state)
+    for check in _UPDATE.get(found.type, ()):
+        check(store, found, state)
+
+
+def failure(store: Store, made: StoredObject) -> str:
+    """Return why an object that was accepted could not be made after all; empty when it could."""
+    judge = _FAILED.get(made.type)
+    return judge(store, made) if judge is not None else ""
+
+
+def remembered(type_: str, state: State) -> State:
+    """Return what the cloud keeps of a request although no read ever tells it."""
+    if type_ != "aws_eks_cluster":
+        return {}
+    return {"self_managed_add_ons": state["bootstrap_self_managed_addons"] is not False}

@@ -1,0 +1,47 @@
+"""The AWS Load Balancer Controller: it makes load balancers of Services, with our tags, by pods' addresses.
+
+EKS's own controller would open the nodes' ports to everybody, and tag nothing.
+"""
+
+from beta9_provisioning.clouds.aws.names import names
+from beta9_provisioning.engine.beta9.values import tolerations
+from beta9_provisioning.engine.helm.release import Release
+from beta9_provisioning.engine.kubernetes.access import ClusterAccess
+from beta9_provisioning.engine.spec import tags
+from beta9_provisioning.schemas.configuration import EnvironmentConfig
+
+NAMESPACE = "kube-system"
+SERVICE_ACCOUNT = "aws-load-balancer-controller"
+_CHART = "aws-load-balancer-controller"
+_VERSION = "3.6.0"
+
+ANNOTATIONS = {
+    "service.beta.kubernetes.io/aws-load-balancer-type": "external",
+    "service.beta.kubernetes.io/aws-load-balancer-nlb-target-type": "ip",
+    # The default is a load balancer that only the network itself reaches.
+    "service.beta.kubernetes.io/aws-load-balancer-scheme": "internet-facing",
+}
+"""Of a Service whose load balancer is the internet's way in; it passes TLS and HTTP/2 through."""
+
+
+def controller(config: EnvironmentConfig, environment_id: str, access: ClusterAccess) -> Release:
+    """Return the controller's release.
+
+    Its webhook is asked about every Service, so it must be ready before any other chart makes one. The nodes'
+    metadata is out of its reach, so it is told region and VPC.
+    """
+    values = {
+        "clusterName": names(environment_id).cluster,
+        "region": config.cloud.region,
+        "vpcId": access.network_id,
+        "replicaCount": 2,
+        "serviceAccount": {"create": True, "name": SERVICE_ACCOUNT},
+        "defaultTags": tags(config, environment_id),
+        # What it may not do, and nobody here asks of it.
+        "enableShield": False,
+        "enableWaf": False,
+        "enableWafv2": False,
+        "createIngressClassResource": False,
+        "tolerations": tolerations(config),
+    }
+    return Release(_CHART, NAMESPACE, _CHART, _VERSION, values, timeout=420.0)

@@ -1,0 +1,51 @@
+"""The AWS Load Balancer Controller: what it is told, and what it may do."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from tests.support.configs import config
+from tests.support.stacks import ENVIRONMENT_ID, Document
+
+from beta9_provisioning.clouds.aws.cloud import Aws
+from beta9_provisioning.engine.kubernetes.access import ClusterAccess
+from beta9_provisioning.engine.spec import tags
+
+
+def test_it_is_told_where_it_is_since_it_cannot_ask_and_tags_what_it_makes() -> None:
+    access = ClusterAccess("c", "https://c", "", lambda: pytest.fail("nobody asks"), network_id="vpc-1")
+    wanted = config(tags={"team": "platform"})
+    (release,) = Aws().first_releases(wanted, ENVIRONMENT_ID, access)
+    values = release.values
+    assert (values["clusterName"], values["region"], values["vpcId"]) == (
+        "beta9-c3d4e5f6g7h8",
+        "us-east-1",
+        "vpc-1",
+    )
+    assert values["defaultTags"] == tags(wanted, ENVIRONMENT_ID)
+    assert Aws().platform(wanted).load_balancer_annotations == {
+        "service.beta.kubernetes.io/aws-load-balancer-type": "external",
+        "service.beta.kubernetes.io/aws-load-balancer-nlb-target-type": "ip",
+        "service.beta.kubernetes.io/aws-load-balancer-scheme": "internet-facing",
+    }
+
+
+def test_its_role_changes_nothing_outside_of_the_account_and_deletes_only_its_own(
+    document: Callable[..., Document],
+) -> None:
+    resources = document()["resource"]
+    association = resources["aws_eks_pod_identity_association"]["load_balancing"]
+    assert (association["namespace"], association["service_account"]) == (
+        "kube-system",
+        "aws-load-balancer-controller",
+    )
+    statements = json.loads(resources["aws_iam_role_policy"]["load_balancing"]["policy"])["Statement"]
+    for statement in statements:
+        reads = all(action.split(":")[1].startswith("Describe") for action in statement["Action"])
+        assert reads == (statement["Resource"] == ["*"])
+        if any(
+            "DeleteLoadBalancer" in action or "DeleteSecurity" in action for action in statement["Action"]
+        ):
+            assert statement["Condition"] == {
+                "StringEquals": {"aws:ResourceTag/elbv2.k8s.aws/cluster": "beta9-c3d4e5f6g7h8"}
+            }
