@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.clouds.aws.conftest import Customer
 from tests.support.configs import config
-from tests.support.stacks import BACKEND, ENVIRONMENT_ID, ZONES, synthesized
+from tests.support.stacks import BACKEND, ENVIRONMENT_ID, WORKERS_FROM, ZONES, synthesized
 
 from beta9_provisioning.clouds.aws import zones
 from beta9_provisioning.clouds.aws.account import AwsAccount
@@ -107,7 +107,7 @@ def test_earlier_releases_placed_by_letter(region: str, names: list[str]) -> Non
 def test_stores_of_earlier_releases_stay_as_they_were_made(tmp_path: Path) -> None:
     """Other names would replace what is in use; a password, or other subnets, would cut off who uses it."""
     wanted = config()
-    subject = Subject(wanted, ENVIRONMENT_ID, Aws().earlier_choices(wanted), BACKEND)
+    subject = Subject(wanted, ENVIRONMENT_ID, Aws().earlier_choices(wanted), BACKEND, WORKERS_FROM)
     document = json.loads((synthesize(subject, tmp_path) / "cdk.tf.json").read_text())
     resources = document["resource"]
     assert "variable" not in document

@@ -51,6 +51,7 @@ def test_the_addresses_that_charts_wait_for_exist(document: Callable[..., Docume
         "aws_eks_access_entry",
         "aws_eks_access_policy_association",
         "aws_eks_addon",
+        "aws_eks_pod_identity_association",
     }
 
 
@@ -75,9 +76,6 @@ def test_the_network_spans_the_chosen_zones_without_overlap(document: Callable[.
         "private_0": ["kubernetes.io/role/internal-elb"],
         "private_1": ["kubernetes.io/role/internal-elb"],
         "private_2": ["kubernetes.io/role/internal-elb"],
-        "data_0": [],
-        "data_1": [],
-        "data_2": [],
     }
 
 

@@ -91,6 +91,7 @@ class Names:
                 self.ebs_csi_role,
                 self.flow_log_role,
                 self.load_balancing_role,
+                self.monitoring_role,
             }
         )
 
