@@ -94,4 +94,3 @@ def drain(context: Context) -> None:
         return
     with cluster:
         cluster.uninstall_all()
-        cluster.kubernetes.remove_cloud_objects()
