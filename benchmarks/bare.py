@@ -83,6 +83,8 @@ class Bare:
             **variables.cloud(simulator),
             "TF_CLI_CONFIG_FILE": simulator.terraform_cli_config,
             "CHECKPOINT_DISABLE": "1",
+            # Terraform has it from here, and Valkey's user from Terraform.
+            "TF_VAR_redis_password": GeneratedSecrets.generate().database_password,
         }
         cloud = config.cloud
         role, external_id = cloud.role_arn or "", cloud.external_id

@@ -245,7 +245,8 @@ def _fields(body: str) -> Iterator[tuple[dict[str, bool], str]]:
     """Yield each attribute's flags and the code that follows them."""
     marks = list(MARK.finditer(body))
     ends = [mark.start() for mark in marks[1:]] + [len(body)]
-    for mark, end in zip(marks, ends, strict=True):
+    # A block may have nothing in it.
+    for mark, end in zip(marks, ends[: len(marks)], strict=True):
         flags = zip(("computed", "optional", "required"), mark.groups()[1:], strict=True)
         yield {flag: True for flag, value in flags if value == "true"}, body[mark.end() : end]
 

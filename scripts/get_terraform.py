@@ -73,7 +73,7 @@ def fetch(
 
 
 _BY_HAND = (
-    "Install Terraform 1.11 or newer (https://developer.hashicorp.com/terraform/install) or OpenTofu 1.10 or "
+    "Install Terraform 1.11 or newer (https://developer.hashicorp.com/terraform/install) or OpenTofu 1.11 or "
     "newer (https://opentofu.org/docs/intro/install/) yourself and put it on PATH."
 )
 

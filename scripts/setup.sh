@@ -52,7 +52,7 @@ PATH=$PATH:$PWD/.tools/bin
 export PATH
 if ! .venv/bin/python -c 'from beta9_provisioning.local.tools import find_terraform; find_terraform()' 2>/dev/null
 then
-    echo "There is no Terraform 1.11 or OpenTofu 1.10 or newer on PATH"
+    echo "There is no Terraform 1.11 or OpenTofu 1.11 or newer on PATH"
     .venv/bin/python scripts/get_terraform.py || stop "without Terraform nothing can be tried or tested"
 fi
 echo "Fetching Helm and kubectl unless they are there"

@@ -144,7 +144,7 @@ class Settings(BaseSettings):
     reconcile_seconds: Annotated[float, Field(gt=0)] = 2.0
     """Seconds between two rounds of the reconciler."""
     terraform_binary: str = "terraform"
-    """Terraform 1.11+ or OpenTofu 1.10+: a name on PATH or a path."""
+    """Terraform 1.11+ or OpenTofu 1.11+: a name on PATH or a path."""
     terraform_cli_config: Path | None = None
     """Terraform CLI configuration that names the provider mirror; none uses Terraform's own defaults."""
     helm_binary: str = "helm"

@@ -92,7 +92,8 @@ def test_a_whole_life_at_debug_writes_no_secret_anywhere(
     product.wait(environment_id, "destroyed")
     secrets.add_of_cloud(product.world.store)
     assert set(secrets.found) == {
-        *("access key", "session token", "master password", "database_password", "encryption_key")
+        *("access key", "session token", "master password", "redis password"),
+        *("database_password", "encryption_key"),
     }
     assert all(secrets.found.values())
     until(lambda: collector.named("attempt destroy"), "all spans have come")

@@ -110,8 +110,8 @@ def test_the_genuine_terraform_is_found() -> None:
 @pytest.mark.parametrize(
     ("present", "chosen"),
     [
-        ({"terraform": "1.11.0", "tofu": "1.10.0"}, "terraform"),
-        ({"terraform": "1.5.7", "tofu": "1.10.0"}, "tofu"),
+        ({"terraform": "1.11.0", "tofu": "1.11.0"}, "terraform"),
+        ({"terraform": "1.5.7", "tofu": "1.11.0"}, "tofu"),
         ({"tofu": "1.12.0-beta1"}, "tofu"),
     ],
 )

@@ -36,7 +36,7 @@ def database(document: Document) -> Document:
             ),
             -2 * 0.1192 * 730,
         ),
-        (lambda made: made["resource"].update(aws_kms_key={"main": {}}), 1.0),
+        (lambda made: made["resource"].update(aws_kms_key={"main": {}, "second": {}}), 1.0),
         (
             lambda made: made["resource"].update(
                 aws_vpc_endpoint={"ecr": {"vpc_endpoint_type": "Interface", "subnet_ids": ["a", "b"]}}

@@ -113,6 +113,7 @@ def test_genuine_terraform_plans_every_attack_as_the_text_that_it_is(tmp_path: P
         "BETA9_SIM_STORE": str(store.path),
         "AWS_ACCESS_KEY_ID": seeded.access_key,
         "AWS_SECRET_ACCESS_KEY": seeded.secret_key,
+        "TF_VAR_redis_password": "0123456789abcdef",
     }
     without_backend(document, tmp_path / "work")
     terraform(tmp_path / "work", environment, "init", "-input=false")

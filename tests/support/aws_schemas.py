@@ -153,6 +153,10 @@ class Translation:
             return self._map(value, wanted, path)
         if isinstance(value, list):
             if kind == "object" or "properties" in wanted:
+                members = wanted.get("properties", {})
+                if len(members) == 1 and not any(isinstance(item, Mapping) for item in value):
+                    # Such as the types in {"EncryptionType": ["SSE-C"]}.
+                    return {name: self._value(value, inner, path) for name, inner in members.items()}
                 return self._value(value[0], wanted, path) if len(value) == 1 else None
             items = [self._value(item, wanted.get("items", {}), path) for item in value]
             return None if None in items else items

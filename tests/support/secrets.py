@@ -30,8 +30,9 @@ class Secrets:
         for key, token in store.execute("select secret_key, session_token from credentials"):
             self.add("access key", key)
             self.add("session token", token)
-        for (value,) in store.execute("select value from secrets"):
-            self.add("master password", json.loads(value)["password"])
+        for name, value in store.execute("select name, value from secrets"):
+            of_rds = str(name).startswith("rds!")
+            self.add("master password" if of_rds else "redis password", json.loads(value)["password"])
 
     def in_text(self, place: str, content: bytes) -> Iterator[str]:
         """Yield what of them is in a text, in clear, as part of a URL, or in base64."""

@@ -42,6 +42,7 @@ OUTPUTS = {
     "database_secret_arn",
     "redis_host",
     "redis_port",
+    "redis_username",
     "bucket_name",
     "region",
 }

@@ -77,7 +77,7 @@ FAULTS: dict[str, tuple[Change, str]] = {
     ),
     "old tofu": (
         lambda path: {"TERRAFORM_BINARY": program(path, "echo OpenTofu v1.9.1")},
-        "TERRAFORM_BINARY is {}/program, which is OpenTofu 1.9.1; 1.10 or newer is needed.",
+        "TERRAFORM_BINARY is {}/program, which is OpenTofu 1.9.1; 1.11 or newer is needed.",
     ),
     "broken terraform": (
         lambda path: {"TERRAFORM_BINARY": program(path, "echo no such library; exit 127")},

@@ -115,6 +115,15 @@ class Account(Protocol):
         Nothing is changed. The document is kept with the environment, and its stacks are made of it.
         """
 
+    def keep_secrets(self, config: EnvironmentConfig, choices: Mapping[str, Any]) -> Mapping[str, str]:
+        """Draw the passwords that the stores are made with, unless they are kept in the account already.
+
+        Return the variables by which Terraform gets them: `redis_password` for Redis, if it has a user.
+        """
+
+    def delete_secrets(self) -> None:
+        """Delete what `keep_secrets` made."""
+
     def ensure_state_backend(self) -> Backend:
         """Make the place of the Terraform state if it is absent, and say where it is.
 

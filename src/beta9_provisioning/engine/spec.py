@@ -9,7 +9,8 @@ MANAGED_BY = "beta9-provisioning"
 OWNERSHIP_TAGS = (ENVIRONMENT_ID_TAG, ENVIRONMENT_NAME_TAG, MANAGED_BY_TAG)
 """Keys of the tags by which an environment's resources are recognized."""
 
-POSTGRES_VERSION = "17"
+POSTGRES_VERSION = "18"
+"""Of the client that makes the database's user: it talks to this version and all before."""
 
 
 def tags(config: EnvironmentConfig, environment_id: str) -> dict[str, str]:

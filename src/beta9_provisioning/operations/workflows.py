@@ -16,6 +16,7 @@ PROVISION = (
     Step("choices", "Choosing zones and versions", _PLANNING, Reason.ACCESS_REFUSED, infrastructure.choose),
     Step(FIRST_TOUCH, "Preparing the state bucket", _PLANNING, Reason.ACCESS_REFUSED, prepare_state),
     Step("lock", "Locking the state", _PLANNING, Reason.TERRAFORM_FAILED, lock_state),
+    Step("secrets", "Keeping secrets", _PLANNING, Reason.ACCESS_REFUSED, infrastructure.keep_secrets),
     Step("synthesis", "Synthesizing", _PLANNING, Reason.CONFIGURATION, infrastructure.synthesize),
     Step("init", "Preparing Terraform", _PLANNING, Reason.TERRAFORM_FAILED, infrastructure.initialize),
     Step("apply", "Creating infrastructure", _APPLYING, Reason.TERRAFORM_FAILED, infrastructure.apply),

@@ -27,7 +27,7 @@ ROOM_BYTES = 256 * 1024 * 1024
 
 _VERSION_SECONDS = 60
 _TERRAFORM = re.compile(r"^(?P<name>Terraform|OpenTofu) v(?P<version>(\d+)\.(\d+)\S*)", re.MULTILINE)
-_LEAST = {"Terraform": (1, 11), "OpenTofu": (1, 10)}
+_LEAST = {"Terraform": (1, 11), "OpenTofu": (1, 11)}
 _HELM = re.compile(r"^v(?P<version>(\d+)\.\S+)", re.MULTILINE)
 _MIRROR = re.compile(r'\bfilesystem_mirror"?\s*[:=]?\s*\[?\s*\{[^}]*?\bpath"?\s*[:=]\s*"(?P<path>[^"]+)"')
 

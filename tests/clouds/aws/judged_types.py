@@ -50,8 +50,9 @@ JUDGED = {
         "AWS::Logs::LogGroup", ("logs", "CreateLogGroup"), {"name": "logGroupName"}
     ),
     "aws_db_instance": Judged("AWS::RDS::DBInstance", ("rds", "CreateDBInstance"), _DB),
+    # CloudFormation takes the parameters as an object.
     "aws_db_parameter_group": Judged(
-        "AWS::RDS::DBParameterGroup",
+        "",
         ("rds", "CreateDBParameterGroup"),
         {"name": "DBParameterGroupName", "family": "DBParameterGroupFamily"},
     ),

@@ -123,7 +123,7 @@ def kubernetes(customer: Customer) -> Iterator[None]:
     server.stop()
 
 
-def terraform_in(directory: Path, customer: Customer, tmp_path: Path) -> Terraform:
+def terraform_in(directory: Path, customer: Customer, tmp_path: Path, password: str) -> Terraform:
     mirror = tmp_path / "mirror"
     install_mirror(mirror, SCHEMA_FILE)
     aws = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
@@ -135,6 +135,7 @@ def terraform_in(directory: Path, customer: Customer, tmp_path: Path) -> Terrafo
             "HOME": str(tmp_path),
             "TF_CLI_CONFIG_FILE": str(cli_config(mirror)),
             "BETA9_SIM_STORE": str(customer.store.path),
+            "TF_VAR_redis_password": password,
             **aws,
         },
         stop=threading.Event(),
@@ -162,7 +163,9 @@ def test_an_environment_comes_and_goes(customer: Customer, tmp_path: Path) -> No
     stack = synthesize(
         Subject(wanted, target.environment_id, choices, backend, WORKERS_FROM), tmp_path / "cdktf.out"
     )
-    terraform = terraform_in(stack, customer, tmp_path)
+    drawn = own.keep_secrets(wanted, choices)["redis_password"]
+    assert own.keep_secrets(wanted, choices) == {"redis_password": drawn}
+    terraform = terraform_in(stack, customer, tmp_path, drawn)
     terraform.init()
     terraform.apply(timeout=120)
     outputs = terraform.outputs()
@@ -181,8 +184,12 @@ def test_an_environment_comes_and_goes(customer: Customer, tmp_path: Path) -> No
     s3: S3Client = own._session.client("s3")
     state = s3.get_object(Bucket=backend.arguments["bucket"], Key=backend.arguments["key"])["Body"].read()
     assert json.loads(state)["resources"]
+    assert drawn.encode() not in state
 
     terraform.destroy(timeout=120)
+    assert {item.kind for item in own.leftovers()} == {"secretsmanager:secret"}
+    own.delete_secrets()
+    own.delete_secrets()
     assert own.leftovers() == []
     own.purge_state()
     assert backend.arguments["bucket"] not in [bucket.get("Name") for bucket in s3.list_buckets()["Buckets"]]

@@ -1,5 +1,6 @@
 """What is chosen for an environment, and stays."""
 
+import json
 from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -7,13 +8,15 @@ from pathlib import Path
 import pytest
 from tests.clouds.aws.conftest import Customer
 from tests.support.configs import config
-from tests.support.stacks import ZONES, synthesized
+from tests.support.stacks import BACKEND, ENVIRONMENT_ID, WORKERS_FROM, ZONES, synthesized
 
 from beta9_provisioning.clouds.aws import zones
 from beta9_provisioning.clouds.aws.account import AwsAccount
 from beta9_provisioning.clouds.aws.choices import Choices, Zone
 from beta9_provisioning.clouds.aws.cloud import Aws
 from beta9_provisioning.clouds.aws.refusals import AwsError
+from beta9_provisioning.clouds.synthesis import synthesize
+from beta9_provisioning.engine.synthesis.subject import Subject
 from beta9_provisioning.schemas.configuration import Nat, Size
 from beta9_simulator.cloud import offerings
 
@@ -99,3 +102,22 @@ def test_earlier_releases_placed_by_letter(region: str, names: list[str]) -> Non
     made = Aws().earlier_choices(config(cloud__region=region))
     assert made["zones"] == [{"id": None, "name": name} for name in names]
     assert made["kubernetes"]["version"] == "1.34"
+
+
+def test_stores_of_earlier_releases_stay_as_they_were_made(tmp_path: Path) -> None:
+    """Other names would replace what is in use; a password, or other subnets, would cut off who uses it."""
+    wanted = config()
+    subject = Subject(wanted, ENVIRONMENT_ID, Aws().earlier_choices(wanted), BACKEND, WORKERS_FROM)
+    document = json.loads((synthesize(subject, tmp_path) / "cdk.tf.json").read_text())
+    resources = document["resource"]
+    assert "variable" not in document
+    assert "redis_username" not in document["output"]
+    assert not {"aws_elasticache_user", "aws_elasticache_user_group"} & set(resources)
+    valkey = resources["aws_elasticache_replication_group"]["main"]
+    assert "user_group_ids" not in valkey
+    assert valkey["engine_version"] == "7.2"
+    assert resources["aws_elasticache_parameter_group"]["main"]["name"] == "beta9-c3d4e5f6g7h8-redis"
+    assert resources["aws_db_instance"]["main"]["engine_version"] == "17"
+    assert resources["aws_db_parameter_group"]["main"]["family"] == "postgres17"
+    private = [f"${{aws_subnet.private_{index}.id}}" for index in range(2)]
+    assert resources["aws_db_subnet_group"]["main"]["subnet_ids"] == private

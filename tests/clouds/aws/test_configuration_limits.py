@@ -72,6 +72,21 @@ def taints(*keys: str, effect: str = "NoSchedule") -> dict[str, Any]:
             "-s3alias",
         ),
         ({"data__object_store": {"bucket_prefix": "a--ol-s3"}}, "data.object_store.bucket_prefix", "--ol-s3"),
+        (
+            {"data__postgres": {"storage_gb": 100, "max_storage_gb": 109}},
+            "data.postgres.max_storage_gb",
+            "must be at least 110",
+        ),
+        (
+            {"data__postgres": {"storage_gb": 60000, "max_storage_gb": 65536}},
+            "data.postgres.max_storage_gb",
+            "leave it out",
+        ),
+        (
+            {"cloud__kms_key_arn": "arn:aws:kms:eu-west-1:123456789012:key/1"},
+            "cloud.kms_key_arn",
+            "region us-east-1",
+        ),
         ({"network__flow_log_days": 31}, "network.flow_log_days", "no retention that CloudWatch Logs has"),
         ({"cluster__log_days": 31}, "cluster.log_days", "no retention that CloudWatch Logs has"),
         (

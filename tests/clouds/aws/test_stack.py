@@ -51,6 +51,7 @@ def test_the_addresses_that_charts_wait_for_exist(document: Callable[..., Docume
         "aws_eks_access_entry",
         "aws_eks_access_policy_association",
         "aws_eks_addon",
+        "aws_eks_pod_identity_association",
     }
 
 
@@ -65,7 +66,9 @@ def test_the_network_spans_the_chosen_zones_without_overlap(document: Callable[.
         assert isinstance(network, ipaddress.IPv4Network)
         assert network.subnet_of(whole)  # type: ignore[arg-type]
         assert not any(network.overlaps(other) for other in networks[index + 1 :])
-    roles = {name: [tag for tag in body["tags"] if "/role/" in tag] for name, body in subnets.items()}
+    tags = {name: [tag for tag in body["tags"] if "/role/" in tag] for name, body in subnets.items()}
+    roles = {name: found for name, found in tags.items() if not name.startswith("data")}
+    assert all(not tags[f"data_{index}"] for index in range(3))
     assert roles == {
         "public_0": ["kubernetes.io/role/elb"],
         "public_1": ["kubernetes.io/role/elb"],
@@ -73,9 +76,6 @@ def test_the_network_spans_the_chosen_zones_without_overlap(document: Callable[.
         "private_0": ["kubernetes.io/role/internal-elb"],
         "private_1": ["kubernetes.io/role/internal-elb"],
         "private_2": ["kubernetes.io/role/internal-elb"],
-        "data_0": [],
-        "data_1": [],
-        "data_2": [],
     }
 
 
@@ -135,6 +135,10 @@ def test_slow_things_are_created_side_by_side(document: Callable[..., Document])
     slow = {"aws_eks_cluster.main", "aws_db_instance.main", "aws_elasticache_replication_group.main"}
     for address in slow:
         assert not (dependencies(made, address) & slow), address
+    # Databases start in the first minute: they wait for subnets and groups, not for the cluster's.
+    stores = dependencies(made, "aws_db_instance.main")
+    stores |= dependencies(made, "aws_elasticache_replication_group.main")
+    assert not {address for address in stores if "eks" in address or "ingress_rule" in address}
     assert "aws_nat_gateway.main" not in dependencies(made, "aws_eks_cluster.main")
 
 
@@ -161,6 +165,7 @@ def test_in_china_eks_refused_the_nodes_role_and_beta9_looked_for_s3_elsewhere(
     assert {principal["Service"] for principal in trusted} == {
         "ec2.amazonaws.com.cn",
         "eks.amazonaws.com",
+        "monitoring.rds.amazonaws.com",
         "vpc-flow-logs.amazonaws.com",
         "pods.eks.amazonaws.com",
     }
@@ -192,7 +197,7 @@ def test_sizes_come_from_the_table(document: Callable[..., Document], size: str)
             "max_size": expected.nodes.maximum,
         }
     ]
-    assert main(made, "aws_db_instance")["instance_class"] == expected.postgres_class
+    assert main(made, "aws_db_instance")["instance_class"] == expected.postgres_classes[0]
     assert main(made, "aws_elasticache_replication_group")["node_type"] == expected.redis_node_type
 
 
@@ -246,6 +251,101 @@ def test_the_database_is_private_encrypted_and_as_configured(document: Callable[
 
 
 @pytest.mark.parametrize(
+    ("postgres", "expected"),
+    [
+        ({"storage_gb": 20}, {"allocated_storage": 20, "max_allocated_storage": 40}),
+        ({"storage_gb": 100, "max_storage_gb": 110}, {"max_allocated_storage": 110}),
+        # From 400 GiB on volumes are striped, and have to be asked for other figures.
+        ({"storage_gb": 399}, {"iops": None, "storage_throughput": None}),
+        ({"storage_gb": 400}, {"iops": 12000, "storage_throughput": 500}),
+        ({"storage_gb": 40000}, {"max_allocated_storage": 65536}),
+        # No tenth more fits in.
+        ({"storage_gb": 60000}, {"max_allocated_storage": None}),
+    ],
+)
+def test_the_database_s_storage_is_as_rds_takes_it(
+    document: Callable[..., Document], postgres: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    database = main(document(data={"postgres": postgres}), "aws_db_instance")
+    assert {key: database.get(key) for key in expected} == expected
+
+
+def test_the_database_forces_tls_and_keeps_its_logs_for_a_month(document: Callable[..., Document]) -> None:
+    made = document()
+    parameters = main(made, "aws_db_parameter_group")
+    assert (parameters["name"], parameters["family"]) == ("beta9-c3d4e5f6g7h8-postgres-1", "postgres18")
+    assert {"name": "rds.force_ssl", "value": "1"} in parameters["parameter"]
+    # Statements that make users hold passwords.
+    assert {"name": "log_statement", "value": "none"} in parameters["parameter"]
+    assert parameters["lifecycle"]["create_before_destroy"] is True
+    database = main(made, "aws_db_instance")
+    logs = made["resource"]["aws_cloudwatch_log_group"]
+    named = {body["name"]: body["retention_in_days"] for body in logs.values() if "/rds/" in body["name"]}
+    assert named == {
+        f"/aws/rds/instance/{database['identifier']}/{log}": 30
+        for log in database["enabled_cloudwatch_logs_exports"]
+    }
+    assert database["performance_insights_enabled"] is True
+    assert database["monitoring_interval"] == 60
+
+
+def test_stores_are_in_subnets_that_lead_nowhere(document: Callable[..., Document]) -> None:
+    resources = document()["resource"]
+    data = [f"${{aws_subnet.data_{index}.id}}" for index in range(3)]
+    assert resources["aws_db_subnet_group"]["main"]["subnet_ids"] == data
+    assert resources["aws_elasticache_subnet_group"]["main"]["subnet_ids"] == data
+    table = "${aws_route_table.data.id}"
+    assert table not in [body["route_table_id"] for body in resources["aws_route"].values()]
+    routed = [
+        body["subnet_id"]
+        for body in resources["aws_route_table_association"].values()
+        if body["route_table_id"] == table
+    ]
+    assert routed == data
+
+
+def test_valkey_has_a_user_whose_password_is_written_nowhere(document: Callable[..., Document]) -> None:
+    made = document()
+    assert made["variable"] == {
+        "redis_password": {
+            **{key: value for key, value in made["variable"]["redis_password"].items() if key == "//"},
+            "type": "string",
+            "sensitive": True,
+            "ephemeral": True,
+        }
+    }
+    users = made["resource"]["aws_elasticache_user"]
+    assert {body["passwords_wo"] for body in users.values()} == {"${var.redis_password}"}
+    assert users["main"]["user_name"] == "beta9"
+    # Nobody is somebody without saying who.
+    assert (users["default"]["user_name"], users["default"]["access_string"][:3]) == ("default", "off")
+    group = main(made, "aws_elasticache_replication_group")
+    assert group["user_group_ids"] == ["${aws_elasticache_user_group.main.user_group_id}"]
+    assert "auth_token" not in group
+    assert main(made, "aws_elasticache_parameter_group")["family"] == "valkey9"
+    assert (group["engine_version"], group["snapshot_retention_limit"]) == ("9.0", 7)
+
+
+def test_a_customer_s_key_encrypts_all_that_is_stored(document: Callable[..., Document]) -> None:
+    key = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+    cloud = {
+        "provider": "aws",
+        "region": "us-east-1",
+        "account_id": "123456789012",
+        "role_arn": ROLE,
+        "kms_key_arn": key,
+    }
+    resources = document(cloud=cloud)["resource"]
+    database = resources["aws_db_instance"]["main"]
+    keys = ("kms_key_id", "master_user_secret_kms_key_id", "performance_insights_kms_key_id")
+    assert [database[name] for name in keys] == [key] * 3
+    assert resources["aws_elasticache_replication_group"]["main"]["kms_key_id"] == key
+    assert key in json.dumps(resources["aws_s3_bucket_server_side_encryption_configuration"])
+    logs = resources["aws_cloudwatch_log_group"]
+    assert {body["kms_key_id"] for name, body in logs.items() if name.startswith("database")} == {key}
+
+
+@pytest.mark.parametrize(
     ("redis", "nodes", "failover"),
     [
         ({}, 1, False),
@@ -290,12 +390,41 @@ def test_the_bucket_follows_the_config(document: Callable[..., Document]) -> Non
     )["resource"]
     assert full["aws_s3_bucket"]["main"]["bucket"] == "data-c3d4e5f6g7h8"
     assert full["aws_s3_bucket"]["main"]["force_destroy"] is True
-    [rule] = full["aws_s3_bucket_lifecycle_configuration"]["main"]["rule"]
+    _, rule = full["aws_s3_bucket_lifecycle_configuration"]["main"]["rule"]
     assert rule["noncurrent_version_expiration"] == [{"noncurrent_days": 90}]
     bare = document(data={"object_store": {"versioning": False, "lifecycle_days": None}})["resource"]
-    assert "aws_s3_bucket_versioning" not in bare
-    assert "aws_s3_bucket_lifecycle_configuration" not in bare
+    assert "main" not in bare["aws_s3_bucket_versioning"]
+    [rule] = bare["aws_s3_bucket_lifecycle_configuration"]["main"]["rule"]
+    assert rule["abort_incomplete_multipart_upload"] == [{"days_after_initiation": 7}]
     for resources in (full, bare):
         block = resources["aws_s3_bucket_public_access_block"]["main"]
         assert [value for key, value in block.items() if key not in ("//", "bucket")] == [True] * 4
-        assert "AES256" in json.dumps(resources["aws_s3_bucket_server_side_encryption_configuration"])
+        statement = json.loads(resources["aws_s3_bucket_policy"]["main"]["policy"])["Statement"][0]
+        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        bucket = resources["aws_s3_bucket"]["main"]["bucket"]
+        assert statement["Resource"] == [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+        owner = resources["aws_s3_bucket_ownership_controls"]["main"]["rule"]
+        assert owner == [{"object_ownership": "BucketOwnerEnforced"}]
+        assert "SSE-C" in json.dumps(resources["aws_s3_bucket_server_side_encryption_configuration"])
+        [rule] = resources["aws_s3_bucket_server_side_encryption_configuration"]["main"]["rule"]
+        assert rule["apply_server_side_encryption_by_default"] == [{"sse_algorithm": "aws:kms"}]
+
+
+def test_who_reached_the_bucket_is_logged_for_a_month(document: Callable[..., Document]) -> None:
+    resources = document()["resource"]
+    assert (
+        main({"resource": resources}, "aws_s3_bucket_logging")["target_bucket"] == "${aws_s3_bucket.logs.id}"
+    )
+    name = resources["aws_s3_bucket"]["logs"]["bucket"]
+    assert name == "beta9-c3d4e5f6g7h8-logs"
+    closed, written = json.loads(resources["aws_s3_bucket_policy"]["logs"]["policy"])["Statement"]
+    assert (closed["Effect"], closed["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+    assert written["Principal"] == {"Service": "logging.s3.amazonaws.com"}
+    assert written["Condition"] == {
+        "ArnLike": {"aws:SourceArn": "arn:aws:s3:::beta9-c3d4e5f6g7h8"},
+        "StringEquals": {"aws:SourceAccount": "123456789012"},
+    }
+    [rule] = resources["aws_s3_bucket_server_side_encryption_configuration"]["logs"]["rule"]
+    assert rule["apply_server_side_encryption_by_default"] == [{"sse_algorithm": "AES256"}]
+    _, rule = resources["aws_s3_bucket_lifecycle_configuration"]["logs"]["rule"]
+    assert rule["expiration"] == [{"days": 30}]

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import threading
+import zipfile
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,6 +36,8 @@ from beta9_provisioning.engine.terraform.terraform import Terraform
 from beta9_simulator.cloud.mirror import cli_config, install_mirror
 from beta9_simulator.cloud.seeding import seed
 from beta9_simulator.cloud.store import Store
+
+PLANTED = "planted-0123456789abcdef"
 
 
 def terraform(directory: Path, environment: Mapping[str, str], *arguments: str) -> str:
@@ -69,6 +72,7 @@ def simulated(tmp_path: Path) -> tuple[Store, dict[str, str]]:
         "BETA9_SIM_STORE": str(store.path),
         "AWS_ACCESS_KEY_ID": seeded.access_key,
         "AWS_SECRET_ACCESS_KEY": seeded.secret_key,
+        "TF_VAR_redis_password": PLANTED,
     }
     return store, environment
 
@@ -92,6 +96,14 @@ def test_genuine_terraform_creates_it_once_and_destroys_all_of_it(
     assert outputs["cluster_name"]["value"] == "beta9-c3d4e5f6g7h8"
     assert outputs["database_port"]["value"] == 5432
     assert untagged(tmp_path / "work", environment) == []
+
+    # Neither the state nor a plan holds the password: plan files embed the configuration.
+    terraform(tmp_path / "work", environment, "plan", "-out=kept.plan", "-input=false")
+    with zipfile.ZipFile(tmp_path / "work" / "kept.plan") as plan:
+        parts = [plan.read(name) for name in plan.namelist()]
+    files = [path.read_bytes() for path in (tmp_path / "work").glob("*") if path.is_file()]
+    assert len(parts) >= 3
+    assert not [part for part in (*parts, *files) if PLANTED.encode() in part]
 
     # -detailed-exitcode makes any planned change an error.
     terraform(tmp_path / "work", environment, "plan", "-detailed-exitcode", "-input=false")
@@ -264,13 +276,17 @@ NEWER_TYPES = {
     "aws_eks_pod_identity_association",
     "aws_iam_openid_connect_provider",  # demanded a thumbprint, which AWS looks up itself by now
     "aws_elasticache_replication_group",
+    "aws_elasticache_user",
+    "aws_elasticache_user_group",
     "aws_s3_bucket_lifecycle_configuration",
+    "aws_s3_bucket_logging",
+    "aws_s3_bucket_ownership_controls",
     "aws_s3_bucket_server_side_encryption_configuration",
     "aws_s3_bucket_versioning",
     "aws_vpc_security_group_ingress_rule",
 }
 NEWER_ATTRIBUTES = {
-    "aws_db_instance": ["db_name", "manage_master_user_password"],
+    "aws_db_instance": ["db_name", "manage_master_user_password", "storage_throughput"],
     "aws_eip": ["domain"],
     "aws_eks_addon": [
         "configuration_values",
@@ -281,6 +297,7 @@ NEWER_ATTRIBUTES = {
     "aws_eks_cluster": ["access_config", "bootstrap_self_managed_addons", "upgrade_policy"],
     "aws_launch_template": ["tag_specifications"],  # not yet on network interfaces
     "aws_eks_node_group": ["ami_type", "depends_on", "taint", "update_config"],
+    "aws_s3_bucket_policy": ["depends_on"],
 }
 
 

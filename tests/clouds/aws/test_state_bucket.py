@@ -121,12 +121,16 @@ def test_only_tls_is_allowed_unless_the_customer_has_a_policy(
         absent = request.method == "GET" and not (has_policy and request.url.endswith("policy"))
         if not absent:
             return fake_answer(request, 200, "")
-        kind = "NoSuchBucketPolicy" if request.url.endswith("policy") else NO_ENCRYPTION
+        absences = {"policy": "NoSuchBucketPolicy", "lifecycle": "NoSuchLifecycleConfiguration"}
+        kind = absences.get(request.url.rpartition("?")[2], NO_ENCRYPTION)
         return fake_answer(request, 404, kind)
 
     own.client("s3").meta.events.register("before-send.s3", answer)
     StateBucket(own, customer.seeded.account, threading.Event()).ensure(ENV_1)
 
+    assert b"<NoncurrentDays>30<" in sent["PUT", "lifecycle"]
+    assert b"<DaysAfterInitiation>7<" in sent["PUT", "lifecycle"]
+    assert b"<EncryptionType>SSE-C<" in sent["PUT", "encryption"]
     assert (("PUT", "policy") in sent) is not has_policy
     if not has_policy:
         statement = json.loads(sent["PUT", "policy"])["Statement"][0]

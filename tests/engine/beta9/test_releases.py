@@ -119,12 +119,22 @@ def test_managed_databases_replace_the_bundled_ones() -> None:
     redis = found["config"]["database"]["redis"]
     assert redis["addrs"] == ["redis.example.internal:6379"]
     assert redis["mode"] == "single"
+    assert (redis["username"], redis["password"]) == ("", "")
     assert redis["enableTLS"] is True
     script = found["controllers"]["gateway"]["initContainers"]["wait-on-backends"]["command"][2]
     assert "nc -z -w 5 db.example.internal 5432" in script
     assert "nc -z -w 5 redis.example.internal 6379" in script
     assert "nc -z -w 5 juicefs-redis-master 6379" in script
     assert "postgresql" not in script
+
+
+def test_beta9_is_redis_user_where_there_is_one() -> None:
+    release = beta9_release(
+        config(), PLATFORM, {**OUTPUTS, "redis_username": "beta9"}, GENERATED, redis_password="pw-2"
+    )
+    redis = release.values["config"]["database"]["redis"]
+    assert (redis["username"], redis["password"], redis["enableTLS"]) == ("beta9", "pw-2", True)
+    assert "pw-2" not in repr(release)
 
 
 def test_the_wait_script_is_valid_shell() -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.configs import config
 from tests.support.fake_sts import fake_sts, says
+from tests.support.stacks import ENVIRONMENT_ID
 from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_provisioning.clouds.registry import cloud_of
@@ -279,7 +280,11 @@ def test_only_one_kind_of_token_is_accepted(access: Access, source: Path) -> Non
 def test_everything_of_an_environment_is_installed_and_removed(access: Access) -> None:
     """All releases with the stand-in charts, in parallel as far as they may, then back to nothing."""
     helm, kubernetes = access.helm(), access.kubernetes()
-    platform = cloud_of(config().cloud).platform(config())
+    cloud = cloud_of(config().cloud)
+    platform = cloud.platform(config())
+    reach = replace(access.cluster_access(), network_id="vpc-0123456789abcdef0")
+    for first in cloud.first_releases(config(), ENVIRONMENT_ID, reach):
+        helm.install(first)
     threads = [
         threading.Thread(target=helm.install, args=(each,)) for each in base_releases(config(), platform)
     ]
@@ -294,7 +299,7 @@ def test_everything_of_an_environment_is_installed_and_removed(access: Access) -
         helm.install(replace(release, timeout=GUARD_SECONDS))
 
     assert statuses(access) == dict.fromkeys(
-        ["traefik", "cert-manager", "metrics-server", "beta9"], "deployed"
+        ["aws-load-balancer-controller", "traefik", "cert-manager", "metrics-server", "beta9"], "deployed"
     )
     assert kubernetes.load_balancer_host(*ingress_service(), timeout=GUARD_SECONDS)
     claims = access.kube.objects("PersistentVolumeClaim")

@@ -50,7 +50,7 @@ def test_the_backend_and_the_provider_assume_the_customers_role(tmp_path: Path) 
     }
     assert document["provider"]["aws"][0]["assume_role"] == [role]
     assert document["provider"]["aws"][0]["allowed_account_ids"] == ["123456789012"]
-    assert document["terraform"]["required_version"] == ">= 1.10.0"
+    assert document["terraform"]["required_version"] == ">= 1.11.0"
 
 
 def test_what_cannot_be_built_yet_is_refused_before_anything_is_written(tmp_path: Path) -> None:

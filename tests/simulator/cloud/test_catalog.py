@@ -75,6 +75,6 @@ def test_slow_types_take_as_long_as_on_aws() -> None:
     minutes = {type: catalog()[type].latency[0] / 60 for type in TYPES}
     assert 9 <= minutes["aws_eks_cluster"] <= 10
     assert 45 / 60 <= minutes["aws_eks_node_group"] <= 90 / 60
-    assert 10 <= minutes["aws_db_instance"] <= 15
+    assert 6 <= minutes["aws_db_instance"] <= 8
     assert 5 <= minutes["aws_elasticache_replication_group"] <= 10
     assert 1 <= minutes["aws_nat_gateway"] <= 2

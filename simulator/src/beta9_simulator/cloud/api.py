@@ -20,7 +20,7 @@ from werkzeug.wrappers import Response
 from beta9_simulator.cloud import sigv4
 from beta9_simulator.cloud.principals import Principal, authenticate
 from beta9_simulator.cloud.rules import CloudError
-from beta9_simulator.cloud.services import databases, ec2, eks, identity, sts, tagging, wire
+from beta9_simulator.cloud.services import databases, ec2, eks, identity, secrets, sts, tagging, wire
 from beta9_simulator.cloud.services.buckets import Buckets, check_name
 from beta9_simulator.cloud.services.request import Handler, Request
 from beta9_simulator.cloud.store import API_URL, Store
@@ -36,7 +36,7 @@ _HANDLERS: dict[str, dict[str, Handler]] = {
     "elasticache": databases.ELASTICACHE,
     "tagging": tagging.HANDLERS,
     "iam": identity.IAM,
-    "secretsmanager": identity.SECRETS_MANAGER,
+    "secretsmanager": secrets.HANDLERS,
 }
 _MOTO = ("s3", "iam", "kms", "secretsmanager")
 """Services of which moto may answer what the store does not know."""

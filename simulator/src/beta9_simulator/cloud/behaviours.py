@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from beta9_simulator.cloud import cache_rules, rds_rules
 from beta9_simulator.cloud.eks_rules import add_on_version
 from beta9_simulator.cloud.principals import Principal, add_principal, remove_principal
 from beta9_simulator.cloud.rules import CloudError, values_at
@@ -110,10 +111,13 @@ def _db_instance(_store: Store, scope: Scope, state: State) -> State:
                 "secret_status": "active",
             }
         ]
+    iops, throughput = rds_rules.figures(state) if state["storage_type"] == "gp3" else (0, 0)
     return {
         "engine": engine,
         "engine_version": version,
-        "engine_version_actual": version if "." in version else f"{version}.6",
+        "iops": iops,
+        "storage_throughput": throughput,
+        "engine_version_actual": rds_rules.full_version(version) or version,
         "engine_major": version.split(".", maxsplit=1)[0],
         "port": _ENGINE_PORTS.get(engine, 5432),
         "master_user_secret": secret,
@@ -131,12 +135,8 @@ def _db_deleted(store: Store, gone: StoredObject) -> None:
         store.execute("delete from secrets where arn=?", secret["secret_arn"])
 
 
-def _db_refused(_store: Store, _target: StoredObject, prior: State) -> None:
-    if not prior.get("skip_final_snapshot") and not prior.get("final_snapshot_identifier"):
-        raise CloudError(
-            "InvalidParameterCombination",
-            "final_snapshot_identifier is required when skip_final_snapshot is false",
-        )
+def _db_refused(_store: Store, target: StoredObject, prior: State) -> None:
+    rds_rules.check_delete(target.state, prior)
 
 
 def _replication_group(_store: Store, scope: Scope, state: State) -> State:
@@ -161,7 +161,7 @@ def _replication_group(_store: Store, scope: Scope, state: State) -> State:
         "engine": engine,
         "engine_version": version,
         "engine_version_actual": version if version.count(".") > 1 else f"{version}.0",
-        "parameter_group_name": f"default.{engine}{version.split('.', maxsplit=1)[0]}",
+        "parameter_group_name": f"default.{cache_rules.family(engine, version)}",
         "num_cache_clusters": nodes,
         "replicas_per_node_group": max(nodes - 1, 0),
         "cluster_enabled": clustered,

@@ -87,7 +87,7 @@ class Cluster:
         metadata.pop("resourceVersion", None)
         if "status" in resource.subresources and not status:
             body.pop("status", None)
-        webhooks.ask(self, resource, body, "CREATE")
+        webhooks.ask(self.store, resource, body, "CREATE")
         self._admit(resource, body, None)
         if resource == _PODS:
             pod_security.admit(self.require(NAMESPACES, "", namespace), body)

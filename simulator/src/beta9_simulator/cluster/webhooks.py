@@ -6,15 +6,12 @@ One that must not fail, and behind whose Service no pod is ready, refuses what i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from beta9_simulator.cluster.errors import ApiError
 from beta9_simulator.cluster.resources import BUILTIN, Resource
 from beta9_simulator.cluster.selectors import selects
-from beta9_simulator.cluster.store import Object
-
-if TYPE_CHECKING:
-    from beta9_simulator.cluster.cluster import Cluster
+from beta9_simulator.cluster.store import Object, ObjectStore
 
 _CONFIGURATIONS = (BUILTIN["mutatingwebhookconfigurations"], BUILTIN["validatingwebhookconfigurations"])
 _SLICES = BUILTIN["endpointslices"]
@@ -22,17 +19,17 @@ _OF = "kubernetes.io/service-name"
 _SECONDS = 10
 
 
-def ask(cluster: Cluster, resource: Resource, body: Object, operation: str) -> None:
+def ask(store: ObjectStore, resource: Resource, body: Object, operation: str) -> None:
     """Ask the webhooks that are to be asked about a write.
 
     Raises:
         ApiError: 500 when one of them does not answer.
     """
-    for webhook in _asked(cluster, resource, body, operation):
+    for webhook in _asked(store, resource, body, operation):
         service = (webhook.get("clientConfig") or {}).get("service")
         if service is None or webhook.get("failurePolicy", "Fail") != "Fail":
             continue
-        if not _answers(cluster, service["namespace"], service["name"]):
+        if not _answers(store, service["namespace"], service["name"]):
             host = f"{service['name']}.{service['namespace']}.svc"
             seconds = webhook.get("timeoutSeconds", _SECONDS)
             raise ApiError(
@@ -44,10 +41,10 @@ def ask(cluster: Cluster, resource: Resource, body: Object, operation: str) -> N
             )
 
 
-def _asked(cluster: Cluster, resource: Resource, body: Object, operation: str) -> Iterator[dict[str, Any]]:
+def _asked(store: ObjectStore, resource: Resource, body: Object, operation: str) -> Iterator[dict[str, Any]]:
     labels = body["metadata"].get("labels") or {}
     for kind in _CONFIGURATIONS:
-        for configuration in cluster.store.select(kind):
+        for configuration in store.select(kind):
             for webhook in configuration.get("webhooks") or ():
                 rules = webhook.get("rules") or ()
                 if any(_covers(rule, resource, operation) for rule in rules) and selects(
@@ -65,10 +62,10 @@ def _covers(rule: dict[str, Any], resource: Resource, operation: str) -> bool:
     )
 
 
-def _answers(cluster: Cluster, namespace: str, service: str) -> bool:
+def _answers(store: ObjectStore, namespace: str, service: str) -> bool:
     return any(
         (endpoint.get("conditions") or {}).get("ready")
-        for part in cluster.store.select(_SLICES, namespace)
+        for part in store.select(_SLICES, namespace)
         if (part["metadata"].get("labels") or {}).get(_OF) == service
         for endpoint in part.get("endpoints") or ()
     )

@@ -8,16 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from beta9_provisioning.clouds.aws import cluster_access, inventory, zones
+from beta9_provisioning.clouds.aws import cluster_access, customer_key, inventory, store_secrets, zones
 from beta9_provisioning.clouds.aws.choices import Choices
-from beta9_provisioning.clouds.aws.names import names
+from beta9_provisioning.clouds.aws.names import REDIS_PASSWORD, names
+from beta9_provisioning.clouds.aws.orderable import choose_class
 from beta9_provisioning.clouds.aws.refusals import AwsError
 from beta9_provisioning.clouds.aws.session import AwsSession
-from beta9_provisioning.clouds.aws.sizes import node_types
+from beta9_provisioning.clouds.aws.sizes import SIZES, node_types
 from beta9_provisioning.clouds.aws.state_bucket import StateBucket, state_key
 from beta9_provisioning.clouds.aws.state_lock import StateLockObject
+from beta9_provisioning.clouds.aws.versions import DEFAULTS
 from beta9_provisioning.clouds.cloud import Leftover, StateLock
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess
+from beta9_provisioning.engine.spec import tags
 from beta9_provisioning.engine.synthesis.synthesize import Backend
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 
@@ -85,11 +88,37 @@ class AwsAccount:
         """Choose zones, versions and sizes for a new environment, by what the account offers.
 
         Raises:
-            AwsError: `zones_unavailable` when too few zones, or not those that its user wants, can be had.
+            AwsError: `zones_unavailable` when too few zones, or not those that its user wants, can be had;
+                `class_unavailable` when no database of its size can; `key_unusable`.
         """
-        found = zones.available(self._session, node_types(config))
-        chosen = zones.choose(found, config.cloud.zones)
-        return Choices.first(config, chosen).model_dump(mode="json")
+        if config.cloud.kms_key_arn is not None:
+            customer_key.check(self._session, config.cloud.kms_key_arn)
+        chosen = zones.choose(zones.available(self._session, node_types(config)), config.cloud.zones)
+        postgres = config.data.postgres
+        instance_class = choose_class(
+            self._session,
+            SIZES[postgres.size].postgres_classes,
+            DEFAULTS.postgres,
+            chosen,
+            multi_az=postgres.multi_az,
+        )
+        return Choices.first(config, chosen, instance_class=instance_class).model_dump(mode="json")
+
+    def keep_secrets(self, config: EnvironmentConfig, choices: Mapping[str, Any]) -> dict[str, str]:
+        """Draw the stores' passwords unless they are kept already; return Terraform's variables."""
+        if not Choices.model_validate(choices).redis.has_user:
+            return {}
+        password = store_secrets.redis_password(
+            self._session,
+            names(self.target.environment_id).redis,
+            tags=tags(config, self.target.environment_id),
+            key_arn=config.cloud.kms_key_arn,
+        )
+        return {REDIS_PASSWORD: password}
+
+    def delete_secrets(self) -> None:
+        """Delete what `keep_secrets` made."""
+        store_secrets.delete(self._session, names(self.target.environment_id).redis)
 
     def ensure_state_backend(self) -> Backend:
         """Make the state bucket if absent, leave the environment's marker in it, and say where the state is.

@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict
 from beta9_provisioning.clouds.aws.add_on_versions import ADD_ONS
 from beta9_provisioning.clouds.aws.sizes import SIZES, NodeSize
 from beta9_provisioning.clouds.aws.versions import DEFAULTS
-from beta9_provisioning.engine.spec import POSTGRES_VERSION
 from beta9_provisioning.schemas.configuration import Capacity, EnvironmentConfig, Nat, Size
 
 # Sizes of subnets by the zones that a VPC is divided among, as bits added to the length of its prefix. Every
@@ -104,18 +103,32 @@ class NodesChoice(_Choice):
 
 
 class PostgresChoice(_Choice):
-    """The database: its version, as RDS takes it, and its instance class."""
+    """The database.
+
+    Attributes:
+        version: as RDS takes it.
+        generation: of the parameter group, goes up with its family; from 1 on it is part of the group's name.
+    """
 
     version: str
     instance_class: str
+    generation: int = 0
 
 
 class RedisChoice(_Choice):
-    """Valkey: its version, the family of its parameter group, and its node type."""
+    """Valkey.
+
+    Attributes:
+        family: of the parameter group.
+        generation: of the parameter group, goes up with its family; from 1 on it is part of the group's name.
+        has_user: whether clients need a password; the first releases relied on the network alone.
+    """
 
     version: str
     family: str
     node_type: str
+    generation: int = 0
+    has_user: bool = False
 
 
 class Choices(_Choice):
@@ -136,8 +149,12 @@ class Choices(_Choice):
     redis: RedisChoice
 
     @classmethod
-    def first(cls, config: EnvironmentConfig, zones: tuple[Zone, ...]) -> Self:
-        """Return the choices for a new environment in these zones."""
+    def first(
+        cls, config: EnvironmentConfig, zones: tuple[Zone, ...], *, instance_class: str | None = None
+    ) -> Self:
+        """Return the choices for a new environment in these zones, with a database of this class, or of the
+        first that its size names.
+        """
         size = SIZES[config.cluster.profile]
         return cls(
             zones=zones,
@@ -148,10 +165,16 @@ class Choices(_Choice):
             nodes=NodesChoice.first(size.nodes, config.cluster.capacity),
             system=NodesChoice.first(size.system),
             postgres=PostgresChoice(
-                version=POSTGRES_VERSION, instance_class=SIZES[config.data.postgres.size].postgres_class
+                version=DEFAULTS.postgres,
+                instance_class=instance_class or SIZES[config.data.postgres.size].postgres_classes[0],
+                generation=1,
             ),
             redis=RedisChoice(
-                version="7.2", family="valkey7", node_type=SIZES[config.data.redis.size].redis_node_type
+                version=DEFAULTS.valkey,
+                family=f"valkey{DEFAULTS.valkey.split('.')[0]}",
+                node_type=SIZES[config.data.redis.size].redis_node_type,
+                generation=1,
+                has_user=True,
             ),
         )
 

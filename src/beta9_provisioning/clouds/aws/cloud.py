@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from beta9_provisioning.clouds.aws import earlier, kubeconfig, limits, load_balancing, rules
+from beta9_provisioning.clouds.aws import earlier, kubeconfig, limits, load_balancer_values, rules
 from beta9_provisioning.clouds.aws.api_networks import api_networks
 from beta9_provisioning.clouds.aws.choices import Choices, Zone
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
@@ -111,7 +111,7 @@ class Aws:
                 provisioner="ebs.csi.aws.com",
                 parameters={"type": "gp3", "encrypted": "true", **({"kmsKeyId": key} if key else {})},
             ),
-            load_balancer_annotations=load_balancing.ANNOTATIONS,
+            load_balancer_annotations=load_balancer_values.ANNOTATIONS,
             object_store_url=f"https://{endpoint}",
             bucket_url=lambda bucket: f"https://{bucket}.{endpoint}",
         )
@@ -120,7 +120,7 @@ class Aws:
         self, config: EnvironmentConfig, environment_id: str, access: ClusterAccess
     ) -> Sequence[Release]:
         """Return the AWS Load Balancer Controller, whose webhook is asked about every Service."""
-        return (load_balancing.controller(config, environment_id, access),)
+        return (load_balancer_values.controller(config, environment_id, access),)
 
     def add_stack(self, scope: Construct, id_: str, subject: Subject) -> Stack:
         """Return the Terraform stack of an environment, with its state in S3."""

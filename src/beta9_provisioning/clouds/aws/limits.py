@@ -6,7 +6,9 @@ The limits of EKS, IAM and RDS stand in botocore's service models, those of S3 i
 import unicodedata
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
+from itertools import chain
 
+from beta9_provisioning.clouds.aws import storage
 from beta9_provisioning.kit.networks import is_inside
 from beta9_provisioning.schemas.configuration import EnvironmentConfig, Path
 
@@ -49,16 +51,17 @@ _BUCKET_SUFFIXES = ("-s3alias", "--ol-s3", "--x-s3", "--table-s3")
 
 def faults(config: EnvironmentConfig) -> Mapping[Path, str]:
     """Return what AWS would refuse of a configuration that is right in itself, by path."""
-    return dict(
-        [
-            *_of_labels(config),
-            *_of_taints(config),
-            *_of_tags(config.tags),
-            *_of_bucket(config),
-            *_of_logs(config),
-            *_of_api(config),
-        ]
+    found = (
+        _of_labels(config),
+        _of_taints(config),
+        _of_tags(config.tags),
+        _of_bucket(config),
+        _of_logs(config),
+        _of_api(config),
+        _of_storage(config),
+        _of_key(config),
     )
+    return dict(chain.from_iterable(found))
 
 
 def _of_logs(config: EnvironmentConfig) -> Iterator[tuple[Path, str]]:
@@ -146,3 +149,21 @@ def _of_bucket(config: EnvironmentConfig) -> Iterator[tuple[Path, str]]:
     for reserved in _BUCKET_SUFFIXES:
         if prefix.endswith(reserved):
             yield path, f"ends with {reserved}, which S3 reserves; take another one"
+
+
+def _of_storage(config: EnvironmentConfig) -> Iterator[tuple[Path, str]]:
+    postgres = config.data.postgres
+    most, path = postgres.max_storage_gb, ("data", "postgres", "max_storage_gb")
+    if most is None:
+        return
+    least = storage.least_maximum(postgres.storage_gb)
+    if least > storage.MOST_GIB:
+        yield path, f"cannot be set, for storage_gb leaves no room below {storage.MOST_GIB}; leave it out"
+    elif most < least:
+        yield path, f"must be at least {least}: a tenth more than storage_gb, as RDS demands"
+
+
+def _of_key(config: EnvironmentConfig) -> Iterator[tuple[Path, str]]:
+    cloud = config.cloud
+    if cloud.kms_key_arn is not None and cloud.kms_key_arn.split(":")[3] != cloud.region:
+        yield ("cloud", "kms_key_arn"), f"must be a key of the region {cloud.region}"

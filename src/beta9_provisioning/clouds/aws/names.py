@@ -11,6 +11,11 @@ from beta9_provisioning.engine.errors import SynthesisError
 _ENVIRONMENT_ID = re.compile(r"env_[0-9a-z]{16}")
 _STEM_CHARACTERS = 12
 
+REDIS_USER = "beta9"
+"""Who Beta9 is in Valkey."""
+REDIS_PASSWORD = "redis_password"  # noqa: S105  the name of a variable
+"""Terraform's variable with that user's password."""
+
 
 @dataclass(frozen=True)
 class Names:
@@ -29,7 +34,7 @@ class Names:
 
     def node_group(self, generation: int, kind: str) -> str:
         """EKS node group; the first releases made one without a generation, which is 0."""
-        return f"{self.stem}-{kind}" + (f"-{generation}" if generation else "")
+        return _generation(f"{self.stem}-{kind}", generation)
 
     def launch_template(self, kind: str) -> str:
         """EC2 launch template of a node group; its versions change in place."""
@@ -86,6 +91,7 @@ class Names:
                 self.ebs_csi_role,
                 self.flow_log_role,
                 self.load_balancing_role,
+                self.monitoring_role,
             }
         )
 
@@ -94,14 +100,36 @@ class Names:
         """RDS instance, its subnet group and its security group."""
         return f"{self.stem}-postgres"
 
+    def database_parameters(self, generation: int) -> str:
+        """RDS parameter group."""
+        return _generation(self.database, generation)
+
+    @property
+    def monitoring_role(self) -> str:
+        """IAM role with which RDS reports on the instance's operating system."""
+        return f"{self.stem}-monitoring"
+
     @property
     def redis(self) -> str:
-        """ElastiCache replication group, its subnet group, parameter group and security group."""
+        """ElastiCache replication group, its subnet group, user, user group, security group and secret."""
         return f"{self.stem}-redis"
+
+    def redis_parameters(self, generation: int) -> str:
+        """ElastiCache parameter group."""
+        return _generation(self.redis, generation)
 
     def bucket(self, prefix: str) -> str:
         """S3 bucket, from the user's prefix and the environment's own suffix."""
         return f"{prefix}-{self.stem.removeprefix('beta9-')}"
+
+    def log_bucket(self, prefix: str) -> str:
+        """S3 bucket with the log of accesses to the other one."""
+        return f"{self.bucket(prefix)}-logs"
+
+
+def _generation(name: str, generation: int) -> str:
+    """Return the name of what is replaced by a later generation, made while this one still exists."""
+    return f"{name}-{generation}" if generation else name
 
 
 def names(environment_id: str) -> Names:

@@ -17,6 +17,7 @@ SERVICES = (
     "rds",
     "elasticache",
     "iam",
+    "kms",
 )
 """The services that the engine asks."""
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from beta9_provisioning.clouds.aws.bucket_policy import tls_only
 from beta9_provisioning.clouds.aws.refusals import AwsError
 from beta9_provisioning.clouds.aws.session import AwsSession, clock_skew, error_code
 from beta9_provisioning.engine.errors import Stopped
@@ -21,7 +22,11 @@ from beta9_provisioning.kit.texts import ANSWER_BYTES
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
-    from types_boto3_s3.type_defs import CreateBucketRequestTypeDef, ObjectIdentifierTypeDef
+    from types_boto3_s3.type_defs import (
+        CreateBucketRequestTypeDef,
+        LifecycleRuleTypeDef,
+        ObjectIdentifierTypeDef,
+    )
 
 # S3 may refuse the name of a bucket that was just deleted for a while, and a new bucket may be unknown to
 # some of its servers for some seconds.
@@ -29,6 +34,16 @@ SETTLE_SECONDS = 90.0
 POLL_SECONDS = 1.0
 
 _ABSENT = frozenset({"404", "NoSuchBucket"})
+# A state is written anew with every resource: its versions are kept for as long as somebody may miss one.
+_LIFECYCLE: list[LifecycleRuleTypeDef] = [
+    {
+        "ID": "expire-old-versions",
+        "Status": "Enabled",
+        "Filter": {"Prefix": ""},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": 30},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+    }
+]
 _BUSY = frozenset({"OperationAborted", "ConditionalRequestConflict"})
 
 
@@ -152,7 +167,7 @@ class StateBucket:
                 raise
 
     def _protect(self) -> None:
-        """Apply what a state bucket must have; encryption and policy only if the customer chose none."""
+        """Apply what a state bucket must have; what the customer chose of the last three stays."""
         bucket, owner, s3 = self.name, self._account_id, self._s3
         s3.put_public_access_block(
             Bucket=bucket,
@@ -176,13 +191,20 @@ class StateBucket:
                         {
                             "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"},
                             "BucketKeyEnabled": True,
+                            "BlockedEncryptionTypes": {"EncryptionType": ["SSE-C"]},
                         }
                     ]
                 },
             )
         # Where S3 is reached without TLS, as some S3-compatible stores are, the policy would lock us out.
         if s3.meta.endpoint_url.startswith("https://") and not self._has_policy():
-            s3.put_bucket_policy(Bucket=bucket, ExpectedBucketOwner=owner, Policy=self._tls_only())
+            s3.put_bucket_policy(
+                Bucket=bucket, ExpectedBucketOwner=owner, Policy=json.dumps(tls_only(self._arn))
+            )
+        if not self._has_lifecycle():
+            s3.put_bucket_lifecycle_configuration(
+                Bucket=bucket, ExpectedBucketOwner=owner, LifecycleConfiguration={"Rules": _LIFECYCLE}
+            )
 
     def _has_encryption(self) -> bool:
         try:
@@ -202,16 +224,16 @@ class StateBucket:
             raise
         return True
 
-    def _tls_only(self) -> str:
-        statement = {
-            "Sid": "TlsOnly",
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": "s3:*",
-            "Resource": [self._arn, f"{self._arn}/*"],
-            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-        }
-        return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    def _has_lifecycle(self) -> bool:
+        try:
+            self._s3.get_bucket_lifecycle_configuration(
+                Bucket=self.name, ExpectedBucketOwner=self._account_id
+            )
+        except ClientError as error:
+            if error_code(error) == "NoSuchLifecycleConfiguration":
+                return False
+            raise
+        return True
 
     def _mark(self, environment_id: str) -> None:
         marker = {"environment_id": environment_id, "managed_by": "beta9-provisioning"}

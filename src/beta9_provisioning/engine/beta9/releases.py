@@ -45,6 +45,7 @@ def beta9_release(
     outputs: Mapping[str, object],
     generated: GeneratedSecrets,
     *,
+    redis_password: str = "",
     ingress_controller: str = DEFAULT_INGRESS_CONTROLLER,
 ) -> Release:
     """Return the release of Beta9 itself. Its values hold secrets.
@@ -60,6 +61,7 @@ def beta9_release(
         config,
         outputs,
         generated,
+        redis_password=redis_password,
         platform=platform,
         namespace=BETA9_NAMESPACE,
         ingress_class=ingress_controller,

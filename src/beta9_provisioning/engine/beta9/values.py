@@ -43,13 +43,15 @@ def beta9_values(
     outputs: Mapping[str, object],
     generated: GeneratedSecrets,
     *,
+    redis_password: str,
     platform: Platform,
     namespace: str,
     ingress_class: str,
 ) -> dict[str, Any]:
     """Return the chart's values. They hold secrets.
 
-    `outputs` are the Terraform outputs of the stack.
+    `outputs` are the Terraform outputs of the stack; `redis_password` belongs to its `redis_username`, and
+    both are empty where Redis has no users.
 
     Raises:
         OutputMissing: an output is missing.
@@ -58,7 +60,14 @@ def beta9_values(
     tolerated = tolerations(config)
     domain = config.beta9.domain
     return {
-        "config": _config(config, found, generated, platform, namespace),
+        "config": _config(
+            config,
+            found,
+            generated,
+            redis_password=redis_password,
+            platform=platform,
+            namespace=namespace,
+        ),
         "images": _images(config),
         "controllers": {"gateway": _gateway(config, found, tolerated)},
         "persistence": {
@@ -110,6 +119,9 @@ class _Outputs:
             )
         return str(value)
 
+    def optional(self, name: str) -> str:
+        return str(self._outputs.get(name) or "")
+
     def number(self, name: str) -> int:
         return int(float(self.text(name)))
 
@@ -118,6 +130,8 @@ def _config(
     config: EnvironmentConfig,
     outputs: _Outputs,
     generated: GeneratedSecrets,
+    *,
+    redis_password: str,
     platform: Platform,
     namespace: str,
 ) -> dict[str, Any]:
@@ -154,7 +168,8 @@ def _config(
             "redis": {
                 "mode": "single",
                 "addrs": [f"{outputs.text('redis_host')}:{outputs.number('redis_port')}"],
-                "password": "",
+                "username": outputs.optional("redis_username"),
+                "password": redis_password,
                 "enableTLS": True,
             },
         },

@@ -21,6 +21,7 @@ from cdktn import (
     TerraformProviderGeneratorMetadata,
     TerraformResource,
     TerraformStack,
+    TerraformVariable,
 )
 from constructs import Construct
 
@@ -175,3 +176,16 @@ class Output(TerraformOutput):
         rendered = render_reference(value) if isinstance(value, Ref) else literal(value)
         stack.register(("output", name_), {"value": rendered})
         super().__init__(stack, name_, value="", static_id=True)
+
+
+class Variable(TerraformVariable):
+    """A secret text that is given to Terraform when it runs, and that it writes nowhere.
+
+    Attributes:
+        ref: what refers to it; only write-only attributes take it.
+    """
+
+    def __init__(self, stack: Stack, name_: str, /) -> None:
+        self.ref = Ref(f"var.{name_}", "string")
+        stack.register(("variable", name_), {"type": "string", "sensitive": True, "ephemeral": True})
+        super().__init__(stack, name_, type="string", sensitive=True)

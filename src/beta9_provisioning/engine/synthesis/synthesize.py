@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from beta9_provisioning.engine.synthesis.bindings import Stack
 
-TARGET_VERSIONS = {"terraform": ">=1.11.0", "opentofu": ">=1.10.0"}
+TARGET_VERSIONS = {"terraform": ">=1.11.0", "opentofu": ">=1.11.0"}
 """What the output is for, as CDK Terrain wants it declared."""
-# Terraform and OpenTofu both read this, so it is the lower of the two.
-_REQUIRED_VERSION = ">= 1.10.0"
+# Terraform and OpenTofu both read this. Write-only attributes and ephemeral variables begin here, in both.
+_REQUIRED_VERSION = ">= 1.11.0"
 _STACK = "environment"
 # jsii warns about a Node.js that it does not know or that its makers no longer support. Which one is used is
 # the installation's choice; it is not to be discussed in every log.

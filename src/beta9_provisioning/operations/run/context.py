@@ -60,6 +60,7 @@ class Context:
     Attributes:
         choices: what was chosen for the environment, with which its stack is made.
         fate_of: tells of a lease token whether its attempt is proven over, children and all.
+        secrets: what Terraform's ephemeral variables are given, by name.
         outputs: Terraform's outputs, the sensitive ones included.
         sensitive_outputs: the names of those that nobody may be shown.
         has_state: whether Terraform's state holds anything; only a destroy asks.
@@ -80,6 +81,7 @@ class Context:
     stack: Path | None = None
     has_state: bool = True
     finish_base_charts: Callable[[], bool] = _not_begun
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
     outputs: dict[str, Any] = field(default_factory=dict, repr=False)
     sensitive_outputs: frozenset[str] = frozenset()
     unaccounted: Sequence[str] = ()

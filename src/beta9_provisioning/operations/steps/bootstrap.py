@@ -48,6 +48,7 @@ def install_beta9(context: Context) -> None:
             context.cloud.platform(context.config),
             context.outputs,
             generated,
+            redis_password=context.secrets.get("redis_password", ""),
             ingress_controller=context.settings.ingress_controller,
         )
         with cluster.kubernetes.passing_secret(BETA9_NAMESPACE, ADMIN_SECRET, admin):
@@ -93,4 +94,3 @@ def drain(context: Context) -> None:
         return
     with cluster:
         cluster.uninstall_all()
-        cluster.kubernetes.remove_cloud_objects()

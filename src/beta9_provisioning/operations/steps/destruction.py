@@ -61,6 +61,7 @@ def destroy(context: Context) -> None:
     """
     if context.has_state:
         _delete(context)
+    context.account.delete_secrets()
     _note_unaccounted(context)
 
 

@@ -41,6 +41,12 @@ def choose(context: Context) -> None:
         context.choices = chosen
 
 
+def keep_secrets(context: Context) -> None:
+    """Draw the stores' passwords, which are kept in the customer's account before anything has them."""
+    assert context.choices is not None
+    context.secrets = dict(context.account.keep_secrets(context.config, context.choices))
+
+
 def synthesize(context: Context) -> None:
     """Turn the configuration into Terraform's."""
     context.workdir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -113,7 +119,7 @@ def terraform_of(
     return Terraform(
         binary=context.settings.terraform_binary,
         directory=context.stack,
-        env=context.child_env,
+        env=context.child_env | {f"TF_VAR_{name}": value for name, value in context.secrets.items()},
         stop=context.stop.event,
         on_event=take,
         rules=context.cloud.terraform_rules,

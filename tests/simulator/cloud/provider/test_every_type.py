@@ -282,6 +282,12 @@ def everything() -> dict[str, dict[str, Any]]:
             }
         },
         "aws_s3_bucket_public_access_block": {"it": {"bucket": bucket, "block_public_acls": True}},
+        "aws_s3_bucket_logging": {
+            "it": {"bucket": bucket, "target_bucket": bucket, "target_prefix": "accesses/"}
+        },
+        "aws_s3_bucket_ownership_controls": {
+            "it": {"bucket": bucket, "rule": [{"object_ownership": "BucketOwnerEnforced"}]}
+        },
         "aws_s3_bucket_policy": {"it": {"bucket": bucket, "policy": TRUST}},
         "aws_s3_bucket_lifecycle_configuration": {
             "it": {

@@ -90,7 +90,12 @@ def test_a_stop_ends_every_wait(operations: Operations, store: Store, stopping: 
 
 def test_a_database_has_no_endpoint_before_it_is_available(operations: Operations, store: Store) -> None:
     state = create(
-        operations, "aws_db_instance", identifier="main", engine="postgres", instance_class="db.t3.micro"
+        operations,
+        *("aws_db_instance",),
+        identifier="main",
+        engine="postgres",
+        instance_class="db.t3.micro",
+        allocated_storage=20,
     )
     assert state["endpoint"].startswith("main.")
     store.execute("update objects set busy_until=?, phase='creating'", time.time() + 3600)
@@ -105,6 +110,7 @@ def test_an_unread_attribute_stays_terraform_s(operations: Operations, store: St
         *("aws_db_instance",),
         identifier="main",
         instance_class="db.t3.micro",
+        allocated_storage=20,
         password="p4ssw0rd",
         skip_final_snapshot=True,
     )

@@ -83,6 +83,7 @@ DATABASE = {
     "identifier": "it",
     "engine": "postgres",
     "instance_class": "db.t3.micro",
+    "allocated_storage": 20,
     "username": "u",
     "password": "p4ssw0rd",
 }
@@ -302,7 +303,7 @@ def test_deletes_that_aws_protects_are_refused(terraform: Any) -> None:
     terraform.write({"aws_db_instance": {"it": {**DATABASE, "deletion_protection": True}}})
     terraform.init()
     terraform.apply()
-    assert "deletion_protection is on" in terraform.destroy(fails=True)
+    assert "Cannot delete protected DB Instance" in terraform.destroy(fails=True)
     terraform.write({"aws_db_instance": {"it": DATABASE}})
     terraform.apply()
     assert "final_snapshot_identifier is required" in terraform.destroy(fails=True)
@@ -330,6 +331,7 @@ IMPORTS = {
             "identifier": "main",
             "engine": "postgres",
             "instance_class": "db.t3.micro",
+            "allocated_storage": 20,
             "username": "u",
             "manage_master_user_password": True,
             "skip_final_snapshot": True,
@@ -394,7 +396,7 @@ def test_imports_refuse_what_is_no_import_id(terraform: Any, type: str, id: str,
     bodies: dict[str, dict[str, Any]] = {
         "aws_vpc": VPC["it"],
         "aws_eks_node_group": node_group,
-        "aws_db_instance": {"instance_class": "db.t3.micro", "engine": "postgres"},
+        "aws_db_instance": {"instance_class": "db.t3.micro", "engine": "postgres", "allocated_storage": 20},
     }
     terraform.write({type: {"it": bodies[type]}}, imports=[{"to": f"{type}.it", "id": id}])
     terraform.init()

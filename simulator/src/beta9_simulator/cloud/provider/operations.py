@@ -6,9 +6,10 @@ import threading
 import time
 from typing import Any
 
-from beta9_simulator.cloud import behaviours, checks, rules
+from beta9_simulator.cloud import behaviours, checks, rules, service_rules
 from beta9_simulator.cloud.behaviours import Scope
 from beta9_simulator.cloud.catalog import Entry, catalog
+from beta9_simulator.cloud.demand import Demand
 from beta9_simulator.cloud.provider.filling import fill
 from beta9_simulator.cloud.provider.schema import Block
 from beta9_simulator.cloud.reading import current, read_back
@@ -65,11 +66,12 @@ class Operations:
         new = NewObject(
             scope.account, scope.region, type, state["id"], self._name(entry, state), state, self._caller
         )
+        service_rules.check(type, Demand(self._store, scope.account, scope.region, state, None, config))
         hidden = checks.remembered(type, state)
         kept = NewObject(**{**vars(new), "state": {**_readable(entry, state), **hidden}})
         made = self._store.create(
             kept,
-            self._create_seconds(type, entry),
+            self._create_seconds(type, entry, state),
             lambda: checks.check_create(self._store, new),
             replace=entry.put,
         )
@@ -94,7 +96,7 @@ class Operations:
             return None
         return read_back(found, state)
 
-    def update(self, type: str, block: Block, prior: State, planned: State) -> State:
+    def update(self, type: str, block: Block, prior: State, planned: State, config: State) -> State:
         """Change an object in place and wait until it has settled; return its state."""
         entry = catalog()[type]
         self._fail_if_told(type, "update")
@@ -105,6 +107,7 @@ class Operations:
         if entry.counter:
             planned[entry.counter] = prior[entry.counter] + (planned != prior)
         state = fill(self._store, scope, type, block, planned, id=prior["id"])
+        service_rules.check(type, Demand(self._store, scope.account, scope.region, state, prior, config))
         checks.check_update(self._store, found, state)
         hidden = {key: value for key, value in found.state.items() if key not in state}
         self._store.update(found, {**hidden, **_readable(entry, state)}, self._seconds(entry, _UPDATE))
@@ -161,10 +164,13 @@ class Operations:
         region = GLOBAL if entry.is_global else str(state.get("region") or self._region)
         return Scope(self._account, region, self._caller)
 
-    def _create_seconds(self, type: str, entry: Entry) -> float:
+    def _create_seconds(self, type: str, entry: Entry, state: State) -> float:
         """A setting ``create_seconds:<type>`` makes one type slow (or quick) whatever the time scale."""
         told = self._store.setting(f"create_seconds:{type}")
-        return float(told) if told else self._seconds(entry, _CREATE)
+        if told:
+            return float(told)
+        modelled = service_rules.create_seconds(type, state)
+        return self._seconds(entry, _CREATE) if modelled is None else modelled * self._store.time_scale
 
     def _seconds(self, entry: Entry, kind: int) -> float:
         return entry.latency[kind] * self._store.time_scale

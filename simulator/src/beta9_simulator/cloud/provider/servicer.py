@@ -124,16 +124,16 @@ class AwsProvider(rpc.ProviderServicer):  # type: ignore[misc]
         type, block = request.type_name, self._block(request.type_name)
         prior, planned = decode(request.prior_state), decode(request.planned_state)
         verb = "creating" if prior is None else "deleting" if planned is None else "updating"
-        operations = self._configured()
+        operations, config = self._configured(), decode(request.config) or {}
         state: dict[str, Any] | None
         try:
             if prior is None:
-                state = operations.create(type, block, planned, decode(request.config) or {})
+                state = operations.create(type, block, planned, config)
             elif planned is None:
                 operations.delete(type, prior)
                 state = None
             else:
-                state = operations.update(type, block, prior, planned)
+                state = operations.update(type, block, prior, planned, config)
         except CloudError as error:
             return _applied(request.prior_state, request, _refusal(type, verb, prior or planned, error))
         except Stopped as stopped:

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from beta9_simulator.cloud import rds_rules
 from beta9_simulator.cloud.reading import current
 from beta9_simulator.cloud.rules import CloudError
 from beta9_simulator.cloud.services.request import Handler, Request, page, tag_list, when
 from beta9_simulator.cloud.store import StoredObject
+from beta9_simulator.cloud.zones import zones_of
 
 _PAGE = 100
 _CACHE_PORT = 6379
@@ -95,5 +97,42 @@ def _replication_group(found: StoredObject) -> State:
     return group
 
 
-RDS: dict[str, Handler] = {"DescribeDBInstances": _describe_db_instances}
+def _describe_orderable_options(request: Request) -> State:
+    """Every class in every version and zone; a setting ``not_orderable`` names classes that there are not."""
+    wanted = request.params
+    missing = request.store.setting("not_orderable").split()
+    names = [
+        f"db.{family}.{size}"
+        for family, sizes in rds_rules.FAMILIES.items()
+        for size in sizes
+        if wanted.get("DBInstanceClass") in (None, f"db.{family}.{size}")
+    ]
+    zones = [{"Name": zone.name} for zone in zones_of(request.principal.account, request.region)]
+    options = [
+        {
+            "Engine": "postgres",
+            "EngineVersion": f"{major}.{minor}",
+            "DBInstanceClass": name,
+            "LicenseModel": "postgresql-license",
+            "AvailabilityZones": zones,
+            "MultiAZCapable": True,
+            "Vpc": True,
+            "StorageType": "gp3",
+            "SupportsStorageEncryption": True,
+        }
+        for name in names
+        if name not in missing
+        for major, minors in rds_rules.MINORS.items()
+        for minor in minors
+        if wanted.get("EngineVersion") in (None, f"{major}.{minor}")
+    ]
+    found = options if wanted["Engine"] == "postgres" else []
+    items, marker = page(found, int(wanted.get("MaxRecords") or _PAGE), wanted.get("Marker"))
+    return {"OrderableDBInstanceOptions": items, "Marker": marker}
+
+
+RDS: dict[str, Handler] = {
+    "DescribeDBInstances": _describe_db_instances,
+    "DescribeOrderableDBInstanceOptions": _describe_orderable_options,
+}
 ELASTICACHE: dict[str, Handler] = {"DescribeReplicationGroups": _describe_replication_groups}

@@ -1,4 +1,4 @@
-"""IAM and Secrets Manager, as far as the store holds what they know; moto has the rest."""
+"""IAM, as far as the store holds what it knows; moto has the rest."""
 
 from typing import Any
 from urllib.parse import quote
@@ -47,27 +47,8 @@ def _list_attached_role_policies(request: Request) -> dict[str, Any] | None:
     return {"AttachedPolicies": attached, "IsTruncated": False}
 
 
-def _get_secret_value(request: Request) -> dict[str, Any] | None:
-    wanted = request.params["SecretId"]
-    rows = request.store.execute(
-        "select arn,name,version,value from secrets where account=? and region=? and (arn=? or name=?)",
-        *(request.principal.account, request.region, wanted, wanted),
-    )
-    if not rows:
-        return None
-    arn, name, version, value = rows[0]
-    return {
-        "ARN": arn,
-        "Name": name,
-        "VersionId": version,
-        "SecretString": value,
-        "VersionStages": ["AWSCURRENT"],
-    }
-
-
 IAM: dict[str, Handler] = {
     "GetRole": _get_role,
     "ListRoles": _list_roles,
     "ListAttachedRolePolicies": _list_attached_role_policies,
 }
-SECRETS_MANAGER: dict[str, Handler] = {"GetSecretValue": _get_secret_value}

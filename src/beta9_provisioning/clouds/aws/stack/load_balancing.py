@@ -6,7 +6,7 @@ application load balancers (certificates, firewalls, users), and within the regi
 
 from typing import Any
 
-from beta9_provisioning.clouds.aws.load_balancing import NAMESPACE, SERVICE_ACCOUNT
+from beta9_provisioning.clouds.aws.load_balancer_values import NAMESPACE, SERVICE_ACCOUNT
 from beta9_provisioning.clouds.aws.stack.draft import Draft
 from beta9_provisioning.clouds.aws.stack.iam import Iam
 from beta9_provisioning.engine.synthesis.bindings import Resource

@@ -8,11 +8,13 @@ from beta9_provisioning.clouds.aws.names import names as names_of
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
 from beta9_provisioning.clouds.aws.stack.backend import State
 from beta9_provisioning.clouds.aws.stack.bare import provider_arguments
-from beta9_provisioning.clouds.aws.stack.data import add_bucket, add_database, add_redis
+from beta9_provisioning.clouds.aws.stack.bucket import add_bucket
 from beta9_provisioning.clouds.aws.stack.draft import Draft
 from beta9_provisioning.clouds.aws.stack.eks import add_cluster
+from beta9_provisioning.clouds.aws.stack.elasticache import add_redis
 from beta9_provisioning.clouds.aws.stack.iam import Iam
 from beta9_provisioning.clouds.aws.stack.network import add_network
+from beta9_provisioning.clouds.aws.stack.rds import add_database
 from beta9_provisioning.engine.spec import tags
 from beta9_provisioning.engine.synthesis.bindings import Output, Provider, Stack
 from beta9_provisioning.engine.synthesis.blocks import Ref
@@ -41,7 +43,7 @@ def aws_stack(scope: Construct, id_: str, subject: Subject) -> Stack:
     iam = Iam(draft)
     network = add_network(draft, iam)
     cluster = add_cluster(draft, iam, network)
-    database = add_database(draft, network, cluster)
+    database = add_database(draft, iam, network, cluster)
     redis = add_redis(draft, network, cluster)
     bucket = add_bucket(draft)
     outputs: dict[str, str | Ref] = {
@@ -59,6 +61,8 @@ def aws_stack(scope: Construct, id_: str, subject: Subject) -> Stack:
         "redis_port": redis.port,
         "bucket_name": bucket,
     }
+    if redis.username is not None:
+        outputs["redis_username"] = redis.username
     for name, value in outputs.items():
         Output(stack, name, value)
     State(stack, **subject.backend.arguments)
