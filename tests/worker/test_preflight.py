@@ -160,7 +160,11 @@ def test_the_guides_local_worker_ended_because_chart_source_was_not_set(
     log = tmp_path / "worker.log"
     with log.open("wb") as output:
         child = subprocess.Popen(
-            worker(), env=environment | {"CHART_SOURCE": ""}, cwd=tmp_path, stdout=output, stderr=output
+            worker(),
+            env=environment | {"CHART_SOURCE": "", "CONTROL_PLANE_CIDRS": "203.0.113.0/24"},
+            cwd=tmp_path,
+            stdout=output,
+            stderr=output,
         )
     try:
         until(lambda: operation(sessions, waiting).status == "failed", "the create is refused")
