@@ -91,6 +91,7 @@ def test_one_trace_leads_from_the_request_to_every_resource(collector: Traces, p
     assert {span.attributes["terraform.address"] for span in made_here} == created
     charts = [span for span in collector.spans if span.name.startswith("helm install")]
     assert {span.name.split()[-1] for span in charts} == {
+        "aws-load-balancer-controller",
         "metrics-server",
         "traefik",
         "cert-manager",

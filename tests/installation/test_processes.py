@@ -69,6 +69,7 @@ def test_api_and_worker_run_from_their_installations(
         "TERRAFORM_BINARY": str(find_terraform()),
         "HELM_BINARY": str(ensure_tools(ROOT).helm),
         "CHART_SOURCE": str(tmp_path),
+        "CONTROL_PLANE_CIDRS": "203.0.113.0/24",
         # Nor is there any account to be reached.
         "AWS_EC2_METADATA_DISABLED": "true",
     }

@@ -41,6 +41,7 @@ def test_outputs_that_look_like_secrets_reach_the_next_step_as_they_are(
 
     def apply(context: Context) -> None:
         context.stack = tmp_path
+        context.choices = context.cloud.earlier_choices(context.config)
         infrastructure.apply(context)
         arrived.append(context.outputs)
 

@@ -52,8 +52,12 @@ def test_there_and_back_again(fleet: Fleet, previous: Program) -> None:
         assert lacks(after, old.shows()) == []
         assert replays(old, "keyed-here", "ours", keyed_here)
         with fleet.worker(previous):
+            # What ours have built is theirs to take down; others go on.
             old.remove(ours)
             old.remove(queued)
+            old.wait(old.make("again", external_id=REFUSED), "failed")
+            assert old.get(ours)["status"] == "destroy_queued"
+        with fleet.worker(OURS):
             old.wait(queued, "destroyed")
             old.wait(ours, "destroyed")
         listed = old.http.get(ENVIRONMENTS, params={"status": "destroyed"}).json()["items"]

@@ -34,6 +34,7 @@ DESTROY = (
     Step("init", "Preparing Terraform", _DESTROYING, Reason.TERRAFORM_FAILED, destruction.initialize),
     Step("drain", "Removing Beta9 from the cluster", _DESTROYING, Reason.BOOTSTRAP_FAILED, bootstrap.drain),
     Step("destroy", "Deleting infrastructure", _DESTROYING, Reason.TERRAFORM_FAILED, destruction.destroy),
+    Step("secrets", "Deleting secrets", _DESTROYING, Reason.LEFTOVERS, destruction.delete_secrets),
     Step("inventory", "Looking for leftovers", _DESTROYING, Reason.LEFTOVERS, destruction.check_nothing_left),
     Step("purge", "Removing the state", _DESTROYING, Reason.LEFTOVERS, destruction.purge_state),
 )

@@ -46,7 +46,7 @@ def worker(settings: Settings, environment: dict[str, str], directory: Path) -> 
         name.upper(): str(value) for name, value in settings.model_dump(exclude_defaults=True).items()
     }
     variables |= {"WORKDIR_BASE": str(small), "PYTHONPATH": os.pathsep.join(sys.path)}
-    variables |= {"WORKER_METRICS_PORT": "0"}
+    variables |= {"WORKER_METRICS_PORT": "0", "CONTROL_PLANE_CIDRS": "203.0.113.0/24"}
     command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", MOUNT, str(small)]
     log = directory / "worker.log"
     with log.open("wb") as output:

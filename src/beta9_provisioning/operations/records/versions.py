@@ -7,10 +7,10 @@ from sqlalchemy import ColumnElement
 from beta9_provisioning.operations.records.model import EnvironmentRow, OperationRow
 from beta9_provisioning.schemas.configuration import CONFIG_VERSION
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 """Version of the Terraform states that this release writes.
 
-It goes up by one when the pinned provider writes states that the one before cannot read.
+It goes up by one when the release before cannot read such a state, or not take down all that it stands for.
 """
 
 

@@ -61,8 +61,12 @@ def destroy(context: Context) -> None:
     """
     if context.has_state:
         _delete(context)
-    context.account.delete_secrets()
     _note_unaccounted(context)
+
+
+def delete_secrets(context: Context) -> None:
+    """Delete the stores' passwords, which no state knows."""
+    context.account.delete_secrets()
 
 
 def _delete(context: Context) -> None:

@@ -139,7 +139,7 @@ def _add_on(
         cluster_name=cluster.ref("name"),
         addon_name=name,
         addon_version=draft.choices.kubernetes.add_ons.get(name),
-        configuration_values=json.dumps(configuration) if configuration else None,
+        configuration_values=json.dumps(configuration, sort_keys=True) if configuration else None,
         resolve_conflicts_on_create="OVERWRITE",
         resolve_conflicts_on_update="OVERWRITE",
         depends_on=depends_on,
