@@ -217,9 +217,11 @@ def test_a_worker_that_dies_is_judged_by_one_of_the_other_release(fleet: Fleet, 
             found = api.wait(lost, "failed")
             assert found["error"]["code"] == "worker_lost"
             assert str(worker.pid) in found["error"]["detail"]
-            # The other release takes down what the dead one's Terraform has left.
+            # Our release takes down what the dead one's Terraform has left, whoever of the two died.
             fleet.world.be_slow(0)
             api.remove(lost)
+            if other is previous:
+                programs.enter_context(fleet.worker(OURS, **IMPATIENT))
             api.wait(lost, "destroyed")
             worker = judge
     assert fleet.world.leftovers() == []
