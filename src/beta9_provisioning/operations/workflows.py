@@ -19,6 +19,13 @@ PROVISION = (
     Step("secrets", "Keeping secrets", _PLANNING, Reason.ACCESS_REFUSED, infrastructure.keep_secrets),
     Step("synthesis", "Synthesizing", _PLANNING, Reason.CONFIGURATION, infrastructure.synthesize),
     Step("init", "Preparing Terraform", _PLANNING, Reason.TERRAFORM_FAILED, infrastructure.initialize),
+    Step(
+        "unfinished",
+        "Removing what was left unfinished",
+        _APPLYING,
+        Reason.TERRAFORM_FAILED,
+        infrastructure.remove_unfinished,
+    ),
     Step("apply", "Creating infrastructure", _APPLYING, Reason.TERRAFORM_FAILED, infrastructure.apply),
     Step("base", "Installing base charts", _BOOTSTRAPPING, Reason.BOOTSTRAP_FAILED, bootstrap.install_base),
     Step("beta9", "Installing Beta9", _BOOTSTRAPPING, Reason.BOOTSTRAP_FAILED, bootstrap.install_beta9),

@@ -263,6 +263,22 @@ def test_stop_saves_the_state_and_says_stopped(bench: Bench) -> None:
     bench.on_event = bench.events.append
     bench.terraform.destroy(GUARD_SECONDS)
     assert bench.terraform.resources() == []
+    assert bench.terraform.tainted() == []
+
+
+def test_what_was_left_unfinished_is_named_and_deleted_alone(bench: Bench) -> None:
+    bench.write({"first": {}, "slow": waiting("never", depends_on=["terraform_data.first"])})
+    bench.terraform.init()
+    assert bench.terraform.tainted() == []
+    bench.when_it_waits(bench.stop.set)
+    with pytest.raises(Stopped):
+        bench.terraform.apply(GUARD_SECONDS)
+    bench.free()
+    bench.stop.clear()
+    bench.on_event = bench.events.append
+    assert bench.terraform.tainted() == ["terraform_data.slow"]
+    bench.terraform.destroy(GUARD_SECONDS, ["terraform_data.slow"])
+    assert bench.terraform.resources() == ["terraform_data.first"]
 
 
 def test_timeout_saves_the_state_and_says_so(bench: Bench) -> None:

@@ -20,7 +20,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.processes import process
@@ -126,9 +126,9 @@ class Terraform:
         """Make the cloud match the configuration."""
         self._change("apply", timeout)
 
-    def destroy(self, timeout: float) -> None:
-        """Delete everything that the state holds."""
-        self._change("destroy", timeout)
+    def destroy(self, timeout: float, targets: Sequence[str] = ()) -> None:
+        """Delete everything that the state holds; or these addresses only, with all that depends on them."""
+        self._change("destroy", timeout, [f"-target={address}" for address in targets])
 
     def recover_state(self) -> Superseded | None:
         """Push the state that an earlier command left in `errored.tfstate`; does nothing if there is none.
@@ -147,11 +147,9 @@ class Terraform:
     def outputs(self) -> Outputs:
         """Return the values of all outputs as Terraform gives them: nothing is hidden, cut or replaced."""
         text = self._read("output", ["output", "-json", "-no-color"])
-        # Warnings about the CLI configuration are printed before the document.
-        start = re.search(r"^\{", text, re.MULTILINE)
-        if start is None:
+        document = _document(text)
+        if document is None:
             raise failure("output", (), text, 0)
-        document, _ = json.JSONDecoder().raw_decode(text, start.start())
         return Outputs(document)
 
     def resources(self) -> list[str]:
@@ -169,12 +167,22 @@ class Terraform:
             if _ADDRESS.fullmatch(line) and not re.match(r"(module\.\S+\.)?data\.", line)
         ]
 
-    def _change(self, command: str, timeout: float) -> None:
+    def tainted(self) -> list[str]:
+        """Return the addresses of what was made, but not to its end: the next apply would replace it."""
+        # Nothing is printed where there is no state yet.
+        state = _document(self._read("state pull", ["state", "pull", "-no-color"])) or {}
+        return [
+            f"{resource['type']}.{resource['name']}"
+            for resource in state.get("resources", ())
+            if any(instance.get("status") == "tainted" for instance in resource["instances"])
+        ]
+
+    def _change(self, command: str, timeout: float, more: Sequence[str] = ()) -> None:
         """Run apply or destroy, unless an earlier one left a state that the backend does not have."""
         if self.errored_state is not None:
             raise self._state_not_saved(f"terraform {command} was not started", ())
         arguments = ["-json", "-auto-approve", "-input=false", "-no-color", _NO_LOCK]
-        self._write(command, [command, *arguments], timeout)
+        self._write(command, [command, *arguments, *more], timeout)
 
     def _write(self, command: str, arguments: Sequence[str], timeout: float) -> None:
         """Run a command that may write the state; report its events."""
@@ -293,6 +301,15 @@ class Terraform:
             diagnostics=errors,
             errored_state=self.errored_state,
         )
+
+
+def _document(text: str) -> dict[str, Any] | None:
+    """Return the JSON object that Terraform printed; warnings about its own configuration come before it."""
+    start = re.search(r"^\{", text, re.MULTILINE)
+    if start is None:
+        return None
+    document: dict[str, Any] = json.JSONDecoder().raw_decode(text, start.start())[0]
+    return document
 
 
 def _killed(what: str, errors: tuple[Diagnostic, ...]) -> TerraformFailed:

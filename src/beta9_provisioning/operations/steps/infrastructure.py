@@ -84,6 +84,24 @@ def initialize(context: Context) -> None:
             )
 
 
+def remove_unfinished(context: Context) -> None:
+    """Delete what an earlier attempt was interrupted in making, before it is made anew.
+
+    Terraform would make the new one first where a group of nodes depends on it, which takes the place of one
+    that stands; and names are fixed, so that AWS would refuse the new one.
+    """
+    if not context.account.has_state():
+        return
+    terraform = terraform_of(context, "Removing what was left unfinished")
+    if tainted := terraform.tainted():
+        context.recorder.emit(
+            "terraform.unfinished",
+            f"Removes {len(tainted)} resources that were left unfinished, to make them anew.",
+            resources=tainted,
+        )
+        terraform.destroy(timeout=context.settings.apply_timeout_minutes * 60, targets=tainted)
+
+
 def apply(context: Context) -> None:
     """Create the infrastructure, and the base charts as soon as the cluster stands."""
     base_charts = context.resources.enter_context(BaseCharts(context))
