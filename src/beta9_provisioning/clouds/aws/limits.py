@@ -14,30 +14,8 @@ from beta9_provisioning.schemas.configuration import EnvironmentConfig, Path
 
 # RetentionInDays of PutRetentionPolicy.
 _LOG_DAYS = (
-    *(
-        1,
-        3,
-        5,
-        7,
-        14,
-        30,
-        60,
-        90,
-        120,
-        150,
-        180,
-        365,
-        400,
-        545,
-        731,
-        1096,
-        1827,
-        2192,
-        2557,
-        2922,
-        3288,
-        3653,
-    ),
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180),
+    *(365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),
 )
 _MAX_KEY = 63
 _RESERVED_DOMAINS = ("kubernetes.io", "k8s.io", "eks.amazonaws.com")

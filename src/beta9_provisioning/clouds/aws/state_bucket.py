@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from beta9_provisioning.clouds.aws.bucket_policy import tls_only
+from beta9_provisioning.clouds.aws.policies import policy, tls_only
 from beta9_provisioning.clouds.aws.refusals import AwsError
 from beta9_provisioning.clouds.aws.session import AwsSession, clock_skew, error_code
 from beta9_provisioning.engine.errors import Stopped
@@ -182,7 +183,7 @@ class StateBucket:
         s3.put_bucket_versioning(
             Bucket=bucket, ExpectedBucketOwner=owner, VersioningConfiguration={"Status": "Enabled"}
         )
-        if not self._has_encryption():
+        if not self._has(s3.get_bucket_encryption, "ServerSideEncryptionConfigurationNotFoundError"):
             s3.put_bucket_encryption(
                 Bucket=bucket,
                 ExpectedBucketOwner=owner,
@@ -197,40 +198,23 @@ class StateBucket:
                 },
             )
         # Where S3 is reached without TLS, as some S3-compatible stores are, the policy would lock us out.
-        if s3.meta.endpoint_url.startswith("https://") and not self._has_policy():
+        if s3.meta.endpoint_url.startswith("https://") and not self._has(
+            s3.get_bucket_policy, "NoSuchBucketPolicy"
+        ):
             s3.put_bucket_policy(
-                Bucket=bucket, ExpectedBucketOwner=owner, Policy=json.dumps(tls_only(self._arn))
+                Bucket=bucket, ExpectedBucketOwner=owner, Policy=policy([tls_only(self._arn)])
             )
-        if not self._has_lifecycle():
+        if not self._has(s3.get_bucket_lifecycle_configuration, "NoSuchLifecycleConfiguration"):
             s3.put_bucket_lifecycle_configuration(
                 Bucket=bucket, ExpectedBucketOwner=owner, LifecycleConfiguration={"Rules": _LIFECYCLE}
             )
 
-    def _has_encryption(self) -> bool:
+    def _has(self, read: Callable[..., object], absent: str) -> bool:
+        """Return whether the bucket has what is read; `absent` is how S3 says that it has none."""
         try:
-            self._s3.get_bucket_encryption(Bucket=self.name, ExpectedBucketOwner=self._account_id)
+            read(Bucket=self.name, ExpectedBucketOwner=self._account_id)
         except ClientError as error:
-            if error_code(error) == "ServerSideEncryptionConfigurationNotFoundError":
-                return False
-            raise
-        return True
-
-    def _has_policy(self) -> bool:
-        try:
-            self._s3.get_bucket_policy(Bucket=self.name, ExpectedBucketOwner=self._account_id)
-        except ClientError as error:
-            if error_code(error) == "NoSuchBucketPolicy":
-                return False
-            raise
-        return True
-
-    def _has_lifecycle(self) -> bool:
-        try:
-            self._s3.get_bucket_lifecycle_configuration(
-                Bucket=self.name, ExpectedBucketOwner=self._account_id
-            )
-        except ClientError as error:
-            if error_code(error) == "NoSuchLifecycleConfiguration":
+            if error_code(error) == absent:
                 return False
             raise
         return True

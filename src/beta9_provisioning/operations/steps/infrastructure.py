@@ -88,7 +88,7 @@ def remove_unfinished(context: Context) -> None:
     """Delete what an earlier attempt was interrupted in making, before it is made anew.
 
     Terraform would make the new one first where a group of nodes depends on it, which takes the place of one
-    that stands; and names are fixed, so that AWS would refuse the new one.
+    that stands; and names are fixed, so that the cloud would refuse the new one.
     """
     if not context.account.has_state():
         return

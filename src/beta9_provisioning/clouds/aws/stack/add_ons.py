@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from beta9_provisioning.clouds.aws.stack.draft import Draft
 from beta9_provisioning.clouds.aws.stack.iam import Iam
+from beta9_provisioning.clouds.aws.stack.pod_identity import associate
 from beta9_provisioning.engine.spec import tags
 from beta9_provisioning.engine.synthesis.bindings import Resource
 from beta9_provisioning.schemas.configuration import NodeTaint
@@ -87,15 +88,7 @@ def _identity(
 ) -> tuple[Resource, list[Resource]]:
     """Add a role, and EKS Pod Identity that hands it to one service account; return it and what it needs."""
     role = iam.pod_role(key, name, namespace=_NAMESPACE, service_account=service_account)
-    association = Resource(
-        draft.stack,
-        "aws_eks_pod_identity_association",
-        key,
-        cluster_name=cluster.ref("name"),
-        namespace=_NAMESPACE,
-        service_account=service_account,
-        role_arn=role.ref("arn"),
-    )
+    association = associate(draft, cluster, key, role, namespace=_NAMESPACE, service_account=service_account)
     return role, [*iam.attach(key, role, policies), association]
 
 

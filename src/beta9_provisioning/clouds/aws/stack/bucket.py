@@ -1,9 +1,8 @@
 """The bucket of Beta9 in S3, and the one with the log of accesses to it."""
 
-import json
 from collections.abc import Sequence
 
-from beta9_provisioning.clouds.aws.bucket_policy import tls_only
+from beta9_provisioning.clouds.aws.policies import Statement, policy, tls_only
 from beta9_provisioning.clouds.aws.rules import partition_of
 from beta9_provisioning.clouds.aws.stack.draft import Draft
 from beta9_provisioning.engine.synthesis.bindings import Resource
@@ -19,7 +18,7 @@ def add_bucket(draft: Draft) -> Ref:
     """Add the bucket to the stack, closed to the public; return its name."""
     config, key = draft.config.data.object_store, draft.config.cloud.kms_key_arn
     name = draft.names.bucket(config.bucket_prefix)
-    bucket = _closed_bucket(draft, "main", name, tls_only(_arn(draft, name))["Statement"])
+    bucket = _closed_bucket(draft, "main", name, [tls_only(_arn(draft, name))])
     # A key of KMS that AWS manages asks no permission of those who may read the bucket.
     _encryption(draft, "main", bucket, {"sse_algorithm": "aws:kms", "kms_master_key_id": key}, by_key=True)
     versioning = [_versioning(draft, "main", bucket)] if config.versioning else []
@@ -52,7 +51,7 @@ def _log_bucket(draft: Draft, logged: str) -> Ref:
             "StringEquals": {"aws:SourceAccount": draft.config.cloud.account_id},
         },
     }
-    bucket = _closed_bucket(draft, "logs", name, [*tls_only(arn)["Statement"], written_by_s3])
+    bucket = _closed_bucket(draft, "logs", name, [tls_only(arn), written_by_s3])
     _encryption(draft, "logs", bucket, {"sse_algorithm": "AES256"}, by_key=False)
     versioning = [_versioning(draft, "logs", bucket)]
     _lifecycle(draft, "logs", bucket, versioning, days=ACCESS_LOG_DAYS, expires=True)
@@ -63,7 +62,7 @@ def _arn(draft: Draft, bucket: str) -> str:
     return f"arn:{partition_of(draft.config.cloud.region)}:s3:::{bucket}"
 
 
-def _closed_bucket(draft: Draft, key: str, bucket_name: str, statements: Sequence[object]) -> Ref:
+def _closed_bucket(draft: Draft, key: str, bucket_name: str, statements: Sequence[Statement]) -> Ref:
     """Add a bucket that no list opens, with a policy of these statements; return its name."""
     stack = draft.stack
     bucket = Resource(stack, "aws_s3_bucket", key, bucket=bucket_name, force_destroy=True)
@@ -92,7 +91,7 @@ def _closed_bucket(draft: Draft, key: str, bucket_name: str, statements: Sequenc
         "aws_s3_bucket_policy",
         key,
         bucket=name,
-        policy=json.dumps({"Version": "2012-10-17", "Statement": statements}),
+        policy=policy(statements),
         depends_on=[ownership],
     )
     return name

@@ -1,9 +1,9 @@
 """The control plane: EKS, its key and logs, who may use the API, and what hangs on it."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
+from beta9_provisioning.clouds.aws.policies import policy
 from beta9_provisioning.clouds.aws.stack.add_ons import add_cni, add_others
 from beta9_provisioning.clouds.aws.stack.draft import Draft
 from beta9_provisioning.clouds.aws.stack.iam import Iam
@@ -128,7 +128,7 @@ def _owned_by_account(iam: Iam) -> str:
         "Action": "kms:*",
         "Resource": "*",
     }
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    return policy([statement])
 
 
 def _admin(draft: Draft, iam: Iam, cluster: Resource, key: str, principal: str) -> None:

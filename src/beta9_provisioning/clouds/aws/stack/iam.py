@@ -1,14 +1,12 @@
 """IAM roles of AWS's services and of pods, with the path and the boundary that the customer demands."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from beta9_provisioning.clouds.aws.policies import Statement, policy
 from beta9_provisioning.clouds.aws.rules import partition_of, service_principal
 from beta9_provisioning.clouds.aws.stack.draft import Draft
 from beta9_provisioning.engine.synthesis.bindings import Resource
-
-Statement = Mapping[str, Any]
 
 
 class Iam:
@@ -65,9 +63,13 @@ class Iam:
 
     def inline(self, key: str, role: Resource, statements: Sequence[Statement]) -> Resource:
         """Give a role a policy of its own."""
-        document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
         return Resource(
-            self._draft.stack, "aws_iam_role_policy", key, name=key, role=role.ref("name"), policy=document
+            self._draft.stack,
+            "aws_iam_role_policy",
+            key,
+            name=key,
+            role=role.ref("name"),
+            policy=policy(statements),
         )
 
     @property
@@ -94,5 +96,5 @@ class Iam:
             name=name,
             path=cloud.role_path,
             permissions_boundary=cloud.permissions_boundary_arn,
-            assume_role_policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+            assume_role_policy=policy([statement]),
         )

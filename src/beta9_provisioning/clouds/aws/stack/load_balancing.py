@@ -9,6 +9,7 @@ from typing import Any
 from beta9_provisioning.clouds.aws.load_balancer_values import NAMESPACE, SERVICE_ACCOUNT
 from beta9_provisioning.clouds.aws.stack.draft import Draft
 from beta9_provisioning.clouds.aws.stack.iam import Iam
+from beta9_provisioning.clouds.aws.stack.pod_identity import associate
 from beta9_provisioning.engine.synthesis.bindings import Resource
 
 _LINKED_ROLE = (
@@ -25,16 +26,15 @@ def add_load_balancing(draft: Draft, iam: Iam, cluster: Resource) -> None:
         namespace=NAMESPACE,
         service_account=SERVICE_ACCOUNT,
     )
-    policy = iam.inline("load_balancing", role, _statements(draft, iam))
-    Resource(
-        draft.stack,
-        "aws_eks_pod_identity_association",
+    allowed = iam.inline("load_balancing", role, _statements(draft, iam))
+    associate(
+        draft,
+        cluster,
         "load_balancing",
-        cluster_name=cluster.ref("name"),
+        role,
         namespace=NAMESPACE,
         service_account=SERVICE_ACCOUNT,
-        role_arn=role.ref("arn"),
-        depends_on=[policy],
+        depends_on=[allowed],
     )
 
 
