@@ -1,13 +1,24 @@
 """What the cloud refuses beyond the catalog's data, by resource type: one module for each service.
 
-``CREATE`` judges a new object, ``UPDATE`` a change of one that exists, both in the transaction of the write.
-``FAILED`` looks at what was made when its time is over: some creations are accepted and fail later.
+``_CREATE`` judges a new object, ``_UPDATE`` a change of one that exists, in the transaction of the write.
+``_DEMANDED`` judges both before that, by what Terraform's configuration says: write-only values are nowhere
+else. ``_FAILED`` looks at what was made when its time is over: some creations are accepted and fail later.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from beta9_simulator.cloud import eks_rules, iam_rules, network_rules, node_rules, rules
+from beta9_simulator.cloud import (
+    cache_rules,
+    eks_rules,
+    iam_rules,
+    network_rules,
+    node_rules,
+    rds_rules,
+    rules,
+    secret_rules,
+)
+from beta9_simulator.cloud.demand import Demand, Rule
 from beta9_simulator.cloud.store import NewObject, Store, StoredObject
 
 State = dict[str, Any]
@@ -24,7 +35,19 @@ _UPDATE: Mapping[str, tuple[Callable[[Store, StoredObject, State], None], ...]] 
     "aws_eks_addon": (eks_rules.add_on_update,),
     "aws_eks_cluster": (eks_rules.cluster_update,),
 }
+_DEMANDED: Mapping[str, Rule] = {**rds_rules.RULES, **cache_rules.RULES, **secret_rules.RULES}
 _FAILED: Mapping[str, Callable[[Store, StoredObject], str]] = {"aws_eks_node_group": node_rules.failure}
+
+
+def check_demand(type: str, demand: Demand) -> None:
+    """Raise ``CloudError`` when the cloud refuses a create or a change."""
+    if type in _DEMANDED:
+        _DEMANDED[type](demand)
+
+
+def create_seconds(type: str, state: Mapping[str, Any]) -> float | None:
+    """Return how long a create takes where that depends on what is made; None leaves it to the catalog."""
+    return rds_rules.create_seconds(state) if type == "aws_db_instance" else None
 
 
 def check_create(store: Store, new: NewObject) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
+from beta9_simulator.cloud.checks import create_seconds
 from beta9_simulator.cloud.demand import overlap
 from beta9_simulator.cloud.provider.operations import Operations
 from beta9_simulator.cloud.provider.schema import read_schema
 from beta9_simulator.cloud.provider.values import UNKNOWN, conform
 from beta9_simulator.cloud.rules import CloudError
-from beta9_simulator.cloud.service_rules import create_seconds
 from beta9_simulator.cloud.store import Store
 
 DATABASE = {

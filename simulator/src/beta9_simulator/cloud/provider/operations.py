@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Any
 
-from beta9_simulator.cloud import behaviours, checks, rules, service_rules
+from beta9_simulator.cloud import behaviours, checks, rules
 from beta9_simulator.cloud.behaviours import Scope
 from beta9_simulator.cloud.catalog import Entry, catalog
 from beta9_simulator.cloud.demand import Demand
@@ -66,7 +66,7 @@ class Operations:
         new = NewObject(
             scope.account, scope.region, type, state["id"], self._name(entry, state), state, self._caller
         )
-        service_rules.check(type, Demand(self._store, scope.account, scope.region, state, None, config))
+        checks.check_demand(type, Demand(self._store, scope.account, scope.region, state, None, config))
         hidden = checks.remembered(type, state)
         kept = NewObject(**{**vars(new), "state": {**_readable(entry, state), **hidden}})
         made = self._store.create(
@@ -107,7 +107,7 @@ class Operations:
         if entry.counter:
             planned[entry.counter] = prior[entry.counter] + (planned != prior)
         state = fill(self._store, scope, type, block, planned, id=prior["id"])
-        service_rules.check(type, Demand(self._store, scope.account, scope.region, state, prior, config))
+        checks.check_demand(type, Demand(self._store, scope.account, scope.region, state, prior, config))
         checks.check_update(self._store, found, state)
         hidden = {key: value for key, value in found.state.items() if key not in state}
         self._store.update(found, {**hidden, **_readable(entry, state)}, self._seconds(entry, _UPDATE))
@@ -169,7 +169,7 @@ class Operations:
         told = self._store.setting(f"create_seconds:{type}")
         if told:
             return float(told)
-        modelled = service_rules.create_seconds(type, state)
+        modelled = checks.create_seconds(type, state)
         return self._seconds(entry, _CREATE) if modelled is None else modelled * self._store.time_scale
 
     def _seconds(self, entry: Entry, kind: int) -> float:
