@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from beta9_provisioning.clouds.aws.stack.draft import Draft
 from beta9_provisioning.clouds.aws.stack.iam import Iam
 from beta9_provisioning.clouds.aws.stack.pod_identity import associate
+from beta9_provisioning.engine.beta9.values import tolerations
 from beta9_provisioning.engine.spec import tags
 from beta9_provisioning.engine.synthesis.bindings import Resource
-from beta9_provisioning.schemas.configuration import NodeTaint
 
 _NAMESPACE = "kube-system"
 
@@ -46,9 +46,10 @@ def add_cni(draft: Draft, iam: Iam, cluster: Resource) -> list[Resource]:
 
 def add_others(draft: Draft, iam: Iam, cluster: Resource, nodes: Sequence[Resource]) -> None:
     """Add name service, proxy and storage driver; what runs as a Deployment becomes active on nodes only."""
-    tolerations = _tolerations(draft.config.cluster.node_taints)
+    # They may run on tainted nodes, too: in earlier releases there were no others.
+    tolerated = [{"key": "CriticalAddonsOnly", "operator": "Exists"}, *tolerations(draft.config)]
     _add_on(draft, cluster, "kube-proxy")
-    _add_on(draft, cluster, "coredns", configuration={"tolerations": tolerations}, depends_on=nodes)
+    _add_on(draft, cluster, "coredns", configuration={"tolerations": tolerated}, depends_on=nodes)
     role, identity = _identity(
         draft,
         iam,
@@ -67,7 +68,7 @@ def add_others(draft: Draft, iam: Iam, cluster: Resource, nodes: Sequence[Resour
         "aws-ebs-csi-driver",
         configuration={
             "controller": {
-                "tolerations": tolerations,
+                "tolerations": tolerated,
                 "extraVolumeTags": tags(draft.config, draft.environment_id),
             }
         },
@@ -137,14 +138,3 @@ def _add_on(
         resolve_conflicts_on_update="OVERWRITE",
         depends_on=depends_on,
     )
-
-
-def _tolerations(taints: Sequence[NodeTaint]) -> list[dict[str, str]]:
-    """Return what lets system pods run on tainted nodes, too: in earlier releases there were no others."""
-    return [
-        {"key": "CriticalAddonsOnly", "operator": "Exists"},
-        *(
-            {"key": taint.key, "operator": "Equal", "value": taint.value, "effect": taint.effect.value}
-            for taint in taints
-        ),
-    ]
