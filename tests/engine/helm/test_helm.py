@@ -310,7 +310,7 @@ def test_everything_of_an_environment_is_installed_and_removed(access: Access) -
         helm.uninstall(each.name, each.namespace)
     kubernetes.remove_cloud_objects(timeout=GUARD_SECONDS)
     assert helm.releases() == []
-    assert access.kube.server.leftovers() == []
+    assert access.kube.directory.leftovers() == []
 
 
 def test_a_registry_of_an_authority_of_ones_own_was_told_as_pods_that_are_not_ready(

@@ -248,7 +248,7 @@ def test_removes_what_stands_for_cloud_resources(access: Access) -> None:
     assert access.kube.objects("Ingress") == {}
     assert access.kube.objects("PersistentVolumeClaim") == {}
     assert access.kube.objects("PersistentVolume") == {}
-    assert access.kube.server.leftovers() == []
+    assert access.kube.directory.leftovers() == []
 
 
 def test_waits_for_volumes_and_leaves_their_deletion_to_the_cluster(access: Access) -> None:
