@@ -28,6 +28,7 @@ from beta9_provisioning.engine.helm.helm import Helm
 from beta9_provisioning.engine.helm.release import Release
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess
 from beta9_provisioning.engine.kubernetes.kubernetes import Kubernetes
+from beta9_provisioning.engine.synthesis.subject import Subject
 from beta9_provisioning.engine.terraform.terraform import Terraform
 from beta9_provisioning.local import variables
 from beta9_provisioning.local.tools import ensure_tools, find_terraform
@@ -113,9 +114,8 @@ class Bare:
         inputs.mkdir(parents=True)
         backend = self._cloud.ensure_state_backend()
         with new_synthesizer() as synthesizer:
-            self._stack = synthesizer.synthesize(
-                self._config, self._id, backend, self._directory / "cdktf.out", self._stop
-            )
+            subject = Subject(self._config, self._id, self._cloud.choose(self._config), backend)
+            self._stack = synthesizer.synthesize(subject, self._directory / "cdktf.out", self._stop)
         lines = []
         (inputs / "secrets.json").write_text(json.dumps(_secrets()))
         for release in self._releases:

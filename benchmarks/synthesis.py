@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.engine_stack import ENVIRONMENT_ID, backend
+from benchmarks.engine_stack import subject
 from benchmarks.figures import Figure, Row
 from benchmarks.processes import SAMPLE_SECONDS, BenchmarkFailed, Finished, PeakMemory, run
 from benchmarks.stacks import ROOT, example, scratch
@@ -71,9 +71,7 @@ class _Synthesis:
         self._config.write_text(json.dumps(example()))
         config = EnvironmentConfig.model_validate(example())
         with new_synthesizer() as synthesizer:
-            written = synthesizer.synthesize(
-                config, ENVIRONMENT_ID, backend(config), directory / "worker", threading.Event()
-            )
+            written = synthesizer.synthesize(subject(config), directory / "worker", threading.Event())
         self._document = json.loads((written / "cdk.tf.json").read_text())
         self._input = directory / "document.json"
         self._input.write_text(json.dumps(for_bindings(self._document)))

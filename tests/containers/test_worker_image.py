@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.support.configs import config
 from tests.support.containers import INIT_DB, WORKER, Container, once, running
-from tests.support.stacks import BACKEND, ENVIRONMENT_ID
+from tests.support.stacks import subject
 from tests.support.waiting import until
 
 from beta9_provisioning.clouds.synthesis import synthesize
@@ -74,11 +74,11 @@ def test_it_stops_in_order_when_told(worker: Container) -> None:
 
 def test_it_synthesizes_on_a_read_only_root(worker: Container, tmp_path: Path) -> None:
     """CDK Terrain and its Node.js write into the temporary directory, and nowhere else."""
-    asked = Request(config(), ENVIRONMENT_ID, BACKEND, Path("/tmp/out")).to_line().decode()
+    asked = Request(subject(config()), Path("/tmp/out")).to_line().decode()
     child = 'echo "$1" | python -m beta9_provisioning.clouds.synthesis /tmp/one'
     written = worker.exec("sh", "-c", child, "sh", asked)
     found = worker.exec("cat", f"{json.loads(written)['directory']}/cdk.tf.json")
-    expected = synthesize(config(), ENVIRONMENT_ID, BACKEND, tmp_path) / "cdk.tf.json"
+    expected = synthesize(subject(config()), tmp_path) / "cdk.tf.json"
     assert json.loads(found) == json.loads(expected.read_text())
 
 

@@ -18,7 +18,7 @@ from tests.security.fields import KEY, VALUE, Field, fields
 from tests.simulator.test_charts import CHARTS, SIMULATED, helm
 from tests.support.configs import config
 from tests.support.simulated import ROOT
-from tests.support.stacks import BACKEND, ENVIRONMENT_ID
+from tests.support.stacks import subject
 
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
 from beta9_provisioning.clouds.synthesis import synthesize
@@ -91,7 +91,7 @@ def strings(part: object) -> Iterator[str]:
 
 
 def synthesized(made: EnvironmentConfig, outdir: Path) -> dict[str, Any]:
-    directory = synthesize(made, ENVIRONMENT_ID, BACKEND, outdir)
+    directory = synthesize(subject(made), outdir)
     document: dict[str, Any] = json.loads((directory / "cdk.tf.json").read_text(encoding="utf-8"))
     return document
 

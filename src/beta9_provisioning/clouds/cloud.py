@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from beta9_provisioning.engine.beta9.platform import Platform
     from beta9_provisioning.engine.kubernetes.access import ClusterAccess
     from beta9_provisioning.engine.synthesis.bindings import Stack
+    from beta9_provisioning.engine.synthesis.subject import Subject
     from beta9_provisioning.engine.synthesis.synthesize import Backend
     from beta9_provisioning.engine.terraform.errors import Rule
     from beta9_provisioning.schemas.configuration import Cloud as CloudSection
@@ -107,6 +108,12 @@ class Account(Protocol):
     def check_access(self) -> None:
         """Take on the identity, and see that it belongs to the account of the configuration."""
 
+    def choose(self, config: EnvironmentConfig) -> Mapping[str, Any]:
+        """Choose zones, versions, sizes and the like for a new environment, by what the account offers.
+
+        Nothing is changed. The document is kept with the environment, and its stacks are made of it.
+        """
+
     def ensure_state_backend(self) -> Backend:
         """Make the place of the Terraform state if it is absent, and say where it is.
 
@@ -174,8 +181,11 @@ class Cloud(Protocol):
     def check_supported(self, config: EnvironmentConfig) -> None:
         """Raise `NotSupported` when the configuration asks for what cannot be built here yet."""
 
-    def node_count(self, config: EnvironmentConfig) -> int:
+    def node_count(self, choices: Mapping[str, Any]) -> int:
         """Return how many nodes the cluster has at its start."""
+
+    def earlier_choices(self, config: EnvironmentConfig) -> Mapping[str, Any]:
+        """Return what releases chose that kept no choices (0.2 and before): constants of theirs."""
 
     def cluster_ready_addresses(self, config: EnvironmentConfig) -> frozenset[str]:
         """Return the Terraform addresses after which charts can be installed: cluster, nodes, access."""
@@ -183,10 +193,8 @@ class Cloud(Protocol):
     def platform(self, config: EnvironmentConfig) -> Platform:
         """Return what the charts must know of the cloud."""
 
-    def add_stack(
-        self, scope: Construct, id_: str, config: EnvironmentConfig, environment_id: str, backend: Backend
-    ) -> Stack:
-        """Return the Terraform stack of an environment. `backend` is what its account gave.
+    def add_stack(self, scope: Construct, id_: str, subject: Subject) -> Stack:
+        """Return the Terraform stack of an environment; choices and backend are what its account gave.
 
         Raises:
             SynthesisError: it does not fit the provider's schema.
@@ -195,8 +203,8 @@ class Cloud(Protocol):
     def bare_stack(self, place: CloudSection, environment_id: str, backend: Backend) -> Mapping[str, Any]:
         """Return a Terraform configuration with provider, backend and no resource, for a destroy."""
 
-    def sample(self) -> tuple[EnvironmentConfig, str, Backend]:
-        """Return the arguments for the stack of an environment that nobody wants, to warm synthesis up."""
+    def sample(self) -> Subject:
+        """Return an environment that nobody wants, to warm synthesis up."""
 
     def open_account(
         self, place: CloudSection, environment_id: str, *, settings: Settings, stop: threading.Event

@@ -8,10 +8,9 @@ from pathlib import Path
 from beta9_provisioning.clouds.registry import CLOUDS, cloud_of
 from beta9_provisioning.engine.synthesis import child
 from beta9_provisioning.engine.synthesis.child import Request
-from beta9_provisioning.engine.synthesis.synthesize import Backend
+from beta9_provisioning.engine.synthesis.subject import Subject
 from beta9_provisioning.engine.synthesis.synthesize import synthesize as synthesize_stack
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
-from beta9_provisioning.schemas.configuration import EnvironmentConfig
 
 _MODULE = "beta9_provisioning.clouds.synthesis"
 
@@ -21,7 +20,7 @@ def new_synthesizer() -> Synthesizer:
     return Synthesizer(_MODULE)
 
 
-def synthesize(config: EnvironmentConfig, environment_id: str, backend: Backend, outdir: Path) -> Path:
+def synthesize(subject: Subject, outdir: Path) -> Path:
     """Write the Terraform configuration of an environment below `outdir`; return the directory that holds it.
 
     The same input gives the same bytes. What Terraform keeps in that directory from an earlier run stays.
@@ -30,21 +29,19 @@ def synthesize(config: EnvironmentConfig, environment_id: str, backend: Backend,
         NotSupported: the configuration asks for what cannot be built yet.
         SynthesisError: the infrastructure does not fit the provider's schema, or Node.js is missing.
     """
-    cloud = cloud_of(config.cloud)
-    cloud.check_supported(config)
-    return synthesize_stack(
-        outdir, lambda scope, id_: cloud.add_stack(scope, id_, config, environment_id, backend)
-    )
+    cloud = cloud_of(subject.config.cloud)
+    cloud.check_supported(subject.config)
+    return synthesize_stack(outdir, lambda scope, id_: cloud.add_stack(scope, id_, subject))
 
 
 def _serve(request: Request) -> Path:
-    return synthesize(request.config, request.environment_id, request.backend, request.outdir)
+    return synthesize(request.subject, request.outdir)
 
 
 def _rehearse(outdir: Path) -> None:
     """Start Node.js by a synthesis that nobody wants: the next one takes a third as long."""
     cloud = next(iter(CLOUDS.values()))
-    synthesize(*cloud.sample(), outdir)
+    synthesize(cloud.sample(), outdir)
 
 
 if __name__ == "__main__":

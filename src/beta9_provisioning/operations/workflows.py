@@ -13,6 +13,7 @@ _DESTROYING = OperationStatus.DESTROYING
 
 PROVISION = (
     Step("access", "Checking access", _PLANNING, Reason.ACCESS_REFUSED, infrastructure.check_access),
+    Step("choices", "Choosing zones and versions", _PLANNING, Reason.ACCESS_REFUSED, infrastructure.choose),
     Step(FIRST_TOUCH, "Preparing the state bucket", _PLANNING, Reason.ACCESS_REFUSED, prepare_state),
     Step("lock", "Locking the state", _PLANNING, Reason.TERRAFORM_FAILED, lock_state),
     Step("synthesis", "Synthesizing", _PLANNING, Reason.CONFIGURATION, infrastructure.synthesize),

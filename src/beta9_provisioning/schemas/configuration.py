@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from ipaddress import IPv4Network
 from typing import Annotated, Any, Protocol, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -24,7 +26,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-CONFIG_VERSION = 1
+CONFIG_VERSION = 2
 """Version of the configurations that this release writes, and the latest one that it can carry out.
 
 It goes up by one when a field is added: workers of before refuse fields that they do not know.
@@ -52,6 +54,34 @@ Domain = Annotated[
         pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])$",
     ),
 ]
+
+
+# The ranges that no one on the internet has: RFC 1918, and the shared space of RFC 6598, which EKS takes too.
+_PRIVATE_RANGES = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
+
+
+def _ipv4_network(text: str) -> IPv4Network:
+    try:
+        return IPv4Network(text)
+    except ValueError:
+        raise ValueError("must be an IPv4 range without host bits, such as 10.0.0.0/16") from None
+
+
+def _is_network(text: str) -> str:
+    _ipv4_network(text)
+    return text
+
+
+def _is_private_network(text: str) -> str:
+    network = _ipv4_network(text)
+    if not any(network.subnet_of(private) for private in _PRIVATE_RANGES):
+        raise ValueError(f"must be within {', '.join(map(str, _PRIVATE_RANGES))}")
+    return text
+
+
+_CIDR_SHAPE = StringConstraints(max_length=18, pattern=r"^[0-9.]+/[0-9]{1,2}$")
+Cidr = Annotated[str, _CIDR_SHAPE, AfterValidator(_is_network)]
+PrivateCidr = Annotated[str, _CIDR_SHAPE, AfterValidator(_is_private_network)]
 
 
 class Section(BaseModel):
@@ -83,6 +113,27 @@ class TaintEffect(StrEnum):
     NO_EXECUTE = "NoExecute"
 
 
+class Nat(StrEnum):
+    """How many NAT gateways carry what leaves the private subnets."""
+
+    SINGLE = "single"
+    PER_ZONE = "per_zone"
+
+
+class Capacity(StrEnum):
+    """How the nodes of Beta9's workers are bought."""
+
+    ON_DEMAND = "on_demand"
+    SPOT = "spot"
+
+
+class OnDelete(StrEnum):
+    """What becomes of a store's contents when its environment is deleted."""
+
+    DELETE = "delete"
+    REFUSE = "refuse"
+
+
 Path = tuple[int | str, ...]
 """Where something is in a configuration, such as `("cluster", "node_taints", 0, "key")`."""
 
@@ -98,6 +149,18 @@ class Rules(Protocol):
 
     def other_faults(self, config: EnvironmentConfig) -> Mapping[Path, str]:
         """Return what the configuration's provider would refuse outside of `cloud`."""
+
+
+def _takes_subnets(text: str) -> str:
+    if not 16 <= IPv4Network(text).prefixlen <= 20:
+        raise ValueError("must be of /16 to /20: AWS takes no larger one, and smaller ones are soon full")
+    return text
+
+
+def _takes_services(text: str) -> str:
+    if not 12 <= IPv4Network(text).prefixlen <= 24:
+        raise ValueError("must be of /12 to /24, as EKS demands")
+    return text
 
 
 def _refuse(section: str, messages: Mapping[Path, str]) -> None:
@@ -116,8 +179,29 @@ def _refuse(section: str, messages: Mapping[Path, str]) -> None:
         )
 
 
+ZoneId = Annotated[str, StringConstraints(max_length=20, pattern=r"^[a-z]{2,6}[0-9]+-az[0-9]+$")]
+KeyArn = Annotated[
+    str,
+    StringConstraints(max_length=256, pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$"),
+]
+PolicyArn = Annotated[
+    str,
+    StringConstraints(
+        max_length=256, pattern=r"^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[A-Za-z0-9_+=,.@/-]+$"
+    ),
+]
+AdminArn = Annotated[
+    str,
+    StringConstraints(
+        max_length=700, pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:(role|user)/[A-Za-z0-9_+=,.@/-]+$"
+    ),
+]
+
 # JSON and YAML carry enums as plain strings, which strict mode would refuse.
 _Lax = Field(strict=False)
+
+
+_OF_AWS = ("account_id", "role_arn", "external_id", "zones", "kms_key_arn", "permissions_boundary_arn")
 
 
 class Cloud(Section):
@@ -137,6 +221,14 @@ class Cloud(Section):
     """External ID that the role's trust policy demands."""
     service_account: str | None = None
     """Google service account that the worker impersonates (GCP only)."""
+    zones: Annotated[list[ZoneId], Field(min_length=2, max_length=3)] | None = None
+    """IDs of two or three availability zones, such as use1-az1 (AWS only); null chooses them."""
+    kms_key_arn: KeyArn | None = None
+    """Customer-managed key for all that is stored, of the region (AWS only); null takes keys of AWS."""
+    permissions_boundary_arn: PolicyArn | None = None
+    """Permissions boundary of every role that is made (AWS only)."""
+    role_path: Annotated[str, StringConstraints(max_length=512, pattern=r"^/([!-.0-~]+/)*$")] = "/"
+    """IAM path of every role that is made, such as /beta9/ (AWS only)."""
 
     @classmethod
     def stored(cls, document: Mapping[str, object], **known: str | None) -> Self:
@@ -181,7 +273,7 @@ class Cloud(Section):
             if self.service_account:
                 _refuse("Cloud", {("service_account",): "belongs to provider gcp only"})
         else:
-            foreign = [name for name in ("account_id", "role_arn", "external_id") if getattr(self, name)]
+            foreign = [name for name in _OF_AWS if getattr(self, name)]
             _refuse("Cloud", {(name,): "belongs to provider aws only" for name in foreign})
             if not self.service_account:
                 _refuse("Cloud", {("service_account",): "is required for provider gcp"})
@@ -189,6 +281,34 @@ class Cloud(Section):
             faults = info.context.section_faults(self)
             _refuse("Cloud", {(name,): fault for name, fault in faults.items()})
         return self
+
+
+class Network(Section):
+    """The network that is made for the environment."""
+
+    cidr: Annotated[PrivateCidr, AfterValidator(_takes_subnets)] = "10.0.0.0/16"
+    """Address range of the network, /16 to /20, private; choose one that your own networks do not have."""
+    service_cidr: Annotated[PrivateCidr, AfterValidator(_takes_services)] = "172.20.0.0/16"
+    """Address range of Kubernetes Services, /12 to /24, private; it cannot be changed later."""
+    nat: Annotated[Nat | None, _Lax] = None
+    """NAT gateways: single, or per_zone; null is single for the profile small, else per_zone."""
+    flow_log_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    """Days that the log of the network's connections is kept."""
+
+    @model_validator(mode="after")
+    def _ranges_differ(self) -> Self:
+        if IPv4Network(self.cidr).overlaps(IPv4Network(self.service_cidr)):
+            raise ValueError(f"cidr ({self.cidr}) and service_cidr ({self.service_cidr}) overlap")
+        return self
+
+
+class KubernetesApi(Section):
+    """Who reaches the Kubernetes API of the cluster, beside its nodes and this service."""
+
+    public_from: list[Cidr] = Field(default_factory=list, max_length=30)
+    """Address ranges from which the API can be reached over the internet, such as your office's."""
+    private_only: bool = False
+    """Close the API to the internet; refused unless this service has a route into the network."""
 
 
 class NodeTaint(Section):
@@ -215,6 +335,15 @@ class Cluster(Section):
     """Use a cluster that exists already, instead of creating one."""
     existing_cluster_name: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
     """Name of that cluster."""
+    api: KubernetesApi = KubernetesApi()
+    admin_role_arns: list[AdminArn] = Field(default_factory=list, max_length=20)
+    """Roles or users of the account that administrate the cluster with kubectl (AWS only)."""
+    capacity: Annotated[Capacity, _Lax] = Capacity.ON_DEMAND
+    """How the nodes of Beta9's workers are bought: on_demand, or spot, which can be taken back any time."""
+    log_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    """Days that the logs of the control plane are kept."""
+    extended_support: bool = False
+    """Keep the Kubernetes version for up to a year after its end of standard support, at a higher price."""
 
     @field_validator("node_taints")
     @classmethod
@@ -243,6 +372,10 @@ class Postgres(Section):
     """Days that automatic backups are kept."""
     storage_gb: Annotated[int, Field(ge=20, le=65536)] = 20
     """Storage in GiB."""
+    max_storage_gb: Annotated[int, Field(ge=22, le=65536)] | None = None
+    """GiB up to which the storage grows by itself; null is twice `storage_gb`."""
+    final_snapshot: bool = False
+    """Take a last snapshot when the environment is deleted, and leave it."""
 
 
 class Redis(Section):
@@ -254,6 +387,8 @@ class Redis(Section):
     """Keep replicas and fail over by itself."""
     num_replicas: Annotated[int, Field(ge=1, le=5)] = 1
     """Replicas beside the primary when `ha` is set."""
+    snapshot_days: Annotated[int, Field(ge=0, le=35)] = 7
+    """Days that daily snapshots are kept; 0 makes none."""
 
 
 class ObjectStore(Section):
@@ -265,8 +400,10 @@ class ObjectStore(Section):
     """Start of the bucket's name, lower-case letters, digits, hyphens; the environment's suffix is added."""
     versioning: bool = True
     """Keep the versions before of every object."""
-    lifecycle_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+    lifecycle_days: Annotated[int, Field(ge=1, le=3650)] | None = 30
     """Days after which noncurrent versions expire; null keeps them."""
+    on_delete: Annotated[OnDelete, _Lax] = OnDelete.DELETE
+    """delete the objects with the environment, or refuse to delete it while there are any of yours."""
 
 
 class Data(Section):
@@ -320,6 +457,7 @@ class EnvironmentConfig(Section):
     name: Name
     """Name: lower-case letters, digits and hyphens, starting with a letter."""
     cloud: Cloud
+    network: Network = Network()
     cluster: Cluster = Cluster()
     data: Data = Data()
     beta9: Beta9

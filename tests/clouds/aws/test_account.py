@@ -22,6 +22,7 @@ from beta9_provisioning.clouds.aws.sizes import SIZES
 from beta9_provisioning.clouds.aws.terraform_rules import RULES
 from beta9_provisioning.clouds.synthesis import synthesize
 from beta9_provisioning.engine.kubernetes.kubernetes import Kubernetes
+from beta9_provisioning.engine.synthesis.subject import Subject
 from beta9_provisioning.engine.synthesis.synthesize import Backend
 from beta9_provisioning.engine.terraform.terraform import Terraform
 from beta9_simulator.cloud.clusters import StoreClusters
@@ -156,7 +157,8 @@ def test_an_environment_comes_and_goes(customer: Customer, tmp_path: Path) -> No
             "external_id": target.external_id,
         }
     )
-    stack = synthesize(wanted, target.environment_id, backend, tmp_path / "cdktf.out")
+    choices = own.choose(wanted)
+    stack = synthesize(Subject(wanted, target.environment_id, choices, backend), tmp_path / "cdktf.out")
     terraform = terraform_in(stack, customer, tmp_path)
     terraform.init()
     terraform.apply(timeout=120)

@@ -21,7 +21,7 @@ def test_names_are_within_the_limits_of_aws() -> None:
     names = names_of(ENVIRONMENT_ID)
     limits = {
         names.cluster: 100,
-        names.node_group: 63,
+        names.node_group(99): 63,
         names.cluster_role: 64,
         names.node_role: 64,
         names.ebs_csi_role: 64,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.support.configs import config
-from tests.support.stacks import OUTPUTS, ROLE, Document
+from tests.support.stacks import OUTPUTS, ROLE, ZONES, Document
 
 from beta9_provisioning.clouds.aws.sizes import SIZES
 from beta9_provisioning.clouds.registry import CLOUDS
@@ -54,13 +54,13 @@ def test_the_addresses_that_charts_wait_for_exist(document: Callable[..., Docume
     }
 
 
-def test_the_network_spans_two_zones_without_overlap(document: Callable[..., Document]) -> None:
+def test_the_network_spans_the_chosen_zones_without_overlap(document: Callable[..., Document]) -> None:
     resources = document()["resource"]
     subnets = resources["aws_subnet"]
-    assert {body["availability_zone"] for body in subnets.values()} == {"us-east-1a", "us-east-1b"}
+    assert {body["availability_zone_id"] for body in subnets.values()} == {zone.id for zone in ZONES}
     networks = [ipaddress.ip_network(body["cidr_block"]) for body in subnets.values()]
     whole = ipaddress.ip_network(resources["aws_vpc"]["main"]["cidr_block"])
-    assert len(networks) == 4
+    assert len(networks) == 6
     for index, network in enumerate(networks):
         assert isinstance(network, ipaddress.IPv4Network)
         assert network.subnet_of(whole)  # type: ignore[arg-type]
@@ -69,8 +69,10 @@ def test_the_network_spans_two_zones_without_overlap(document: Callable[..., Doc
     assert roles == {
         "public_0": ["kubernetes.io/role/elb"],
         "public_1": ["kubernetes.io/role/elb"],
+        "public_2": ["kubernetes.io/role/elb"],
         "private_0": ["kubernetes.io/role/internal-elb"],
         "private_1": ["kubernetes.io/role/internal-elb"],
+        "private_2": ["kubernetes.io/role/internal-elb"],
     }
 
 
@@ -277,7 +279,7 @@ def test_the_bucket_follows_the_config(document: Callable[..., Document]) -> Non
     assert full["aws_s3_bucket"]["main"]["force_destroy"] is True
     [rule] = full["aws_s3_bucket_lifecycle_configuration"]["main"]["rule"]
     assert rule["noncurrent_version_expiration"] == [{"noncurrent_days": 90}]
-    bare = document(data={"object_store": {"versioning": False}})["resource"]
+    bare = document(data={"object_store": {"versioning": False, "lifecycle_days": None}})["resource"]
     assert "aws_s3_bucket_versioning" not in bare
     assert "aws_s3_bucket_lifecycle_configuration" not in bare
     for resources in (full, bare):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.configs import config
-from tests.support.stacks import BACKEND, ENVIRONMENT_ID, ROLE
+from tests.support.stacks import ENVIRONMENT_ID, ROLE, subject
 
 from beta9_provisioning.clouds.synthesis import synthesize
 from beta9_provisioning.engine.errors import NotSupported, SynthesisError
@@ -17,8 +17,8 @@ def test_the_same_input_gives_the_same_bytes_wherever_it_is_synthesized(tmp_path
     first = config(tags={"b": "2", "a": "1"}, cluster={"node_labels": {"y": "1", "x": "2"}})
     other_order = config(tags={"a": "1", "b": "2"}, cluster={"node_labels": {"x": "2", "y": "1"}})
     directories = [
-        synthesize(first, ENVIRONMENT_ID, BACKEND, tmp_path / "new" / "here"),
-        synthesize(other_order, ENVIRONMENT_ID, BACKEND, tmp_path / "here"),
+        synthesize(subject(first), tmp_path / "new" / "here"),
+        synthesize(subject(other_order), tmp_path / "here"),
     ]
     documents = {(directory / "cdk.tf.json").read_bytes() for directory in directories}
     assert len(documents) == 1
@@ -26,16 +26,16 @@ def test_the_same_input_gives_the_same_bytes_wherever_it_is_synthesized(tmp_path
 
 
 def test_synthesis_again_keeps_what_terraform_left_and_replaces_the_rest(tmp_path: Path) -> None:
-    directory = synthesize(config(), ENVIRONMENT_ID, BACKEND, tmp_path)
+    directory = synthesize(subject(config()), tmp_path)
     (directory / ".terraform").mkdir()
-    assert synthesize(config(name="renamed"), ENVIRONMENT_ID, BACKEND, tmp_path) == directory
+    assert synthesize(subject(config(name="renamed")), tmp_path) == directory
     assert (directory / ".terraform").is_dir()
     assert '"renamed"' in (directory / "cdk.tf.json").read_text()
     assert sorted(path.name for path in directory.iterdir()) == [".terraform", "cdk.tf.json"]
 
 
 def test_the_backend_and_the_provider_assume_the_customers_role(tmp_path: Path) -> None:
-    directory = synthesize(config(), ENVIRONMENT_ID, BACKEND, tmp_path)
+    directory = synthesize(subject(config()), tmp_path)
     document = json.loads((directory / "cdk.tf.json").read_text())
     session = f"beta9-provisioning-{ENVIRONMENT_ID}"
     role = {"role_arn": ROLE, "external_id": "b9-0123456789abcdef", "session_name": session}
@@ -56,7 +56,7 @@ def test_the_backend_and_the_provider_assume_the_customers_role(tmp_path: Path) 
 def test_what_cannot_be_built_yet_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     gcp = {"provider": "gcp", "region": "europe-west1", "service_account": "a@b.example"}
     with pytest.raises(NotSupported):
-        synthesize(config(cloud=gcp), ENVIRONMENT_ID, BACKEND, tmp_path / "out")
+        synthesize(subject(config(cloud=gcp)), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -10,13 +10,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.configs import config
 from tests.support.process_tree import assert_ended, descendants, wait_for_end
-from tests.support.stacks import BACKEND, ENVIRONMENT_ID
+from tests.support.stacks import subject
 from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_provisioning.clouds.synthesis import new_synthesizer, synthesize
@@ -48,9 +49,7 @@ def own() -> Iterator[Synthesizer]:
 
 def run(own: Synthesizer, outdir: Path, **options: Any) -> Path:
     arguments: dict[str, Any] = {
-        "config": config(),
-        "environment_id": ENVIRONMENT_ID,
-        "backend": BACKEND,
+        "subject": subject(config()),
         "stop": threading.Event(),
     }
     return own.synthesize(outdir=outdir, **(arguments | options))
@@ -95,7 +94,7 @@ def test_children_write_what_this_process_would_write_and_nothing_else(
     own: Synthesizer, tmp_path: Path, temporary: Path
 ) -> None:
     directory = run(own, tmp_path / "out" / "here")
-    expected = synthesize(config(), ENVIRONMENT_ID, BACKEND, tmp_path / "expected") / "cdk.tf.json"
+    expected = synthesize(subject(config()), tmp_path / "expected") / "cdk.tf.json"
     assert directory.parent.parent == tmp_path / "out" / "here"
     assert (directory / "cdk.tf.json").read_bytes() == expected.read_bytes()
     assert {path.name for path in (tmp_path / "out" / "here").iterdir()} == {"manifest.json", "stacks"}
@@ -138,7 +137,8 @@ def test_the_next_spare_lets_the_operation_work_first(
 
 def test_several_at_once(own: Synthesizer, tmp_path: Path) -> None:
     with ThreadPoolExecutor(3) as pool:
-        made = [pool.submit(run, own, tmp_path / str(n), config=config(name=f"env-{n}")) for n in range(3)]
+        wanted = [subject(config(name=f"env-{n}")) for n in range(3)]
+        made = [pool.submit(run, own, tmp_path / str(n), subject=one) for n, one in enumerate(wanted)]
         documents = [(future.result() / "cdk.tf.json").read_text() for future in made]
     assert [f'"env-{n}"' in document for n, document in enumerate(documents)] == [True] * 3
 
@@ -163,7 +163,7 @@ def test_a_spare_that_hangs_is_replaced_and_never_writes(
 
 def test_a_large_configuration_fits_into_a_request(own: Synthesizer, tmp_path: Path) -> None:
     tags = {f"tag-{n}-{'k' * 100}": "x" * 250 for n in range(40)}
-    directory = run(own, tmp_path, config=config(tags=tags))
+    directory = run(own, tmp_path, subject=subject(config(tags=tags)))
     assert "tag-39-" in (directory / "cdk.tf.json").read_text()
 
 
@@ -188,14 +188,14 @@ def test_the_machines_own_node_works(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_what_cannot_be_built_yet_is_refused(own: Synthesizer, tmp_path: Path) -> None:
     gcp = {"provider": "gcp", "region": "europe-west1", "service_account": "a@b.example"}
     with pytest.raises(SynthesisError, match=r"cloud\.provider gcp is not supported") as error:
-        run(own, tmp_path / "out", config=config(cloud=gcp))
+        run(own, tmp_path / "out", subject=subject(config(cloud=gcp)))
     assert error.value.code == "not_supported"
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_errors_of_the_child_arrive_whole(own: Synthesizer, tmp_path: Path) -> None:
     with pytest.raises(SynthesisError, match="'env_x' could not be used") as error:
-        run(own, tmp_path, environment_id="env_x")
+        run(own, tmp_path, subject=replace(subject(config()), environment_id="env_x"))
     assert error.value.code == "invalid_environment_id"
     assert "16 characters" in error.value.detail
 

@@ -16,6 +16,7 @@ from beta9_simulator.cloud.principals import Principal, add_principal, remove_pr
 from beta9_simulator.cloud.rules import CloudError, values_at
 from beta9_simulator.cloud.store import Store, StoredObject
 from beta9_simulator.cloud.templates import random_text
+from beta9_simulator.cloud.zones import zone_named
 
 _ENGINE_VERSIONS = {"postgres": "17.6", "mysql": "8.4.6", "redis": "7.1", "valkey": "8.1"}
 _ENGINE_PORTS = {"postgres": 5432, "mysql": 3306}
@@ -62,15 +63,14 @@ def _vpc_of(store: Store, subnet_ids: list[str]) -> str:
 
 
 def _subnet(_store: Store, scope: Scope, state: State) -> State:
-    zone = state["availability_zone"]
-    if not isinstance(zone, str):
-        zone = f"{scope.region}a"
-    place, direction, number = scope.region.split("-")[0], *scope.region.split("-")[-2:]
-    number_of_zone = ord(zone[-1]) - ord("a") + 1
-    return {
-        "availability_zone": zone,
-        "availability_zone_id": f"{place}{direction[0]}{number}-az{number_of_zone}",
-    }
+    name, id_ = state["availability_zone"], state["availability_zone_id"]
+    zone = zone_named(
+        scope.account,
+        scope.region,
+        name=name if isinstance(name, str) else None,
+        id_=id_ if isinstance(id_, str) else None,
+    )
+    return {"availability_zone": zone.name, "availability_zone_id": zone.id}
 
 
 def _eip(_store: Store, scope: Scope, _state: State) -> State:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from beta9_provisioning.clouds.aws import cluster_access, inventory
+from beta9_provisioning.clouds.aws import cluster_access, inventory, zones
+from beta9_provisioning.clouds.aws.choices import Choices
 from beta9_provisioning.clouds.aws.names import names
 from beta9_provisioning.clouds.aws.refusals import AwsError
 from beta9_provisioning.clouds.aws.session import AwsSession
@@ -17,6 +18,7 @@ from beta9_provisioning.clouds.aws.state_lock import StateLockObject
 from beta9_provisioning.clouds.cloud import Leftover, StateLock
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess
 from beta9_provisioning.engine.synthesis.synthesize import Backend
+from beta9_provisioning.schemas.configuration import EnvironmentConfig
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
@@ -77,6 +79,15 @@ class AwsAccount:
                 remedy="Correct cloud.account_id or cloud.role_arn.",
                 code="account_mismatch",
             )
+
+    def choose(self, config: EnvironmentConfig) -> dict[str, Any]:
+        """Choose zones, versions and sizes for a new environment, by what the account offers.
+
+        Raises:
+            AwsError: `zones_unavailable` when too few zones, or not those that its user wants, can be had.
+        """
+        chosen = zones.choose(zones.available(self._session), config.cloud.zones)
+        return Choices.first(config, chosen).model_dump(mode="json")
 
     def ensure_state_backend(self) -> Backend:
         """Make the state bucket if absent, leave the environment's marker in it, and say where the state is.

@@ -6,13 +6,14 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from beta9_provisioning.clouds.aws import kubeconfig, limits, rules
+from beta9_provisioning.clouds.aws import earlier, kubeconfig, limits, rules
+from beta9_provisioning.clouds.aws.choices import Choices, Zone
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
-from beta9_provisioning.clouds.aws.sizes import SIZES
 from beta9_provisioning.clouds.aws.terraform_rules import RULES
 from beta9_provisioning.clouds.aws.terraform_variables import TERRAFORM_VARIABLES
 from beta9_provisioning.engine.beta9.platform import Platform, StorageClass
 from beta9_provisioning.engine.errors import NotSupported
+from beta9_provisioning.engine.synthesis.subject import Subject
 from beta9_provisioning.engine.synthesis.synthesize import Backend
 from beta9_provisioning.schemas.configuration import Cloud as CloudSection
 from beta9_provisioning.schemas.configuration import EnvironmentConfig, Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from beta9_provisioning.settings import Settings
 
 _SAMPLE_ACCOUNT = "000000000000"
+_ZONES = ((1, "a"), (2, "b"), (4, "c"))
 
 
 class Aws:
@@ -70,9 +72,13 @@ class Aws:
                 remedy="Leave out beta9.workers.gpu_enabled and beta9.workers.gpu_type.",
             )
 
-    def node_count(self, config: EnvironmentConfig) -> int:
-        """Return how many nodes the profile's node group starts with."""
-        return SIZES[config.cluster.profile].nodes.desired
+    def node_count(self, choices: Mapping[str, Any]) -> int:
+        """Return how many nodes the node group starts with."""
+        return Choices.model_validate(choices).nodes.desired
+
+    def earlier_choices(self, config: EnvironmentConfig) -> dict[str, Any]:
+        """Return the zones by letter, the versions and the sizes of 0.2 and before."""
+        return earlier.choices(config).model_dump(mode="json")
 
     def cluster_ready_addresses(self, config: EnvironmentConfig) -> frozenset[str]:
         """Return the addresses of the cluster, its nodes, the worker's access and the CNI."""
@@ -96,13 +102,11 @@ class Aws:
             bucket_url=lambda bucket: f"https://{bucket}.{endpoint}",
         )
 
-    def add_stack(
-        self, scope: Construct, id_: str, config: EnvironmentConfig, environment_id: str, backend: Backend
-    ) -> Stack:
+    def add_stack(self, scope: Construct, id_: str, subject: Subject) -> Stack:
         """Return the Terraform stack of an environment, with its state in S3."""
         from beta9_provisioning.clouds.aws.stack.root import aws_stack  # noqa: PLC0415  starts Node.js
 
-        return aws_stack(scope, id_, config, environment_id, backend)
+        return aws_stack(scope, id_, subject)
 
     def bare_stack(self, place: CloudSection, environment_id: str, backend: Backend) -> Mapping[str, Any]:
         """Return the provider, as the role of the configuration, and the state in S3."""
@@ -110,13 +114,16 @@ class Aws:
 
         return bare_stack(place, environment_id, backend.arguments)
 
-    def sample(self) -> tuple[EnvironmentConfig, str, Backend]:
-        """Return the arguments for the stack of an environment that nobody wants."""
+    def sample(self) -> Subject:
+        """Return an environment that nobody wants."""
         role = f"arn:aws:iam::{_SAMPLE_ACCOUNT}:role/{rules.ROLE_NAME}"
         cloud = {"provider": "aws", "region": "us-east-1", "account_id": _SAMPLE_ACCOUNT, "role_arn": role}
         document = {"name": "sample", "cloud": cloud, "beta9": {"domain": "sample.example"}}
         state = {"bucket": "sample", "key": "terraform.tfstate", "region": "us-east-1", "role_arn": role}
-        return EnvironmentConfig.model_validate(document), "env_0000000000000000", Backend(state)
+        config = EnvironmentConfig.model_validate(document)
+        zones = tuple(Zone(id=f"use1-az{number}", name=f"us-east-1{letter}") for number, letter in _ZONES)
+        choices = Choices.first(config, zones).model_dump(mode="json")
+        return Subject(config, "env_0000000000000000", choices, Backend(state))
 
     def open_account(
         self, place: CloudSection, environment_id: str, *, settings: Settings, stop: threading.Event

@@ -27,10 +27,9 @@ class Names:
         """EKS cluster."""
         return self.stem
 
-    @property
-    def node_group(self) -> str:
-        """EKS node group."""
-        return f"{self.stem}-nodes"
+    def node_group(self, generation: int) -> str:
+        """EKS node group; the first releases made one without a generation, which is 0."""
+        return f"{self.stem}-nodes" + (f"-{generation}" if generation else "")
 
     @property
     def cluster_role(self) -> str:

@@ -1,12 +1,10 @@
-"""What an environment's sizes mean in AWS, its zones, and the version of its cluster."""
+"""What the sizes of a new environment mean in AWS, and the version of its cluster."""
 
 from dataclasses import dataclass
 
 from beta9_provisioning.schemas.configuration import Size
 
 KUBERNETES_VERSION = "1.34"
-# Newer accounts have no ap-northeast-1b.
-_ZONE_LETTERS = {"ap-northeast-1": ("a", "c")}
 
 
 @dataclass(frozen=True)
@@ -34,12 +32,3 @@ SIZES = {
     Size.MEDIUM: Sizes(NodeSize("m6i.xlarge", 100, 3, 3, 10), "db.m6g.large", "cache.m6g.large"),
     Size.LARGE: Sizes(NodeSize("m6i.2xlarge", 200, 3, 3, 20), "db.m6g.2xlarge", "cache.r6g.large"),
 }
-
-
-def zones(region: str) -> tuple[str, str]:
-    """Return the two availability zones of a region that an environment spans.
-
-    They are a rule and not a query, so that a zone that AWS opens or closes never replaces a subnet.
-    """
-    first, second = _ZONE_LETTERS.get(region, ("a", "b"))
-    return region + first, region + second

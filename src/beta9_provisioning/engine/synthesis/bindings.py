@@ -10,6 +10,7 @@ Importing this module starts the Node.js process that CDK Terrain runs on; `synt
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,19 @@ class Provider(TerraformProvider):
         )
 
 
+@dataclass(frozen=True)
+class Lifecycle:
+    """How Terraform replaces and compares a resource.
+
+    Attributes:
+        create_before_destroy: make the new one first; the names of the two must differ then.
+        ignore_changes: attributes that others change, with paths as in `blocks.type_at`.
+    """
+
+    create_before_destroy: bool = False
+    ignore_changes: tuple[str, ...] = ()
+
+
 class Resource(TerraformResource):
     """A resource at the address `type.name`.
 
@@ -108,6 +122,7 @@ class Resource(TerraformResource):
         /,
         *,
         depends_on: Iterable["Resource"] = (),
+        lifecycle: Lifecycle | None = None,
         **attributes: Value,
     ) -> None:
         self._place = stack.place(type_)
@@ -124,6 +139,8 @@ class Resource(TerraformResource):
         body = render_block(self._place, self._block, attributes)
         if addresses := sorted(resource.address for resource in depends_on):
             body["depends_on"] = addresses
+        if lifecycle is not None:
+            body["lifecycle"] = self._lifecycle(lifecycle)
         stack.register(("resource", type_, name_), body)
         super().__init__(
             stack,
@@ -134,6 +151,14 @@ class Resource(TerraformResource):
             ),
         )
         self.override_logical_id(name_)
+
+    def _lifecycle(self, lifecycle: Lifecycle) -> dict[str, Any]:
+        for path in lifecycle.ignore_changes:
+            type_at(self._place, self._block, path)
+        return {
+            "create_before_destroy": lifecycle.create_before_destroy,
+            "ignore_changes": list(lifecycle.ignore_changes),
+        }
 
     def ref(self, path: str) -> Ref:
         """Return a reference to an attribute of this resource, with a path as in `blocks.type_at`.

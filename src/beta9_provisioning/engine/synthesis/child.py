@@ -20,8 +20,7 @@ from typing import NoReturn
 from pydantic import TypeAdapter
 
 from beta9_provisioning.engine.errors import EngineError
-from beta9_provisioning.engine.synthesis.synthesize import Backend
-from beta9_provisioning.schemas.configuration import EnvironmentConfig
+from beta9_provisioning.engine.synthesis.subject import Subject
 
 _INTERRUPTED = 128 + signal.SIGINT
 
@@ -30,9 +29,7 @@ _INTERRUPTED = 128 + signal.SIGINT
 class Request:
     """What to synthesize, and where to."""
 
-    config: EnvironmentConfig
-    environment_id: str
-    backend: Backend
+    subject: Subject
     outdir: Path
 
     def to_line(self) -> bytes:

@@ -25,9 +25,8 @@ from beta9_provisioning.engine.errors import Stopped, SynthesisError
 from beta9_provisioning.engine.processes import launcher
 from beta9_provisioning.engine.processes.child_variables import SYNTHESIS, chosen
 from beta9_provisioning.engine.synthesis.child import Request
-from beta9_provisioning.engine.synthesis.synthesize import Backend
+from beta9_provisioning.engine.synthesis.subject import Subject
 from beta9_provisioning.kit.temporary import temporary_directory
-from beta9_provisioning.schemas.configuration import EnvironmentConfig
 
 # The next spare starts so long after one was taken, unless it is needed before: its start takes about a
 # second of one processor, and the operation that took the last one goes on with Terraform.
@@ -73,9 +72,7 @@ class Synthesizer:
 
     def synthesize(
         self,
-        config: EnvironmentConfig,
-        environment_id: str,
-        backend: Backend,
+        subject: Subject,
         outdir: Path,
         stop: threading.Event,
         *,
@@ -91,7 +88,7 @@ class Synthesizer:
             SynthesisError: what the child said; with code `timeout` when the time has passed.
         """
         outdir.mkdir(parents=True, exist_ok=True)
-        request = Request(config, environment_id, backend, outdir.absolute()).to_line()
+        request = Request(subject, outdir.absolute()).to_line()
         deadline = time.monotonic() + timeout
         try:
             return self._take().ask(request, stop, timeout * SPARE_SHARE)

@@ -54,7 +54,8 @@ class EnvironmentRow(Base):
     """What an organization owns: `owner` is its id. `status` follows from the latest operation.
 
     `created_by` is the id of the member who created it, whose number of environments is limited; programs
-    before revision 0009 know one caller, who is called `default`.
+    before revision 0009 know one caller, who is called `default`. `choices` is what its cloud chose for it
+    when it was first synthesized; none before that.
     """
 
     __tablename__ = "environments"
@@ -71,6 +72,7 @@ class EnvironmentRow(Base):
     deletion_protection: Mapped[bool]
     status: Mapped[str]
     outputs: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    choices: Mapped[dict[str, Any] | None]
     last_event: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     created_by: Mapped[str] = mapped_column(server_default=text("'default'"))
     created_at: Mapped[datetime]

@@ -52,6 +52,7 @@ class Claim:
         provider: with `region` and `account_id` where the environment is, as its row says.
         waited: seconds from the request to the claim.
         touched_cloud: whether any operation of the environment may have changed the customer's account.
+        choices: what was chosen for the environment when it was first synthesized; None before that.
         origin: where its request came from.
     """
 
@@ -67,6 +68,7 @@ class Claim:
     provider: str
     region: str
     account_id: str | None
+    choices: dict[str, Any] | None
     origin: Origin
 
 
@@ -222,6 +224,7 @@ def claim(
         provider=environment.provider,
         region=environment.region,
         account_id=environment.account_id,
+        choices=environment.choices,
         origin=Origin(operation.request_id, traceparent(operation.traceparent)),
     )
 

@@ -58,6 +58,7 @@ class Context:
     one that this version refuses (ADR 9).
 
     Attributes:
+        choices: what was chosen for the environment, with which its stack is made.
         fate_of: tells of a lease token whether its attempt is proven over, children and all.
         outputs: Terraform's outputs, the sensitive ones included.
         sensitive_outputs: the names of those that nobody may be shown.
@@ -74,6 +75,7 @@ class Context:
     synthesizer: Synthesizer
     resources: ExitStack
     fate_of: Callable[[str], Fate]
+    choices: Mapping[str, Any] | None = None
     backend: Backend | None = None
     stack: Path | None = None
     has_state: bool = True

@@ -59,8 +59,9 @@ class Cluster:
     def wait_for_nodes(self) -> None:
         """Wait until as many nodes are ready as the profile wants."""
         context = self._context
+        assert context.choices is not None
         ready = self.kubernetes.wait_nodes_ready(
-            context.cloud.node_count(context.config),
+            context.cloud.node_count(context.choices),
             timeout=self._timeout,
             remedy=context.cloud.nodes_remedy,
         )

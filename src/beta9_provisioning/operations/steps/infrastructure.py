@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
+from beta9_provisioning.engine.synthesis.subject import Subject
 from beta9_provisioning.engine.synthesis.synthesize import stack_directory
 from beta9_provisioning.engine.terraform.events import TerraformEvent
 from beta9_provisioning.engine.terraform.progress import Progress
 from beta9_provisioning.engine.terraform.terraform import Terraform
 from beta9_provisioning.engine.terraform.working_directory import clear
+from beta9_provisioning.operations.records.chosen import keep_choices
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.run.narration import Narrator
 from beta9_provisioning.operations.run.resource_spans import ResourceSpans
@@ -23,16 +25,30 @@ def check_access(context: Context) -> None:
     context.account.check_access()
 
 
+def choose(context: Context) -> None:
+    """Choose what an environment keeps, zones and versions, when it is built for the first time.
+
+    What was built and has no choices was built by a release that kept none.
+    """
+    claim = context.claim
+    context.choices = claim.choices
+    if context.choices is None:
+        choose = context.cloud.earlier_choices if claim.touched_cloud else context.account.choose
+        chosen = choose(context.config)
+        context.recorder.insist(lambda session: keep_choices(session, claim, chosen))
+        context.recorder.emit("choices.made", "Chose zones, versions and sizes.", choices=chosen)
+        context.choices = chosen
+
+
 def synthesize(context: Context) -> None:
     """Turn the configuration into Terraform's."""
     context.workdir.mkdir(parents=True, exist_ok=True, mode=0o700)
     assert context.backend is not None
+    assert context.choices is not None
     outdir = context.workdir / "cdktf.out"
     clear(stack_directory(outdir), context.stop.event)
     context.stack = context.synthesizer.synthesize(
-        context.config,
-        context.claim.environment_id,
-        context.backend,
+        Subject(context.config, context.claim.environment_id, context.choices, context.backend),
         outdir,
         context.stop.event,
     )

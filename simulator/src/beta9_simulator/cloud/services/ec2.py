@@ -13,6 +13,7 @@ from beta9_simulator.cloud.rules import INTERFACE, CloudError
 from beta9_simulator.cloud.services import ec2_entries
 from beta9_simulator.cloud.services.request import Handler, Request, page, tag_list, when
 from beta9_simulator.cloud.store import StoredObject
+from beta9_simulator.cloud.zones import zones_of
 
 _PAGE = 1000
 State = dict[str, Any]
@@ -219,7 +220,30 @@ def _shown_when_gone(request: Request, type: str) -> list[StoredObject]:
     return request.store.gone(type, account=request.principal.account, region=request.region, within=within)
 
 
+def _availability_zones(request: Request) -> State:
+    entries = [
+        {
+            "ZoneName": zone.name,
+            "ZoneId": zone.id,
+            "RegionName": request.region,
+            "State": "available",
+            "OptInStatus": "opt-in-not-required",
+            "ZoneType": "availability-zone",
+            "GroupName": f"{request.region}-zg-1",
+            "NetworkBorderGroup": request.region,
+        }
+        for zone in zones_of(request.principal.account, request.region)
+    ]
+    known = {"zone-type": "ZoneType", "state": "State", "zone-id": "ZoneId", "zone-name": "ZoneName"}
+    for wanted in request.params.get("Filters") or request.params.get("Filter") or []:
+        if wanted["Name"] not in known:
+            raise CloudError("InvalidParameterValue", f"The filter '{wanted['Name']}' is invalid")
+        entries = [one for one in entries if one[known[wanted["Name"]]] in wanted["Values"]]
+    return {"AvailabilityZones": entries}
+
+
 HANDLERS: dict[str, Handler] = {
+    "DescribeAvailabilityZones": _availability_zones,
     **{action: _handler(kind) for action, kind in _KINDS.items()},
     **ec2_entries.HANDLERS,
 }

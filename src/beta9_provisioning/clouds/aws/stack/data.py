@@ -2,14 +2,11 @@
 
 from dataclasses import dataclass
 
-from beta9_provisioning.clouds.aws.names import Names
-from beta9_provisioning.clouds.aws.sizes import SIZES
+from beta9_provisioning.clouds.aws.stack.draft import Draft
 from beta9_provisioning.clouds.aws.stack.eks import Cluster
 from beta9_provisioning.clouds.aws.stack.network import Network
-from beta9_provisioning.engine.spec import POSTGRES_VERSION
 from beta9_provisioning.engine.synthesis.bindings import Resource, Stack
 from beta9_provisioning.engine.synthesis.blocks import Ref, one
-from beta9_provisioning.schemas.configuration import ObjectStore, Postgres, Redis
 
 POSTGRES_PORT = 5432
 REDIS_PORT = 6379
@@ -39,10 +36,10 @@ class RedisEndpoint:
     port: Ref
 
 
-def add_database(
-    stack: Stack, names: Names, config: Postgres, network: Network, cluster: Cluster
-) -> Database:
+def add_database(draft: Draft, network: Network, cluster: Cluster) -> Database:
     """Add PostgreSQL to the stack, reachable from the cluster only."""
+    stack, names = draft.stack, draft.names
+    config, choice = draft.config.data.postgres, draft.choices.postgres
     subnets = Resource(
         stack,
         "aws_db_subnet_group",
@@ -58,8 +55,8 @@ def add_database(
         "main",
         identifier=names.database,
         engine="postgres",
-        engine_version=POSTGRES_VERSION,
-        instance_class=SIZES[config.size].postgres_class,
+        engine_version=choice.version,
+        instance_class=choice.instance_class,
         allocated_storage=config.storage_gb,
         storage_type="gp3",
         storage_encrypted=True,
@@ -88,8 +85,10 @@ def add_database(
     )
 
 
-def add_redis(stack: Stack, names: Names, config: Redis, network: Network, cluster: Cluster) -> RedisEndpoint:
+def add_redis(draft: Draft, network: Network, cluster: Cluster) -> RedisEndpoint:
     """Add Valkey to the stack, reachable from the cluster only."""
+    stack, names = draft.stack, draft.names
+    config, choice = draft.config.data.redis, draft.choices.redis
     subnets = Resource(
         stack,
         "aws_elasticache_subnet_group",
@@ -103,7 +102,7 @@ def add_redis(stack: Stack, names: Names, config: Redis, network: Network, clust
         "aws_elasticache_parameter_group",
         "main",
         name=names.redis,
-        family="valkey7",
+        family=choice.family,
         description="Beta9",
         parameter=[{"name": name, "value": value} for name, value in _REDIS_PARAMETERS.items()],
     )
@@ -115,8 +114,8 @@ def add_redis(stack: Stack, names: Names, config: Redis, network: Network, clust
         replication_group_id=names.redis,
         description="Redis of Beta9",
         engine="valkey",
-        engine_version="7.2",
-        node_type=SIZES[config.size].redis_node_type,
+        engine_version=choice.version,
+        node_type=choice.node_type,
         num_cache_clusters=1 + (config.num_replicas if config.ha else 0),
         cluster_mode="disabled",
         automatic_failover_enabled=config.ha,
@@ -135,8 +134,9 @@ def add_redis(stack: Stack, names: Names, config: Redis, network: Network, clust
     )
 
 
-def add_bucket(stack: Stack, names: Names, config: ObjectStore) -> Ref:
+def add_bucket(draft: Draft) -> Ref:
     """Add the bucket to the stack, closed to the public; return its name."""
+    stack, names, config = draft.stack, draft.names, draft.config.data.object_store
     bucket = Resource(
         stack, "aws_s3_bucket", "main", bucket=names.bucket(config.bucket_prefix), force_destroy=True
     )

@@ -4,9 +4,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from beta9_provisioning.clouds.aws.choices import KubernetesChoice, NodesChoice
 from beta9_provisioning.clouds.aws.names import Names
 from beta9_provisioning.clouds.aws.rules import service_principal
-from beta9_provisioning.clouds.aws.sizes import KUBERNETES_VERSION, SIZES
+from beta9_provisioning.clouds.aws.stack.draft import Draft
 from beta9_provisioning.clouds.aws.stack.network import Network
 from beta9_provisioning.engine.synthesis.bindings import Resource, Stack
 from beta9_provisioning.engine.synthesis.blocks import Ref
@@ -38,16 +39,26 @@ class Cluster:
     security_group_id: Ref
 
 
-def add_cluster(stack: Stack, names: Names, config: schema.EnvironmentConfig, network: Network) -> Cluster:
+def add_cluster(draft: Draft, network: Network) -> Cluster:
     """Add the cluster with everything that belongs to it to the stack."""
+    stack, names, config, choices = draft.stack, draft.names, draft.config, draft.choices
     provisioner = config.cloud.role_arn
     assert provisioner is not None, "the configuration demands it for AWS"
     iam = _Iam(stack, partition=provisioner.split(":")[1])
-    cluster = _control_plane(stack, names, iam, network)
+    cluster = _control_plane(stack, names, iam, choices.kubernetes, network)
     _access(stack, iam, cluster, provisioner)
     # Nodes become ready only with a CNI; and if it went before they do, their network interfaces would stay.
     cni = _add_on(stack, cluster, "vpc-cni")
-    nodes = _node_group(stack, names, iam, config=config.cluster, cluster=cluster, network=network, cni=cni)
+    nodes = _node_group(
+        stack,
+        names,
+        iam,
+        config=config.cluster,
+        choice=choices.nodes,
+        cluster=cluster,
+        network=network,
+        cni=cni,
+    )
     _add_on(stack, cluster, "kube-proxy")
     tolerations = _tolerations(config.cluster.node_taints)
     _add_on(stack, cluster, "coredns", configuration={"tolerations": tolerations}, depends_on=[nodes])
@@ -99,7 +110,9 @@ class _Iam:
         return role, attachments
 
 
-def _control_plane(stack: Stack, names: Names, iam: _Iam, network: Network) -> Resource:
+def _control_plane(
+    stack: Stack, names: Names, iam: _Iam, choice: KubernetesChoice, network: Network
+) -> Resource:
     role, attachments = iam.role(
         "cluster", names.cluster_role, service="eks", policies=["AmazonEKSClusterPolicy"]
     )
@@ -108,7 +121,7 @@ def _control_plane(stack: Stack, names: Names, iam: _Iam, network: Network) -> R
         "aws_eks_cluster",
         "main",
         name=names.cluster,
-        version=KUBERNETES_VERSION,
+        version=choice.version,
         role_arn=role.ref("arn"),
         # The add-ons below replace those that EKS would install by itself, unknown to Terraform.
         bootstrap_self_managed_addons=False,
@@ -151,11 +164,11 @@ def _node_group(
     iam: _Iam,
     *,
     config: schema.Cluster,
+    choice: NodesChoice,
     cluster: Resource,
     network: Network,
     cni: Resource,
 ) -> Resource:
-    size = SIZES[config.profile].nodes
     role, attachments = iam.role(
         "node",
         names.node_role,
@@ -167,14 +180,17 @@ def _node_group(
         "aws_eks_node_group",
         "main",
         cluster_name=cluster.ref("name"),
-        node_group_name=names.node_group,
+        node_group_name=names.node_group(choice.generation),
         node_role_arn=role.ref("arn"),
         subnet_ids=network.private_subnet_ids,
-        ami_type="AL2023_x86_64_STANDARD",
+        ami_type=choice.ami_type,
+        release_version=choice.release,
         capacity_type="ON_DEMAND",
-        instance_types=[size.instance_type],
-        disk_size=size.disk_gib,
-        scaling_config=[{"min_size": size.minimum, "desired_size": size.desired, "max_size": size.maximum}],
+        instance_types=[choice.instance_type],
+        disk_size=choice.disk_gib,
+        scaling_config=[
+            {"min_size": choice.minimum, "desired_size": choice.desired, "max_size": choice.maximum}
+        ],
         update_config=[{"max_unavailable": 1}],
         labels=config.node_labels or None,
         taint=[

@@ -1,15 +1,12 @@
-"""The network: a VPC over two availability zones, with public and private subnets and one NAT gateway."""
+"""The network: a VPC over the chosen zones, with public and private subnets and a NAT gateway."""
 
 from dataclasses import dataclass
 
+from beta9_provisioning.clouds.aws.choices import Zone
 from beta9_provisioning.clouds.aws.names import Names
+from beta9_provisioning.clouds.aws.stack.draft import Draft
 from beta9_provisioning.engine.synthesis.bindings import Resource, Stack
 from beta9_provisioning.engine.synthesis.blocks import Ref
-
-VPC_CIDR = "10.0.0.0/16"
-# Every pod takes an address of a private subnet; only load balancers and the NAT gateway take public ones.
-_PUBLIC_CIDRS = ("10.0.0.0/20", "10.0.16.0/20")
-_PRIVATE_CIDRS = ("10.0.64.0/18", "10.0.128.0/18")
 
 
 @dataclass(frozen=True)
@@ -27,21 +24,23 @@ class Network:
     egress: list[Resource]
 
 
-def add_network(stack: Stack, names: Names, zones: tuple[str, str]) -> Network:
+def add_network(draft: Draft) -> Network:
     """Add the network to the stack."""
+    stack, names = draft.stack, draft.names
+    zones, ranges = draft.choices.zones, draft.choices.network
     vpc = Resource(
         stack,
         "aws_vpc",
         "main",
-        cidr_block=VPC_CIDR,
+        cidr_block=ranges.cidr,
         enable_dns_support=True,
         enable_dns_hostnames=True,
         tags={"Name": names.stem},
     )
     gateway = Resource(stack, "aws_internet_gateway", "main", vpc_id=vpc.ref("id"), tags={"Name": names.stem})
-    public = _subnets(stack, names, vpc, zones, kind="public", cidrs=_PUBLIC_CIDRS, role_tag="elb")
+    public = _subnets(stack, names, vpc, zones, kind="public", cidrs=ranges.public, role_tag="elb")
     private = _subnets(
-        stack, names, vpc, zones, kind="private", cidrs=_PRIVATE_CIDRS, role_tag="internal-elb"
+        stack, names, vpc, zones, kind="private", cidrs=ranges.private, role_tag="internal-elb"
     )
     public_routes = _routes(stack, names, vpc, public, kind="public", gateway_id=gateway.ref("id"))
     nat = _nat_gateway(stack, names, public[0], gateway)
@@ -57,10 +56,10 @@ def _subnets(
     stack: Stack,
     names: Names,
     vpc: Resource,
-    zones: tuple[str, str],
+    zones: tuple[Zone, ...],
     *,
     kind: str,
-    cidrs: tuple[str, str],
+    cidrs: tuple[str, ...],
     role_tag: str,
 ) -> list[Resource]:
     # The role tags are how load balancer controllers find their subnets:
@@ -71,11 +70,13 @@ def _subnets(
             "aws_subnet",
             f"{kind}_{index}",
             vpc_id=vpc.ref("id"),
-            availability_zone=zone,
+            # A zone's name means another place in another account; where the id is known, it is taken.
+            availability_zone=None if zone.id else zone.name,
+            availability_zone_id=zone.id,
             cidr_block=cidr,
             map_public_ip_on_launch=kind == "public",
             tags={
-                "Name": f"{names.stem}-{kind}-{zone}",
+                "Name": f"{names.stem}-{kind}-{zone.name}",
                 f"kubernetes.io/role/{role_tag}": "1",
                 f"kubernetes.io/cluster/{names.cluster}": "shared",
             },

@@ -2,39 +2,38 @@
 
 from constructs import Construct
 
+from beta9_provisioning.clouds.aws.choices import Choices
 from beta9_provisioning.clouds.aws.names import names as names_of
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
-from beta9_provisioning.clouds.aws.sizes import zones
 from beta9_provisioning.clouds.aws.stack.backend import State
 from beta9_provisioning.clouds.aws.stack.bare import provider_arguments
 from beta9_provisioning.clouds.aws.stack.data import add_bucket, add_database, add_redis
+from beta9_provisioning.clouds.aws.stack.draft import Draft
 from beta9_provisioning.clouds.aws.stack.eks import add_cluster
 from beta9_provisioning.clouds.aws.stack.network import add_network
 from beta9_provisioning.engine.spec import tags
 from beta9_provisioning.engine.synthesis.bindings import Output, Provider, Stack
 from beta9_provisioning.engine.synthesis.blocks import Ref
 from beta9_provisioning.engine.synthesis.providers import load_schema
-from beta9_provisioning.engine.synthesis.synthesize import Backend
-from beta9_provisioning.schemas.configuration import EnvironmentConfig
+from beta9_provisioning.engine.synthesis.subject import Subject
 
 
-def aws_stack(
-    scope: Construct, id_: str, config: EnvironmentConfig, environment_id: str, backend: Backend
-) -> Stack:
+def aws_stack(scope: Construct, id_: str, subject: Subject) -> Stack:
     """Return the stack of an environment."""
     stack = Stack(scope, id_, load_schema(SCHEMA_FILE))
-    names = names_of(environment_id)
+    config = subject.config
     cloud = config.cloud
     Provider(
         stack,
-        **provider_arguments(cloud, environment_id),
-        default_tags=[{"tags": tags(config, environment_id)}],
+        **provider_arguments(cloud, subject.environment_id),
+        default_tags=[{"tags": tags(config, subject.environment_id)}],
     )
-    network = add_network(stack, names, zones(cloud.region))
-    cluster = add_cluster(stack, names, config, network)
-    database = add_database(stack, names, config.data.postgres, network, cluster)
-    redis = add_redis(stack, names, config.data.redis, network, cluster)
-    bucket = add_bucket(stack, names, config.data.object_store)
+    draft = Draft(stack, names_of(subject.environment_id), config, Choices.model_validate(subject.choices))
+    network = add_network(draft)
+    cluster = add_cluster(draft, network)
+    database = add_database(draft, network, cluster)
+    redis = add_redis(draft, network, cluster)
+    bucket = add_bucket(draft)
     outputs: dict[str, str | Ref] = {
         "region": cloud.region,
         "vpc_id": network.vpc_id,
@@ -52,5 +51,5 @@ def aws_stack(
     }
     for name, value in outputs.items():
         Output(stack, name, value)
-    State(stack, **backend.arguments)
+    State(stack, **subject.backend.arguments)
     return stack
