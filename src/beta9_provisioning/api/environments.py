@@ -20,6 +20,7 @@ from beta9_provisioning.environments import commands, queries
 from beta9_provisioning.kit.database import read, transaction
 from beta9_provisioning.lifecycle import EnvironmentStatus
 from beta9_provisioning.schemas.callers import Permission
+from beta9_provisioning.schemas.configuration import OnDelete
 from beta9_provisioning.schemas.environment import Environment, EnvironmentChanges, EnvironmentPage, EventPage
 
 router = APIRouter(
@@ -196,11 +197,14 @@ def delete(
     author: AuthorDep,
     trail: TrailDep,
     environment_id: EnvironmentId,
+    objects: Annotated[
+        OnDelete | None, Query(description="Goes before data.object_store.on_delete, for this destroy.")
+    ] = None,
 ) -> Environment:
     """Queue the environment's destroy, whatever its state; repeated calls answer with the same operation."""
     with changing(services, principal) as session:
         outcome = commands.delete(
-            session, environment_id, owner=principal.sees, by=author, origin=trail.origin
+            session, environment_id, owner=principal.sees, by=author, origin=trail.origin, objects=objects
         )
     _tell_workers(services, trail, outcome)
     if outcome.environment.status is EnvironmentStatus.DESTROYED:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from beta9_provisioning.clouds.aws import cluster_access, inventory, zones
+from beta9_provisioning.clouds.aws import buckets, cluster_access, inventory, protection, sweep, zones
 from beta9_provisioning.clouds.aws.choices import Choices
 from beta9_provisioning.clouds.aws.names import names
 from beta9_provisioning.clouds.aws.refusals import AwsError
 from beta9_provisioning.clouds.aws.session import AwsSession
 from beta9_provisioning.clouds.aws.state_bucket import StateBucket, state_key
 from beta9_provisioning.clouds.aws.state_lock import StateLockObject
-from beta9_provisioning.clouds.cloud import Leftover, StateLock
+from beta9_provisioning.clouds.cloud import Contents, Leftover, StateLock
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess
 from beta9_provisioning.engine.synthesis.synthesize import Backend
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
@@ -58,7 +58,8 @@ class AwsAccount:
             s3_path_style=target.s3_path_style,
             stop=stop,
         )
-        self._bucket = StateBucket(self._session, target.account_id, stop or threading.Event())
+        self._stop = stop or threading.Event()
+        self._bucket = StateBucket(self._session, target.account_id, self._stop)
         self._lock = StateLockObject(
             self._session, target.account_id, self._bucket.name, state_key(target.environment_id)
         )
@@ -151,9 +152,37 @@ class AwsAccount:
                 code="secret_unreadable",
             ) from None
 
+    def contents(self, is_own: Callable[[str], bool]) -> list[Contents]:
+        """Return what is in each bucket, without objects that are Beta9's own; empty ones are left out."""
+        return buckets.contents(self._session, self.target.environment_id, is_own)
+
+    def empty_stores(self, tell: Callable[[str, int], None]) -> None:
+        """Delete all objects in all versions, several requests at the same time."""
+        buckets.empty(self._session, self.target.environment_id, tell)
+
+    def take_snapshot(self, seconds: float) -> str | None:
+        """Take the database's last snapshot, wait for it, and return its name; None without a database.
+
+        Raises:
+            AwsError: `snapshot_failed` when it is not there after so many seconds.
+        """
+        return protection.take_snapshot(self._session, self.target.environment_id, seconds, self._stop)
+
+    def lift_protection(self) -> list[str]:
+        """Turn off the deletion protection of RDS and EKS; return in words what was protected."""
+        return protection.lift(self._session, self.target.environment_id)
+
+    def sweep(self, seconds: float) -> list[str]:
+        """Remove what the cluster has left behind, once it is gone; return what was removed."""
+        return sweep.sweep(self._session, self.target.environment_id, seconds, self._stop)
+
     def leftovers(self) -> list[Leftover]:
         """Return what AWS still shows of the environment, without its state; empty when all is gone."""
         return inventory.leftovers(self._session, self.target.environment_id)
+
+    def kept(self) -> list[Leftover]:
+        """Return what stays for a reason: snapshots, and keys that AWS deletes days later."""
+        return inventory.kept(self._session, self.target.environment_id)
 
     def purge_state(self) -> None:
         """Delete the environment's state in all versions, then the bucket if no other environment uses it."""

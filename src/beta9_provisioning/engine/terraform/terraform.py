@@ -126,9 +126,9 @@ class Terraform:
         """Make the cloud match the configuration."""
         self._change("apply", timeout)
 
-    def destroy(self, timeout: float) -> None:
-        """Delete everything that the state holds."""
-        self._change("destroy", timeout)
+    def destroy(self, timeout: float, targets: Sequence[str] = ()) -> None:
+        """Delete everything that the state holds; or these addresses only, with all that depends on them."""
+        self._change("destroy", timeout, [f"-target={address}" for address in targets])
 
     def recover_state(self) -> Superseded | None:
         """Push the state that an earlier command left in `errored.tfstate`; does nothing if there is none.
@@ -169,12 +169,12 @@ class Terraform:
             if _ADDRESS.fullmatch(line) and not re.match(r"(module\.\S+\.)?data\.", line)
         ]
 
-    def _change(self, command: str, timeout: float) -> None:
+    def _change(self, command: str, timeout: float, more: Sequence[str] = ()) -> None:
         """Run apply or destroy, unless an earlier one left a state that the backend does not have."""
         if self.errored_state is not None:
             raise self._state_not_saved(f"terraform {command} was not started", ())
         arguments = ["-json", "-auto-approve", "-input=false", "-no-color", _NO_LOCK]
-        self._write(command, [command, *arguments], timeout)
+        self._write(command, [command, *arguments, *more], timeout)
 
     def _write(self, command: str, arguments: Sequence[str], timeout: float) -> None:
         """Run a command that may write the state; report its events."""

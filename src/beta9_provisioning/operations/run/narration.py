@@ -9,6 +9,8 @@ from beta9_provisioning.engine.terraform.progress import Progress
 
 # Comes with every mirror that serves one platform; there is nobody to add the others' hashes for.
 _LOCK_FILE_WARNING = "Incomplete lock file information for providers"
+# A destroy goes by parts, and says so itself.
+_TARGET_WARNINGS = ("Resource targeting is in effect", "Applied changes may be incomplete")
 _PHASES = {"apply_start": "start", "apply_complete": "complete", "apply_errored": "errored"}
 _DONE = {"create": "Created", "update": "Updated", "delete": "Deleted"}
 _STARTED = {"create": "Started to create", "update": "Started to update", "delete": "Started to delete"}
@@ -85,7 +87,7 @@ class Narrator:
     def _diagnostic(self, event: TerraformEvent) -> None:
         found = event.data.get("diagnostic")
         document = found if isinstance(found, dict) else {}
-        if document.get("summary") == _LOCK_FILE_WARNING:
+        if document.get("summary") in (_LOCK_FILE_WARNING, *_TARGET_WARNINGS):
             return
         data = {key: document[key] for key in ("severity", "summary", "detail", "address") if key in document}
         self._recorder.emit("terraform.diagnostic", event.message, **data)

@@ -8,9 +8,9 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import Self
 
-from beta9_provisioning.engine.beta9.releases import BETA9_NAMESPACE, base_releases
+from beta9_provisioning.engine.beta9.releases import base_releases
 from beta9_provisioning.engine.errors import EngineError
-from beta9_provisioning.engine.helm.helm import Helm
+from beta9_provisioning.engine.helm.helm import Helm, Installed
 from beta9_provisioning.engine.helm.release import Release
 from beta9_provisioning.engine.kubernetes.kubernetes import Kubernetes
 from beta9_provisioning.kit import tracing
@@ -95,11 +95,10 @@ class Cluster:
         seconds = round(time.monotonic() - began, 3)
         emit("helm.release", f"Installed {title}.", release=release.name, phase="complete", seconds=seconds)
 
-    def uninstall_all(self) -> None:
-        """Uninstall every release, whoever installed it: Beta9 first, for it uses the others."""
-        for one in sorted(self.helm.releases(), key=lambda one: one.namespace != BETA9_NAMESPACE):
-            with tracing.span("helm uninstall", {"helm.release": one.name}):
-                self.helm.uninstall(one.name, one.namespace)
-            self._context.recorder.emit(
-                "helm.release", f"Uninstalled {one.name}.", release=one.name, phase="uninstalled"
-            )
+    def uninstall(self, one: Installed, timeout: float) -> None:
+        """Uninstall a release, whoever installed it."""
+        with tracing.span("helm uninstall", {"helm.release": one.name}):
+            self.helm.uninstall(one.name, one.namespace, timeout=timeout)
+        self._context.recorder.emit(
+            "helm.release", f"Uninstalled {one.name}.", release=one.name, phase="uninstalled"
+        )
