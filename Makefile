@@ -81,7 +81,7 @@ dev-down: $(STAMP) ## Stop them; the database stays for the next dev-up.
 	@$(CLI) local dev-down
 
 # Kubernetes.
-.PHONY: manifests check-manifests dashboards
+.PHONY: manifests check-manifests dashboards check-stacks check-support
 
 dashboards: $(STAMP) ## Write dashboards/*.json, the dashboards of Grafana, from scripts/dashboards.
 	@$(BIN)/python -m scripts.dashboards
@@ -91,6 +91,12 @@ manifests: $(STAMP) ## Write manifests/*.yaml; with VERSION and DOCKER_REGISTRY 
 
 check-manifests: $(STAMP) ## Look for risky settings in the manifests with checkov, in a virtual environment of its own.
 	@$(BIN)/python -m scripts.check_manifests
+
+check-stacks: $(STAMP) ## Look for risky settings in the stacks of examples/ with checkov, in the same one.
+	@$(BIN)/python -m scripts.check_stacks
+
+check-support: $(STAMP) ## Fail 60 days before a version that new environments get leaves its standard support.
+	@$(BIN)/python -m scripts.check_support
 
 lock: $(STAMP) ## Compile the requirements*.txt files anew.
 	$(COMPILE) requirements-uv.in -o requirements-uv.txt
@@ -112,7 +118,7 @@ SUPPLY_STAMP := $(SUPPLY)/.ready
 IMAGE_REQUIREMENTS := requirements-api.txt requirements.txt containers/requirements-awscli.txt
 TERRAFORM ?= terraform
 # What `make test-containers` runs besides: targets that need no engine.
-CONTAINER_CHECKS := lint-containers check-manifests test-monitoring
+CONTAINER_CHECKS := lint-containers check-manifests check-stacks check-support test-monitoring
 
 docker-build: $(STAMP) ## Build both images, with marked stand-ins for what cannot be fetched.
 	@$(BIN)/python -m scripts.vendor --terraform $(TERRAFORM) --stand-ins

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import api, backup, demo, dispatch, machine, overhead, synthesis
+from benchmarks import api, backup, critical_path, demo, dispatch, machine, overhead, synthesis
 from benchmarks.figures import Row, number
 from benchmarks.processes import BenchmarkFailed
 from benchmarks.stacks import ROOT, seal_environment
@@ -26,6 +26,7 @@ _SECTIONS = {
     "synthesis": synthesis.measure,
     "dispatch": dispatch.measure,
     "overhead": overhead.measure,
+    "path": critical_path.measure,
     "api": api.measure,
     "demo": demo.measure,
     "backup": backup.measure,
@@ -72,7 +73,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure synthesis, dispatch, overhead, API, demo and backups. See docs/benchmarks.md.",
+        description="Measure synthesis, dispatch, overhead, path, API, demo, backups: see docs/benchmarks.md",
     )
     parser.add_argument(
         "--only",

@@ -60,16 +60,17 @@ def _rounds(time_scale: float, count: int, report: Callable[[str], None]) -> lis
     rounds = []
     with running_stack(time_scale) as stack:
         report(f"time scale {time_scale:g}, rehearsal")
-        rehearsal, _, _ = _ours(stack)
+        rehearsal, _, _ = ours(stack)
         for number in range(count):
             report(f"time scale {time_scale:g}, round {number + 1} of {count}")
-            _, ours, steps = _ours(stack)
-            commands = _bare(stack, rehearsal)
-            rounds.append(_Round(ours, steps, sum(commands.values()), commands))
+            _, seconds, steps = ours(stack)
+            commands = bare(stack, rehearsal)
+            rounds.append(_Round(seconds, steps, sum(commands.values()), commands))
     return rounds
 
 
-def _ours(stack: Running) -> tuple[Rehearsal, float, Parts]:
+def ours(stack: Running) -> tuple[Rehearsal, float, Parts]:
+    """Create and delete an environment; return what it tells, the seconds to `ready`, those of its steps."""
     began = time.time()
     created = stack.client.create(example())
     ready = wait_until_over(stack.client, created.environment_id)
@@ -82,13 +83,14 @@ def _ours(stack: Running) -> tuple[Rehearsal, float, Parts]:
     return Rehearsal(ready.environment_id, ready.outputs), seconds, _steps(events)
 
 
-def _bare(stack: Running, rehearsal: Rehearsal) -> Parts:
+def bare(stack: Running, rehearsal: Rehearsal) -> Parts:
+    """Let the script create an environment, delete it, and return the seconds of its commands."""
     id_ = new_id("env")
     config = EnvironmentConfig.model_validate(example())
-    bare = Bare(id_, config, stack.simulator, rehearsal, stack.directory / id_)
-    bare.prepare()
-    commands = bare.run()
-    bare.clean_up()
+    script = Bare(id_, config, stack.simulator, rehearsal, stack.directory / id_)
+    script.prepare()
+    commands = script.run()
+    script.clean_up()
     _require_empty(stack)
     return commands
 

@@ -31,6 +31,7 @@ SHARED_NAMES = {
     "organizations",  # the same
     "rules",  # for configurations: this installation's, and each cloud's own
     "service",  # the API's routes and the command line's commands about the service itself
+    "versions",  # of what was stored, and of what AWS offers
 }
 
 

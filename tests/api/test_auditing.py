@@ -368,6 +368,8 @@ class TestReading:
         "parameters",
         [
             {"since": "2026-01-01T00:00:00"},
+            {"since": "0.0"},
+            {"until": "1767225600"},
             {"until": "yesterday"},
             {"decision": "maybe"},
             {"limit": 0},

@@ -1,5 +1,6 @@
 """The OpenAPI document against the running service: schemathesis makes requests from it, good and bad."""
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from functools import reduce
@@ -23,6 +24,7 @@ from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.access import keys
 from beta9_provisioning.api.authentication import ORGANIZATION_HEADER
+from beta9_provisioning.audit.record import PLATFORM
 from beta9_provisioning.kit.database import Sessions
 from beta9_provisioning.schemas.callers import Role
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
@@ -163,6 +165,13 @@ def test_the_document_says_who_needs_a_key() -> None:
     derived = {(route.path, route.method): route.is_open for route in guarded_routes(application())}
     assert declared == {key: derived[key] for key in declared}
     assert set(declared.values()) == {True, False}
+
+
+def test_the_document_refused_the_organization_in_which_the_installations_audit_log_is() -> None:
+    pattern = DOCUMENT["components"]["parameters"]["Organization"]["schema"]["pattern"]
+    assert re.search(pattern, PLATFORM)
+    assert re.search(pattern, "default")
+    assert not re.search(pattern, "platforms")
 
 
 def test_a_sent_configuration_may_leave_out_what_has_a_default() -> None:

@@ -31,9 +31,13 @@ class Field:
         *sections, last = self.path
         if ITEM in sections:
             *sections, of_list, _ = sections
+        elif last == ITEM:
+            *sections, of_list = sections
         for section in sections:
             place = place.setdefault(section, {})
-        if ITEM in self.path:
+        if last == ITEM:
+            place[of_list] = list(texts)
+        elif ITEM in self.path:
             place[of_list] = [dict(self.siblings) | {last: text} for text in texts]
         elif last == KEY:
             place.update({text: "x" for text in texts})

@@ -77,5 +77,5 @@ def holds(config: dict[str, Any], field: Field, attack: str) -> bool:
     for part in field.path[:-1]:
         place = place[0 if part == ITEM else part]
     last = field.path[-1]
-    found = list(place) if last == KEY else [place["k0" if last == VALUE else last]]
+    found = list(place) if last in (KEY, ITEM) else [place["k0" if last == VALUE else last]]
     return found == [attack]

@@ -3,6 +3,7 @@
 import ast
 import re
 
+from tests.security.attacks import every_attack
 from tests.support.documents import ROOT
 
 PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
@@ -14,6 +15,10 @@ def test_every_named_test_is_there() -> None:
     assert len(named) > 20
     missing = [(path, name) for path, _, name in named if name not in _functions(path)]
     assert missing == []
+
+
+def test_the_number_of_attacks_is_that_of_the_corpus() -> None:
+    assert f"({len(every_attack())} attacks, `tests/security/corpus/`)" in PAGE
 
 
 def test_every_threat_names_what_attacks_it() -> None:

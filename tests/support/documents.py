@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic.fields import FieldInfo
+from tests.support.aws_page import PAGE, aws_page
 from tests.support.reference import fields_table, metrics_page
 
 from beta9_provisioning.schemas.configuration import json_schema
@@ -90,6 +91,7 @@ DOCUMENTS = {
     ".env.example": env_example,
     "docs/schema/environment.json": schema_file,
     "docs/metrics.md": metrics_page,
+    PAGE: aws_page,
 }
 
 

@@ -40,7 +40,8 @@ def test_there_and_back_again(fleet: Fleet, previous: Program) -> None:
                 new.remove(built)
                 new.wait(queued, "failed")
                 new.wait(keyed_here.json()["environment_id"], "failed")
-                ours = new.make("ours")
+                # Of a configuration that the old release can read, too.
+                ours = old.make("ours")
                 new.wait(built, "destroyed")
                 new.wait(ours, "ready")
             after = new.shows()

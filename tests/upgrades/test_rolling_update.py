@@ -150,10 +150,17 @@ def test_an_update_and_its_rollback_under_work(fleet: Fleet, previous: Program) 
             stop(second)
             assert new.get(again)["error"]["code"] == "worker_stopped"
             fleet.world.be_slow(0)
+            # What was asked of the new release is of a newer configuration, and waits for a newer worker.
+            waits, taken = new.make("waits", external_id=REFUSED), old.make("taken", external_id=REFUSED)
+            old.wait(taken, "failed")
+            assert new.get(waits)["status"] == "queued"
+            fourth = programs.enter_context(fleet.worker(OURS))
 
             customers.leave(new, fleet)
         operations = check(
-            fleet, {*customers.asked, long, again}, {child.pid for child in (first, second, third)}
+            fleet,
+            {*customers.asked, long, again, waits, taken},
+            {child.pid for child in (first, second, third, fourth)},
         )
         # What is counted was counted whoever did it, also while the schema changed.
         assert entered(old) == entered(new) == entered_by_the_journal(fleet)

@@ -1,12 +1,13 @@
 """`GET /api/v1/audit`: the audit log of an organization, page by page, or all that is wanted as lines."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from beta9_provisioning.api import guards, problems
 from beta9_provisioning.api.auditing import AuthorDep, action
@@ -31,6 +32,17 @@ router = APIRouter(
 _Text = Annotated[str | None, Field(pattern=r"^[!-~]{1,256}$")]
 
 
+def _is_written_out(value: object) -> object:
+    """Refuse a number of seconds, which pydantic would take: the description announces dates."""
+    if isinstance(value, str) and not _DATE.match(value):
+        raise ValueError("write date and time, such as 2026-01-31T12:00:00Z")
+    return value
+
+
+_DATE = re.compile(r"[0-9]{4}-")
+_Time = Annotated[AwareDatetime, BeforeValidator(_is_written_out)]
+
+
 class AuditParameters(BaseModel):
     """Which records."""
 
@@ -46,9 +58,9 @@ class AuditParameters(BaseModel):
     """Only what was allowed, or what was refused."""
     request_id: _Text = None
     """Only what this request did."""
-    since: AwareDatetime | None = None
+    since: _Time | None = None
     """Only what was done at this time or later."""
-    until: AwareDatetime | None = None
+    until: _Time | None = None
     """Only what was done at this time or earlier."""
     limit: Annotated[int, Field(ge=1, le=1000)] = 50
     """Records on a page; an export has no such bound."""

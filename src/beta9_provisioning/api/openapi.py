@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 from beta9_provisioning.access.organizations import ID_PATTERN
 from beta9_provisioning.api.authentication import ORGANIZATION_HEADER
+from beta9_provisioning.audit.record import PLATFORM
 from beta9_provisioning.schemas.callers import KeyNew, KeyRotation, MemberChanges, MemberNew, OrganizationNew
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 from beta9_provisioning.schemas.environment import EnvironmentChanges, Event, Problem
@@ -47,8 +48,9 @@ _BEARER = {"type": "http", "scheme": "bearer", "description": "An API key, or a 
 _ORGANIZATION = {
     "name": ORGANIZATION_HEADER,
     "in": "header",
-    "description": "Id of the organization to act in, for those who may act in several.",
-    "schema": {"type": "string", "pattern": ID_PATTERN},
+    "description": "Id of the organization to act in, for those who may act in several; "
+    f"of `{PLATFORM}` platform admins read the installation's own audit log.",
+    "schema": {"type": "string", "pattern": f"^{PLATFORM}$|{ID_PATTERN}"},
 }
 
 

@@ -27,7 +27,12 @@ from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus, Kind, Operati
 from beta9_provisioning.operations.records.journal import NewEvent, append
 from beta9_provisioning.operations.records.model import KEY_LIFE, EnvironmentRow, IdempotencyRow, OperationRow
 from beta9_provisioning.operations.records.store import begin, latest, lock_environment, queue, request_cancel
-from beta9_provisioning.schemas.configuration import CONFIG_VERSION, EnvironmentConfig, OnDelete
+from beta9_provisioning.schemas.configuration import (
+    CONFIG_VERSION,
+    EnvironmentConfig,
+    OnDelete,
+    with_earlier_defaults,
+)
 from beta9_provisioning.schemas.environment import Environment, EnvironmentChanges
 from beta9_provisioning.settings import Settings
 
@@ -274,13 +279,14 @@ def _has_body(known: IdempotencyRow, body: bytes | None) -> bool:
 def _has_configuration(known: IdempotencyRow, config: EnvironmentConfig) -> bool:
     """Tell whether the first request had this configuration.
 
-    Both are read by today's schema, so that a default which has come since makes no difference. Keys of 0.1.0
-    are known by this alone.
+    Both are read by today's schema, so that a default which has come since makes no difference; nor does one
+    that has changed. Keys of 0.1.0 are known by this alone.
     """
     try:
-        return EnvironmentConfig.model_validate(known.response["config"]) == config
+        first = EnvironmentConfig.model_validate(known.response["config"])
     except ValidationError:
         return False
+    return first in (config, with_earlier_defaults(config))
 
 
 def _first_look(

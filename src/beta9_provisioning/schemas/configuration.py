@@ -481,6 +481,15 @@ class EnvironmentConfig(Section):
         return self
 
 
+def with_earlier_defaults(config: EnvironmentConfig) -> EnvironmentConfig:
+    """Return the configuration as version 1 would have read it: changed defaults are those of then."""
+    store = config.data.object_store
+    if "lifecycle_days" in store.model_fields_set:
+        return config
+    kept = store.model_copy(update={"lifecycle_days": None})
+    return config.model_copy(update={"data": config.data.model_copy(update={"object_store": kept})})
+
+
 def json_schema() -> dict[str, object]:
     """Return the configuration's JSON Schema (draft 2020-12), for editors and `GET /api/v1/schema`."""
     return {

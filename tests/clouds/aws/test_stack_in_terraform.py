@@ -3,17 +3,22 @@
 import json
 import os
 import subprocess
+import threading
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from scripts.examples import EXAMPLES, stack
 from tests.support.configs import config
 from tests.support.stacks import ENVIRONMENT_ID, EXTERNAL_ID, OUTPUTS, Document
 
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
+from beta9_provisioning.clouds.aws.terraform_rules import RULES
 from beta9_provisioning.engine import spec
 from beta9_provisioning.engine.synthesis.providers import load_schema
+from beta9_provisioning.engine.terraform.errors import TerraformFailed
+from beta9_provisioning.engine.terraform.terraform import Terraform
 from beta9_simulator.cloud.mirror import cli_config, install_mirror
 from beta9_simulator.cloud.seeding import seed
 from beta9_simulator.cloud.store import Store
@@ -82,6 +87,21 @@ def test_genuine_terraform_creates_it_once_and_destroys_all_of_it(
     assert left(store) == []
 
 
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_is_created_once_and_wholly_destroyed(
+    example: str, simulated: tuple[Store, dict[str, str]], tmp_path: Path
+) -> None:
+    store, environment = simulated
+    made = stack(example, tmp_path / "out")
+    made["provider"]["aws"][0]["assume_role"][0]["external_id"] = EXTERNAL_ID
+    without_backend(made, tmp_path / "work")
+    terraform(tmp_path / "work", environment, "init", "-input=false")
+    terraform(tmp_path / "work", environment, "apply", "-auto-approve", "-input=false")
+    terraform(tmp_path / "work", environment, "plan", "-detailed-exitcode", "-input=false")
+    terraform(tmp_path / "work", environment, "destroy", "-auto-approve", "-input=false")
+    assert left(store) == []
+
+
 def left(store: Store) -> list[str]:
     """Ids of what Terraform made and is still there."""
     return [found.id for found in store.find() if found.origin == "terraform"]
@@ -125,6 +145,49 @@ def test_what_is_half_made_can_be_destroyed(
         terraform(tmp_path / "work", environment, "apply", "-auto-approve", "-input=false", *only)
     terraform(tmp_path / "work", environment, "destroy", "-auto-approve", "-input=false")
     assert left(store) == []
+
+
+def test_what_aws_lacks_is_told_and_the_next_try_goes_on(
+    document: Callable[..., Document], simulated: tuple[Store, dict[str, str]], tmp_path: Path
+) -> None:
+    store, environment = simulated
+    made = document()
+    without_backend(made, tmp_path / "work")
+    worker = Terraform(
+        binary="terraform",
+        directory=tmp_path / "work",
+        env={"PATH": os.environ["PATH"], **environment},
+        stop=threading.Event(),
+        on_event=lambda _: None,
+        rules=RULES,
+    )
+    worker.init()
+    # Each is of a type that those before it are needed for.
+    for kind, code, fault, message in (
+        ("aws_vpc", "quota_exceeded", "VpcLimitExceeded", "The maximum number of VPCs has been reached."),
+        (
+            "aws_subnet",
+            "zone_unsupported",
+            "InvalidParameterValue",
+            "Value (us-west-1b) for parameter availabilityZone is invalid. Subnets can currently only be "
+            "created in the following availability zones: us-west-1a, us-west-1c.",
+        ),
+        (
+            "aws_db_instance",
+            "capacity_missing",
+            "InsufficientDBInstanceCapacity",
+            "Cannot create a db.t4g.medium database instance because there are no availability zones with "
+            "sufficient capacity for VPC and storage type : gp3 for db.t4g.medium. Please try the request "
+            "again at a later time.",
+        ),
+    ):
+        store.inject_fault(kind, "create", fault, message, count=len(made["resource"][kind]))
+        with pytest.raises(TerraformFailed, match=fault) as caught:
+            worker.apply(timeout=120)
+        assert caught.value.code == code
+        assert message in caught.value.detail
+    worker.apply(timeout=120)
+    assert len(store.find("aws_db_instance")) == 1
 
 
 def test_a_database_without_its_secret_does_not_stop_the_destroy(

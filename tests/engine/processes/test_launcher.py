@@ -35,7 +35,7 @@ def started() -> Iterator[list[subprocess.Popen[bytes]]]:
 
 def command(*program: str, parent: int | None = None, grace: float = GUARD_SECONDS) -> list[str]:
     parent = os.getpid() if parent is None else parent
-    words = [launcher.__file__, str(parent), str(int(signal.SIGINT)), str(grace), *program]
+    words = [launcher.__file__, str(parent), str(int(signal.SIGINT)), str(grace), "0", "0", *program]
     return [sys.executable, "-I", "-S", *words]
 
 

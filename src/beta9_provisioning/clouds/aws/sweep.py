@@ -72,7 +72,7 @@ def load_balancers(session: AwsSession, cluster: str) -> Iterator[tuple[str, str
 
 
 def _tagged(client: Any, kind: str, ids: list[str], cluster: str) -> list[str]:
-    """Return those of the ids that carry the cluster's tag; one that vanished meanwhile costs another look."""
+    """Return those of the ids that carry the cluster's tag; one that vanished costs another look."""
     classic = kind == "classic"
     try:
         answer = client.describe_tags(**{"LoadBalancerNames" if classic else "ResourceArns": ids})

@@ -3,6 +3,11 @@
 Helm gets no cloud credentials: its kubeconfig holds a bearer token that was made for this call, and its
 environment holds nothing but what it needs. Kubeconfig, input and output are in memory, so that no file with
 a secret is left, whoever is killed.
+
+What a registry of charts answers may be hostile. Helm by itself follows redirects, and asks for a token where
+the registry says, over plain HTTP too: it would send the registry the token in a metadata service's answer.
+And it makes room for as much as the registry announces. So Helm speaks TLS only, and its memory and files are
+bounded.
 """
 
 from __future__ import annotations
@@ -24,7 +29,15 @@ from beta9_provisioning.kit.texts import ANSWER_BYTES
 
 # Helm needs this long at most to write down that it was stopped; less than a third of a worker's lease.
 GRACE_SECONDS = 15.0
+# It needs about 70 MB of memory, and 450 MB for the largest chart that it reads (100 MiB when unpacked).
+BOUNDS = process.Bounds(memory=1 << 30, file=128 << 20)
 _LONGEST_WORDS = 4000
+# What Go prints before the stacks of a program that crashed, in which nobody finds it.
+_CRASHED = re.compile(r"^(?:fatal error|panic|runtime): .*", re.MULTILINE)
+_CRASH_CODE = 2
+# Go's HTTP client then refuses every request without TLS, to whatever address, and says so with a reference.
+_TLS_ONLY = {"HTTP_PROXY": "http://tls-only.invalid", "REQUEST_METHOD": "GET"}
+_NO_TLS = "golang.org/s/cgihttpproxy"
 
 # What Helm prints when the API was not there, was too busy, or lost the connection.
 _TRANSIENT = (
@@ -70,13 +83,25 @@ class Output:
 
     @property
     def words(self) -> str:
-        """The end of the text, without secrets, for people."""
+        """The end of the text, without secrets, for people; of a crash its reason."""
+        if self.crashed and (reason := _CRASHED.search(self.text)):
+            return mask_text(reason.group()[:_LONGEST_WORDS])
         return mask_text(self.text[-MOST_CHARACTERS:]).strip()[-_LONGEST_WORDS:]
 
     def says(self, *phrases: str) -> bool:
         """Return whether one of the phrases (in lower case) is in the text."""
         text = self.text.lower()
         return any(phrase in text for phrase in phrases)
+
+    @property
+    def crashed(self) -> bool:
+        """Whether Helm ended by a fault of its own, or was out of memory."""
+        return self.returncode == _CRASH_CODE
+
+    @property
+    def led_off_tls(self) -> bool:
+        """Whether a registry or a chart named an address without TLS, where Helm asks nothing."""
+        return self.says(_NO_TLS)
 
     @property
     def passing(self) -> bool:
@@ -146,6 +171,7 @@ class HelmProcess:
                 grace=GRACE_SECONDS,
                 stdin=stdin,
                 pass_on=(kubeconfig,),
+                bounds=BOUNDS,
             )
             if finished.stopped:
                 raise Stopped(f"helm {arguments[0]} was stopped.")
@@ -160,6 +186,7 @@ class HelmProcess:
         home = self.directory / "home"
         return {
             **chosen(self.env, HELM),
+            **_TLS_ONLY,
             "HOME": str(home),
             "KUBECONFIG": str(kubeconfig),
             "HELM_CACHE_HOME": str(home / "helm-cache"),

@@ -31,6 +31,14 @@ _MARGIN_SECONDS = 15.0
 _DOCUMENT = re.compile(r"^\[", re.MULTILINE)
 _PENDING = "another operation (install/upgrade/rollback) is in progress"
 _ABSENT = "release: not found"
+# Of what the registry answers, or of a chart that Helm does not take; in lower case.
+_NO_CHART = (
+    'failed to perform "',
+    "manifest does not contain",
+    "unable to load chart archive",
+    "does not appear to be a gzipped archive",
+    "cannot load values.yaml",
+)
 _NEVER_INSTALLED = frozenset({"pending-install", "uninstalling"})
 
 
@@ -227,10 +235,15 @@ def _failed(doing: str, output: Output, namespace: str | None = None) -> HelmFai
     late = output.timed_out or output.says("deadline exceeded", "timed out waiting")
     where = f" in {namespace}" if namespace else ""
     look = f"kubectl --namespace {namespace} get pods,events" if namespace else "kubectl get nodes"
+    remedy = f"Look at what is not ready: {look}. Then repeat the operation."
+    if output.says(*_NO_CHART) or output.crashed or output.led_off_tls:
+        remedy = "Have the operator look at the charts in CHART_SOURCE, and at what their registry answers."
+    if output.led_off_tls:
+        remedy += " Something there leads to an address without TLS, which Helm may not ask."
     return HelmFailed(
         f"Helm could not {doing}{where}" + (" in time." if late else "."),
         detail=output.words,
-        remedy=f"Look at what is not ready: {look}. Then repeat the operation.",
+        remedy=remedy,
         code="release_timeout" if late else "helm_failed",
     )
 

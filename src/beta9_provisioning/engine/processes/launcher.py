@@ -1,9 +1,10 @@
 """The program between a worker and its child: it makes the child stop gracefully, exactly once.
 
-Usage: `python -I -S launcher.py PARENT INTERRUPT GRACE PROGRAM [ARGUMENT...]`
+Usage: `python -I -S launcher.py PARENT INTERRUPT GRACE MEMORY FILE PROGRAM [ARGUMENT...]`
 
 PARENT is the process id of whoever started the launcher, INTERRUPT the number of the signal that asks
-PROGRAM to stop, GRACE the seconds PROGRAM then has before SIGKILL. The launcher imports the standard
+PROGRAM to stop, GRACE the seconds PROGRAM then has before SIGKILL, MEMORY and FILE the most bytes of data
+that each of its processes may have in memory and in one file (0: any). The launcher imports the standard
 library only and is run as a file, because its start is paid for every Terraform and Helm command.
 
 It stays alive beside PROGRAM, which runs in a process group of its own, and acts on two things:
@@ -29,6 +30,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 import time
@@ -52,12 +54,13 @@ RESET = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGQUIT, signal.S
 def main(arguments: list[str]) -> int:
     """Run the program named in `arguments` (see the module's docstring) and return the exit code."""
     parent, interrupt, grace = int(arguments[0]), int(arguments[1]), float(arguments[2])
+    bounds = {resource.RLIMIT_DATA: int(arguments[3]), resource.RLIMIT_FSIZE: int(arguments[4])}
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     for number in RESET:
         signal.signal(number, signal.SIG_DFL)
     signal_on_death_of(parent, signal.SIGTERM)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    child = start(arguments[3:], interrupt)
+    child = start(arguments[5:], interrupt, bounds)
     supervise(child, interrupt, grace)
     status = end_group(child)
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
@@ -77,7 +80,7 @@ def prctl(option: int, value: int) -> None:
         raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
 
 
-def start(argv: list[str], interrupt: int) -> int:
+def start(argv: list[str], interrupt: int, bounds: dict[int, int]) -> int:
     """Start `argv` in a process group of its own and return its process id."""
     launcher = os.getpid()
     child = os.fork()
@@ -85,6 +88,9 @@ def start(argv: list[str], interrupt: int) -> int:
         os.setpgid(0, 0)
         signal_on_death_of(launcher, interrupt)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
+        for kind, most in bounds.items():
+            if most:
+                resource.setrlimit(kind, (most, most))
         execute(argv)
     # Both sides set the group: whoever comes second finds it done, and a stop request may arrive at once.
     try:

@@ -80,6 +80,22 @@ class Finished:
     unobserved: int = 0
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """The most bytes of data that each process of a command may have in memory, and in one file; 0: any."""
+
+    memory: int = 0
+    file: int = 0
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """The launcher's arguments that say so."""
+        return str(self.memory), str(self.file)
+
+
+UNBOUNDED = Bounds()
+
+
 def run(
     argv: Sequence[str],
     *,
@@ -94,6 +110,7 @@ def run(
     stdin: bytes | None = None,
     secret_output: bool = False,
     pass_on: Sequence[int] = (),
+    bounds: Bounds = UNBOUNDED,
 ) -> Finished:
     """Run `argv` to its end and return how it ended; the exit code is the caller's to judge.
 
@@ -112,7 +129,7 @@ def run(
 
     Call it on a thread that lives until it returns: the death of the thread counts as the death of the
     process. `env` is the complete environment of the command; `stdin` is its input, empty if None;
-    it inherits the descriptors in `pass_on`.
+    it inherits the descriptors in `pass_on`. What it does when it comes to its `bounds` is its affair.
 
     Raises:
         ToolMissing: the program does not exist or is not executable.
@@ -128,7 +145,7 @@ def run(
         output_fd = resources.enter_context(memory_file("output")) if secret_output else log_fd
         tail = _Tail(output_fd)
         command = [sys.executable, "-I", "-S", launcher.__file__]
-        command += [str(os.getpid()), str(int(interrupt)), str(grace), program, *argv[1:]]
+        command += [str(os.getpid()), str(int(interrupt)), str(grace), *bounds.words, program, *argv[1:]]
         child = subprocess.Popen(
             command,
             cwd=cwd,

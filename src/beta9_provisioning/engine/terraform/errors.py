@@ -40,10 +40,10 @@ class TerraformFailed(EngineError):
 
     Attributes:
         code: `state_not_saved`, `state_newer`, `state_damaged`, `state_unavailable`, `provider_missing`,
-            `cloud_unreachable`, `role_refused`, `credentials_refused`, `quota_exceeded`,
-            `permission_missing`, `clock_skewed`, `certificate_untrusted`, `provider_refused`,
-            `configuration_invalid`, `timeout`, `terraform_killed`, `answer_too_large`, or
-            `terraform_failed` for everything else.
+            `cloud_unreachable`, `role_refused`, `credentials_refused`, `quota_exceeded`, `capacity_missing`,
+            `zone_unsupported`, `addresses_exhausted`, `permission_missing`, `clock_skewed`,
+            `certificate_untrusted`, `provider_refused`, `configuration_invalid`, `timeout`,
+            `terraform_killed`, `answer_too_large`, or `terraform_failed` for everything else.
         diagnostics: the errors that Terraform reported, without secrets.
         errored_state: the file with the state that could not be saved, for `state_not_saved`.
     """
