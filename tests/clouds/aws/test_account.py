@@ -179,7 +179,16 @@ def test_an_environment_comes_and_goes(customer: Customer, tmp_path: Path) -> No
     state = s3.get_object(Bucket=backend.arguments["bucket"], Key=backend.arguments["key"])["Body"].read()
     assert json.loads(state)["resources"]
 
+    last = {"aws_vpc", "aws_subnet", "aws_internet_gateway", "aws_security_group", "aws_s3_bucket"}
+    first = [one for one in terraform.resources() if one.split(".", 1)[0] not in last]
+    assert own.sweep(0) == [], "nothing is swept while the cluster stands"
+    own.lift_protection()
+    assert own.lift_protection() == []
+    terraform.destroy(timeout=120, targets=first)
+    swept = {one.split(" ", 1)[0] for one in own.sweep(0)}
+    assert swept >= {"ec2:network-interface", "ec2:security-group"}
     terraform.destroy(timeout=120)
+    assert own.sweep(0) == []
     assert own.leftovers() == []
     own.purge_state()
     assert backend.arguments["bucket"] not in [bucket.get("Name") for bucket in s3.list_buckets()["Buckets"]]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 # Requests to delete 1,000 versions each that are under way at the same time. S3 takes 3,500 deletes a second
 # of one prefix, and slows down who asks for more ("Optimizing Amazon S3 performance" in its user guide).
 _THREADS = 6
-# What waits for them, in requests: the listing of a huge bucket must not end up in memory.
-_WAITING = 2 * _THREADS
+# Pages that are listed before they are deleted: not all of a huge bucket may be in memory.
+_PAGES = 4 * _THREADS
 _TOLD_SECONDS = 10.0
 # Counted no further: to refuse a delete it is enough.
 _MOST_COUNTED = 100_000
@@ -82,23 +84,17 @@ def empty(session: AwsSession, environment_id: str, tell: Callable[[str, int], N
 
 
 def _empty(s3: S3Client, bucket: str, tell: Callable[[str, int], None]) -> None:
-    """Delete page by page, several pages at the same time."""
+    """List some pages, delete them at the same time, and begin anew.
+
+    A listing is never continued behind a version that is deleted by then: that is not relied on.
+    """
     deleted, told = 0, time.monotonic()
-    running: set[Future[int]] = set()
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="empty-bucket") as pool:
-        try:
-            for doomed in _pages(s3, bucket):
-                running.add(pool.submit(_delete, s3, bucket, doomed))
-                if len(running) >= _WAITING:
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    deleted += sum(future.result() for future in done)
-                if time.monotonic() - told >= _TOLD_SECONDS:
-                    told = time.monotonic()
-                    tell(bucket, deleted)
-            deleted += sum(future.result() for future in running)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        while pages := list(islice(_pages(s3, bucket), _PAGES)):
+            deleted += sum(pool.map(partial(_delete, s3, bucket), pages))
+            if time.monotonic() - told >= _TOLD_SECONDS:
+                told = time.monotonic()
+                tell(bucket, deleted)
     if deleted:
         tell(bucket, deleted)
 

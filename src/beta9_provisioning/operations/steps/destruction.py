@@ -185,6 +185,8 @@ def check_nothing_left(context: Context) -> None:
     must show nothing for the whole grace.
     """
     deadline = time.monotonic() + context.settings.leftover_grace_seconds
+    # Late logs may have made the cluster's log group again since Terraform, and since the first sweep.
+    _sweep(context)
     while (left := context.account.leftovers()) or context.unaccounted:
         if time.monotonic() >= deadline:
             if left:
