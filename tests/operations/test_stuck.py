@@ -64,9 +64,12 @@ def touch(bench: Bench) -> Made:
 
 
 def remove_by_hand(world: World, *types: str) -> list[str]:
-    """Delete what Terraform made, of these types or of all, and return the ids."""
+    """Delete what Terraform made of these types, or all with what AWS made beside it; return the ids."""
     found = [
-        one for one in world.store.find() if one.origin == "terraform" and (not types or one.type in types)
+        one
+        for one in world.store.find()
+        if (one.origin == "terraform" and one.type in types)
+        or (one.origin in ("terraform", "aws") and not types)
     ]
     for one in found:
         world.store.delete(one, 0)

@@ -115,8 +115,7 @@ def destroy(context: Context) -> None:
     """
     if context.has_state:
         _delete_all_but_last(context)
-    _sweep(context)
-    if context.has_state:
+        _sweep(context)
         _delete(context)
     _note_unaccounted(context)
 
