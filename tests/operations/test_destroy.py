@@ -19,6 +19,8 @@ from beta9_provisioning.kit.database import transaction
 from beta9_provisioning.lifecycle import OperationStatus, Reason
 from beta9_provisioning.schemas.configuration import Cloud as CloudSection
 from beta9_provisioning.schemas.configuration import OnDelete
+from beta9_simulator.cloud.interfaces import add_interface
+from beta9_simulator.cloud.rules import INTERFACE
 from beta9_simulator.cloud.services.groups import SNAPSHOT
 from beta9_simulator.cloud.store import NewObject, StoredObject
 
@@ -171,6 +173,36 @@ def test_beta9s_own_objects_do_not_keep_an_environment(bench: Bench) -> None:
     made = ready(bench, **with_store(on_delete="refuse"))
     s3 = client(bench, made, "s3")
     s3.put_object(Bucket=bucket_of(bench, made), Key="0f3c.rclip", Body=b"an image")
+    bench.must_destroy(made)
+
+
+def test_objects_of_an_environment_that_was_never_ready_do_not_keep_it(
+    bench: Bench, kept_objects: Callable[[Made], None]
+) -> None:
+    bench.world.store.inject_fault(
+        "aws_elasticache_replication_group", "create", "ClusterQuotaExceeded", "no"
+    )
+    made = bench.make(**with_store(on_delete="refuse"))
+    assert bench.run(made.operation_id) is S.FAILED
+    kept_objects(made)
+    bench.must_destroy(made)
+    assert bench.history(made, "objects.deleted")[-1]["count"] == 2
+
+
+def test_a_strangers_interface_keeps_the_network_and_is_named(bench: Bench) -> None:
+    made = ready(bench)
+    subnet = bench.world.store.find("aws_subnet")[0]
+    strange = add_interface(bench.world.store, subnet, subnet.id, [], description="somebody's machine")
+    bench.settings = bench.settings.model_copy(update={"drain_timeout_minutes": 0.02})
+    destroy = add_destroy(bench.sessions, made.environment_id)
+    assert bench.run(destroy) is S.FAILED
+    assert operation(bench.sessions, destroy).reason == Reason.LEFTOVERS
+    detail = bench.error(destroy)["detail"]
+    assert f"ec2:subnet {subnet.id} (available), blocked by network interface {strange.id}" in detail
+    assert f"The subnet '{subnet.id}' has dependencies and cannot be deleted." in detail
+    assert bench.world.store.find("aws_eks_cluster") == [], "all else is gone, and costs nothing"
+    [there] = bench.world.store.find(INTERFACE)
+    bench.world.store.delete(there)
     bench.must_destroy(made)
 
 

@@ -51,6 +51,13 @@ class EventParameters(Parameters):
     """Events on a page; a stream has no such bound."""
 
 
+class DeleteParameters(Parameters):
+    """What becomes of the objects."""
+
+    objects: OnDelete | None = None
+    """Goes before data.object_store.on_delete, for this destroy alone."""
+
+
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -181,7 +188,7 @@ def update(
 @router.delete(
     "/{environment_id}",
     status_code=202,
-    dependencies=guards.CHANGES,
+    dependencies=guards.CHANGES_WITH_PARAMETERS,
     response_model=Environment,
     responses=problems.responses(
         403, 404, 409, 422, success={"model": Environment, "description": "It is destroyed."}
@@ -197,14 +204,17 @@ def delete(
     author: AuthorDep,
     trail: TrailDep,
     environment_id: EnvironmentId,
-    objects: Annotated[
-        OnDelete | None, Query(description="Goes before data.object_store.on_delete, for this destroy.")
-    ] = None,
+    parameters: Annotated[DeleteParameters, Query()],
 ) -> Environment:
     """Queue the environment's destroy, whatever its state; repeated calls answer with the same operation."""
     with changing(services, principal) as session:
         outcome = commands.delete(
-            session, environment_id, owner=principal.sees, by=author, origin=trail.origin, objects=objects
+            session,
+            environment_id,
+            owner=principal.sees,
+            by=author,
+            origin=trail.origin,
+            objects=parameters.objects,
         )
     _tell_workers(services, trail, outcome)
     if outcome.environment.status is EnvironmentStatus.DESTROYED:

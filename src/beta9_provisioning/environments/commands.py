@@ -197,8 +197,10 @@ def delete(
     if row.status == EnvironmentStatus.DESTROYED:
         return Outcome(wire.environment(row, last), None)
     if last.kind == Kind.DESTROY and last.status not in FINAL:
-        if last.status == OperationStatus.QUEUED:
-            last.config = _with_objects(last.config, objects)
+        said = _with_objects(last.config, objects)
+        if last.status == OperationStatus.QUEUED and said != last.config:
+            last.config = said
+            _record(session, by, "delete", row, after={"operation_id": last.id, "objects": objects})
         return Outcome(wire.environment(row, last), last.id)
     if row.deletion_protection:
         raise DeletionProtected(row.name)
