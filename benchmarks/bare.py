@@ -159,10 +159,11 @@ class Bare:
             stop=self._stop,
             chart_source=self._charts,
         )
-        for release in reversed(self._releases):
-            helm.uninstall(release.name, release.namespace)
         with closing(Kubernetes(self._access, self._stop)) as kubernetes:
-            kubernetes.remove_cloud_objects()
+            kubernetes.remove_load_balancers()
+            for release in reversed(self._releases):
+                helm.uninstall(release.name, release.namespace)
+            kubernetes.remove_volumes()
         terraform = Terraform(
             binary=self._programs.terraform,
             directory=self._stack,
@@ -170,6 +171,11 @@ class Bare:
             stop=self._stop,
             on_event=lambda _: None,
         )
+        self._cloud.lift_protection(_DESTROY_SECONDS)
+        is_last = cloud_of(self._config.cloud).is_deleted_last
+        first = [one for one in terraform.resources() if not is_last(one.split(".", 1)[0])]
+        terraform.destroy(_DESTROY_SECONDS, first)
+        self._cloud.sweep(_DESTROY_SECONDS)
         terraform.destroy(_DESTROY_SECONDS)
         self._cloud.purge_state()
         shutil.rmtree(self._directory)

@@ -164,6 +164,9 @@ class Settings(BaseSettings):
     bootstrap_timeout_minutes: Annotated[float, Field(gt=0)] = 30.0
     """Longest time the bootstrap of a cluster may take."""
 
+    drain_timeout_minutes: Annotated[float, Field(gt=0)] = 10.0
+    """Longest time a destroy waits for a cluster to give up load balancers and volumes, before it deletes
+    them in the cloud; and then for what holds its network."""
     leftover_grace_seconds: Annotated[float, Field(ge=0)] = 180.0
     """How long a destroy waits for the cloud to forget what was deleted, before it calls it left over."""
 

@@ -93,6 +93,19 @@ class TestChanges:
         assert json.loads(deleted.before or "")["status"] == "queued"
         assert json.loads(deleted.after or "")["status"] == "destroy_queued"
 
+    def test_who_has_objects_deleted_is_recorded_also_when_the_destroy_waits_already(
+        self, client: httpx.Client, sessions: Sessions
+    ) -> None:
+        headers = bearer(callers.key(sessions, callers.member(sessions, Role.OPERATOR)))
+        made = client.post(URL, json=document(data__object_store__on_delete="refuse"), headers=headers)
+        url = f"{URL}/{made.json()['environment_id']}"
+        client.delete(url, headers=headers)
+        for _ in range(2):
+            client.delete(f"{url}?objects=delete", headers=headers)
+        first, second = [row for row in records(sessions) if row.action == "environment.delete"]
+        assert "objects" not in json.loads(first.after or "")
+        assert json.loads(second.after or "")["objects"] == "delete"
+
     def test_no_key_is_in_any_record(self, client: httpx.Client, sessions: Sessions) -> None:
         key = callers.caller(sessions, Role.ADMIN)
         make(client, key)

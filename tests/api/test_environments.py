@@ -17,8 +17,9 @@ from tests.support.waiting import GUARD_SECONDS, until
 from beta9_provisioning.api.bodies import MAX_BODY
 from beta9_provisioning.environments import ids
 from beta9_provisioning.kit.database import Sessions, transaction
-from beta9_provisioning.lifecycle import OperationStatus
-from beta9_provisioning.operations.records.model import EnvironmentRow, IdempotencyRow
+from beta9_provisioning.lifecycle import OperationStatus, Reason
+from beta9_provisioning.operations.records.model import EnvironmentRow, IdempotencyRow, OperationRow
+from beta9_provisioning.operations.records.store import Failure, fail
 from beta9_provisioning.schemas.environment import Environment, Problem
 
 ROOT = Path(__file__).parents[2]
@@ -421,7 +422,39 @@ class TestUnknownIds:
         assert client.get(f"{URL}/{environment_id}").json()["status"] == "queued"
 
 
+def objects_of(sessions: Sessions, operation_id: str) -> str:
+    """What becomes of objects in an operation."""
+    with transaction(sessions) as session:
+        config = session.get_one(OperationRow, operation_id).config
+    return str(config["data"]["object_store"]["on_delete"])
+
+
 class TestDelete:
+    def test_a_request_can_say_what_becomes_of_objects_this_time(
+        self, client: httpx.Client, sessions: Sessions
+    ) -> None:
+        url = f"{URL}/{created(client, data__object_store__on_delete='refuse')}"
+        first = client.delete(url).json()["operation"]["id"]
+        assert objects_of(sessions, first) == "refuse"
+        assert client.delete(f"{url}?objects=delete").json()["operation"]["id"] == first
+        assert objects_of(sessions, first) == "delete", "it still waits, so that this request counts"
+        assert client.delete(url).status_code == 202
+        assert objects_of(sessions, first) == "delete", "who says nothing changes nothing"
+        taken = walk(sessions, first, S.DESTROYING)
+        assert client.delete(f"{url}?objects=refuse").json()["operation"]["id"] == first
+        assert objects_of(sessions, first) == "delete", "what runs is not changed"
+        with transaction(sessions) as session:
+            fail(session, taken, Failure(Reason.LEFTOVERS, "leftovers", "A bucket was left."))
+        again = client.delete(url).json()["operation"]["id"]
+        assert objects_of(sessions, again) == "refuse", "a request's word is for its destroy alone"
+        assert client.get(url).json()["config"]["data"]["object_store"]["on_delete"] == "refuse"
+
+    @pytest.mark.parametrize("word", ["", "DELETE", "yes"])
+    def test_another_word_on_objects_is_refused(self, client: httpx.Client, word: str) -> None:
+        url = f"{URL}/{created(client)}"
+        problem(client.delete(f"{url}?objects={word}"), 422, "invalid-request")
+        assert client.get(url).json()["status"] == "queued"
+
     def test_answers_202_until_it_is_destroyed(self, client: httpx.Client, sessions: Sessions) -> None:
         url = f"{URL}/{created(client)}"
         first = client.delete(url)

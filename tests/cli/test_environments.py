@@ -278,6 +278,15 @@ def test_delete_with_yes_does_not_ask(fake: FakeApi) -> None:
     result = call(fake, "delete", ENVIRONMENT_ID, "--yes")
     assert result.exit_code == 0
     assert "destroy_queued" in result.stdout
+    [asked] = fake.requests("DELETE", ONE)
+    assert asked.query == "", "what becomes of objects is the configuration's word"
+
+
+def test_delete_can_have_objects_deleted(fake: FakeApi) -> None:
+    fake.on("DELETE", ONE, answer_json(fake_api.environment(status="destroy_queued"), 202))
+    assert call(fake, "delete", ENVIRONMENT_ID, "--yes", "--delete-objects").exit_code == 0
+    [asked] = fake.requests("DELETE", ONE)
+    assert asked.query == "objects=delete"
 
 
 @pytest.mark.parametrize(("status", "code"), [("destroyed", 0), ("failed", 1), ("ready", 1)])

@@ -25,8 +25,6 @@ def test_allows_a_plain_configuration() -> None:
             "beta9.workers.gpu_enabled",
             ("false",),
         ),
-        ({"data__postgres": {"final_snapshot": True}}, "data.postgres.final_snapshot", ("false",)),
-        ({"data__object_store": {"on_delete": "refuse"}}, "data.object_store.on_delete", ("delete",)),
         (
             {"cluster": {"api": {"private_only": True}}},
             "cluster.api.private_only",

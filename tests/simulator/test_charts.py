@@ -128,10 +128,10 @@ def test_a_whole_environment_installs_and_goes(kube: Kube) -> None:
 
     for chart in reversed(NAMES):
         kube.helm("uninstall", chart, "-n", chart, "--wait", "--timeout", PATIENCE)
-    left = {(item.kind, item.namespace, item.name) for item in kube.server.leftovers()}
+    left = {(item.kind, item.namespace, item.name) for item in kube.directory.leftovers()}
     assert left == {("Volume", "beta9", "data-juicefs-redis-master-0")}  # as of any StatefulSet
     kube.kubectl("delete", "namespace", "beta9", f"--timeout={PATIENCE}")
-    assert kube.server.leftovers() == []
+    assert kube.directory.leftovers() == []
 
 
 def test_beta9_without_changes_waits_for_a_class_that_eks_does_not_have(kube: Kube) -> None:

@@ -20,6 +20,7 @@ from tests.support.waiting import GUARD_SECONDS
 from beta9_provisioning.local.tools import Tools
 from beta9_simulator.cluster import ClusterServer, SimCluster, SimNode
 from beta9_simulator.cluster.cluster import Cluster
+from beta9_simulator.cluster.directory import LoadBalancer, Volume
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCOUNT, REGION, TOKEN = "123456789012", "us-east-1", "let-me-in"
@@ -29,10 +30,41 @@ def node(name: str, **labels: str) -> SimNode:
     return SimNode(name, labels, [], "m5.large")
 
 
-class StaticDirectory:
-    """Clusters by name, all in one account and region; one token opens them all."""
+@dataclass(frozen=True)
+class Leftover:
+    """A load balancer or volume that a cluster has made in the cloud."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+class MemoryCloud:
+    """The cloud of a cluster, which keeps what is made in it."""
 
     def __init__(self) -> None:
+        self.made: dict[str, Leftover] = {}
+
+    def make_load_balancer(self, wanted: LoadBalancer) -> str:
+        self.made[wanted.name] = Leftover("LoadBalancer", wanted.namespace, wanted.service)
+        return f"{wanted.name}.elb.{REGION}.amazonaws.com"
+
+    def remove_load_balancer(self, name: str) -> None:
+        self.made.pop(name, None)
+
+    def make_volume(self, wanted: Volume) -> str:
+        self.made[wanted.name] = Leftover("Volume", wanted.namespace, wanted.claim)
+        return f"vol-{len(self.made)}"
+
+    def remove_volume(self, name: str) -> None:
+        self.made.pop(name, None)
+
+
+class StaticDirectory:
+    """Clusters by name, all in one account and region; one token opens them all, and they share a cloud."""
+
+    def __init__(self) -> None:
+        self.cloud = MemoryCloud()
         self._clusters: dict[tuple[str, str, str], SimCluster] = {}
         self._lock = threading.Lock()
 
@@ -55,6 +87,13 @@ class StaticDirectory:
 
     def authenticate(self, cluster: SimCluster, token: str) -> str | None:
         return "tester" if token == TOKEN else None
+
+    def cloud_of(self, cluster: SimCluster) -> MemoryCloud:
+        return self.cloud
+
+    def leftovers(self) -> list[Leftover]:
+        """What clusters have made in the cloud, past ones included."""
+        return list(self.cloud.made.values())
 
 
 @dataclass(frozen=True)

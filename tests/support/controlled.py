@@ -7,10 +7,13 @@ import heapq
 from collections.abc import Callable
 from typing import Any
 
+from tests.support.clusters import MemoryCloud
+
 from beta9_simulator.cluster import SimCluster, SimNode
 from beta9_simulator.cluster.behaviour import Behaviour
 from beta9_simulator.cluster.cluster import NAMESPACES, Cluster
 from beta9_simulator.cluster.controllers import Controllers
+from beta9_simulator.cluster.directory import EBS_DRIVER
 from beta9_simulator.cluster.nodes import sync_nodes
 from beta9_simulator.cluster.resources import BUILTIN
 from beta9_simulator.cluster.store import Object
@@ -22,10 +25,12 @@ class World:
     def __init__(self, *nodes: SimNode, time_scale: float = 0.0) -> None:
         self.behaviour = Behaviour(time_scale=time_scale)
         self.cluster = Cluster()
+        self.cluster.addons = frozenset({EBS_DRIVER})
+        self.cloud = MemoryCloud()
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._now = 0.0
         self._count = 0
-        self.controllers = Controllers(self.cluster, self.behaviour, self._later, "us-east-1")
+        self.controllers = Controllers(self.cluster, self.behaviour, self._later, self.cloud)
         self.cluster.observers.append(self.controllers)
         self.cluster.insert(NAMESPACES, "", {"metadata": {"name": "default"}})
         self.nodes(*nodes)

@@ -21,11 +21,10 @@ from pathlib import Path
 
 from beta9_simulator.cloud import api as cloud_api
 from beta9_simulator.cloud.clusters import StoreClusters
-from beta9_simulator.cloud.inventory import inventory
+from beta9_simulator.cloud.inventory import inventory, made_by_clusters
 from beta9_simulator.cloud.mirror import cli_config, install_mirror
 from beta9_simulator.cloud.seeding import seed
 from beta9_simulator.cloud.store import Store
-from beta9_simulator.cluster import ClusterServer
 from beta9_simulator.cluster import serve as serve_clusters
 from beta9_simulator.handle import CHARTS, Simulator, retract, write_credentials
 from beta9_simulator.listening import LOOPBACK, Listening
@@ -79,7 +78,7 @@ def run(
         store.set_setting(key, value)
     aws = cloud_api.serve(directory / _STORE, doors.aws_port, at=doors.at)
     install_mirror(directory / _MIRROR, provider_schema, (directory / _STORE).absolute())
-    control = _serve_control(doors.control_port, lambda: _leftovers(store, clusters))
+    control = _serve_control(doors.control_port, lambda: _leftovers(store))
     write_credentials(directory, seeded.access_key, seeded.secret_key)
     Simulator(
         pid=os.getpid(),
@@ -100,13 +99,14 @@ def run(
     store.close()
 
 
-def _leftovers(store: Store, clusters: ClusterServer) -> dict[str, list[str]]:
+def _leftovers(store: Store) -> dict[str, list[str]]:
+    """What is left: of load balancers and volumes, which clusters make, apart from the rest."""
+    of_clusters = made_by_clusters(store)
+    known = {item.uid for item in of_clusters}
+    rest = [item for item in inventory(store) if item.uid not in known]
     return {
-        "cloud": [f"{item.type} {item.id} ({item.account}, {item.region})" for item in inventory(store)],
-        "clusters": [
-            f"{item.kind} {item.namespace}/{item.name} of cluster {item.cluster}"
-            for item in clusters.leftovers()
-        ],
+        key: [f"{item.type} {item.id} ({item.account}, {item.region})" for item in items]
+        for key, items in (("cloud", rest), ("clusters", of_clusters))
     }
 
 

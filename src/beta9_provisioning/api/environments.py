@@ -20,6 +20,7 @@ from beta9_provisioning.environments import commands, queries
 from beta9_provisioning.kit.database import read, transaction
 from beta9_provisioning.lifecycle import EnvironmentStatus
 from beta9_provisioning.schemas.callers import Permission
+from beta9_provisioning.schemas.configuration import OnDelete
 from beta9_provisioning.schemas.environment import Environment, EnvironmentChanges, EnvironmentPage, EventPage
 
 router = APIRouter(
@@ -48,6 +49,13 @@ class EventParameters(Parameters):
     """Only events after the one with this id."""
     limit: Annotated[int, Field(ge=1, le=1000)] = 200
     """Events on a page; a stream has no such bound."""
+
+
+class DeleteParameters(Parameters):
+    """What becomes of the objects."""
+
+    objects: OnDelete | None = None
+    """Goes before data.object_store.on_delete, for this destroy alone."""
 
 
 IdempotencyKey = Annotated[
@@ -180,7 +188,7 @@ def update(
 @router.delete(
     "/{environment_id}",
     status_code=202,
-    dependencies=guards.CHANGES,
+    dependencies=guards.CHANGES_WITH_PARAMETERS,
     response_model=Environment,
     responses=problems.responses(
         403, 404, 409, 422, success={"model": Environment, "description": "It is destroyed."}
@@ -196,11 +204,17 @@ def delete(
     author: AuthorDep,
     trail: TrailDep,
     environment_id: EnvironmentId,
+    parameters: Annotated[DeleteParameters, Query()],
 ) -> Environment:
     """Queue the environment's destroy, whatever its state; repeated calls answer with the same operation."""
     with changing(services, principal) as session:
         outcome = commands.delete(
-            session, environment_id, owner=principal.sees, by=author, origin=trail.origin
+            session,
+            environment_id,
+            owner=principal.sees,
+            by=author,
+            origin=trail.origin,
+            objects=parameters.objects,
         )
     _tell_workers(services, trail, outcome)
     if outcome.environment.status is EnvironmentStatus.DESTROYED:

@@ -61,5 +61,7 @@ KNOWN = [Depends(Requires(None)), Depends(given_once)]
 """Of routers whose callers are known, in this order: strangers are told nothing else."""
 PLAIN = [Depends(no_parameters)]
 """Dependencies of a route that reads one thing."""
-CHANGES = [Depends(no_parameters), Depends(not_cross_site)]
+CHANGES_WITH_PARAMETERS = [Depends(not_cross_site)]
+"""Dependencies of a route that changes something and takes parameters."""
+CHANGES = [Depends(no_parameters), *CHANGES_WITH_PARAMETERS]
 """Dependencies of a route that changes something."""

@@ -269,6 +269,9 @@ def delete(
     wait_for_end: Annotated[
         bool, typer.Option("--wait", "-w", help="Show progress; wait until it is gone.")
     ] = False,
+    delete_objects: Annotated[
+        bool, typer.Option("--delete-objects", help="Delete its objects, too, where on_delete is refuse.")
+    ] = False,
     yes: YesOption = False,
     service: Service,
     output: NamedOutputOption = NamedOutput.TABLE,
@@ -283,7 +286,7 @@ def delete(
         if not yes:
             found = client.get(id_)
             confirm(f"{id_} ({found.name}, {found.region})", "with all its data")
-        deleted = client.delete(id_)
+        deleted = client.delete(id_, delete_objects=delete_objects)
         if not wait_for_end:
             show_named(EnvironmentView(deleted), output)
             return

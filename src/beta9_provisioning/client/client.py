@@ -173,9 +173,13 @@ class Client:
         changes = {"deletion_protection": deletion_protection}
         return self._transport.ask(Environment, "PATCH", _path(environment_id), json=changes)
 
-    def delete(self, environment_id: str) -> Environment:
-        """Ask for an environment's end; the answer may be that it is destroyed already."""
-        return self._transport.ask(Environment, "DELETE", _path(environment_id))
+    def delete(self, environment_id: str, *, delete_objects: bool = False) -> Environment:
+        """Ask for an environment's end; the answer may be that it is destroyed already.
+
+        `delete_objects` has its objects deleted, whatever its configuration says.
+        """
+        query = "?objects=delete" if delete_objects else ""
+        return self._transport.ask(Environment, "DELETE", _path(environment_id) + query)
 
     def kubeconfig(self, environment_id: str) -> str:
         """Return a kubeconfig (YAML) for the environment's cluster; it holds no secret."""

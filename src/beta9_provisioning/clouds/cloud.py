@@ -7,7 +7,7 @@ loaded when it is first needed. An `Account` is one environment's place in that 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -48,6 +48,27 @@ class Leftover:
         status = f" ({self.status})" if self.status else ""
         blocked = f", blocked by {'; '.join(self.blocked_by)}" if self.blocked_by else ""
         return f"{self.kind} {self.id}{status}{blocked}"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a store of objects holds.
+
+    Attributes:
+        store: its name.
+        objects: how many there are, versions of before not counted.
+        size: of all of them, in bytes.
+        is_all: False when there are more, which were not counted.
+    """
+
+    store: str
+    objects: int
+    size: int
+    is_all: bool = True
+
+    def __str__(self) -> str:
+        more = "" if self.is_all else "more than "
+        return f"{self.store}: {more}{self.objects} objects, {more}{self.size / (1 << 20):.1f} MiB"
 
 
 @dataclass(frozen=True)
@@ -154,8 +175,46 @@ class Account(Protocol):
     def database_credentials(self, outputs: Mapping[str, Any]) -> tuple[str, str]:
         """Return user name and password of the database's master, which Terraform's outputs lead to."""
 
+    def contents(self, is_own: Callable[[str], bool]) -> Sequence[Contents]:
+        """Return what is in the environment's stores of objects, without objects whose keys `is_own` accepts.
+
+        Stores without any are left out.
+        """
+
+    def empty_stores(self, tell: Callable[[str, int], None]) -> None:
+        """Delete all objects in all versions; `tell` hears now and then of which store how many are gone.
+
+        Raises:
+            Stopped: the stop event was set.
+        """
+
+    def take_snapshot(self, seconds: float) -> str | None:
+        """Take the database's last snapshot, wait for it, and return its name; None without a database.
+
+        One that an earlier try has taken counts.
+
+        Raises:
+            EngineError: it is not there after so many seconds.
+            Stopped: the stop event was set.
+        """
+
+    def lift_protection(self, seconds: float) -> Sequence[str]:
+        """Let the cloud delete what it protects at our wish; return in words what was protected."""
+
+    def sweep(self, seconds: float) -> Sequence[str]:
+        """Remove what the cluster has left in the account and nobody else removes; return what was removed.
+
+        Nothing happens while the cluster exists. What something holds is tried again for `seconds`.
+
+        Raises:
+            Stopped: the stop event was set.
+        """
+
     def leftovers(self) -> Sequence[Leftover]:
         """Return what the cloud still shows of the environment, without its state; empty when all is gone."""
+
+    def kept(self) -> Sequence[Leftover]:
+        """Return what is to stay, or goes later by itself; `status` says why."""
 
     def purge_state(self) -> None:
         """Delete the environment's state, and what was made for it that no other environment uses."""
@@ -210,6 +269,12 @@ class Cloud(Protocol):
         self, config: EnvironmentConfig, environment_id: str, access: ClusterAccess
     ) -> Sequence[Release]:
         """Return this provider's own charts, which come before all others and in this order."""
+
+    def is_deleted_last(self, type_: str) -> bool:
+        """Return whether a destroy deletes a Terraform type after all that are not so.
+
+        Those are what the remains of a cluster may hold, and what takes long to empty.
+        """
 
     def add_stack(self, scope: Construct, id_: str, subject: Subject) -> Stack:
         """Return the Terraform stack of an environment; choices and backend are what its account gave.

@@ -23,13 +23,14 @@ from beta9_provisioning.environments.errors import (
     QuotaExceeded,
 )
 from beta9_provisioning.kit.origin import UNKNOWN, Origin
-from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus, Kind
+from beta9_provisioning.lifecycle import FINAL, EnvironmentStatus, Kind, OperationStatus
 from beta9_provisioning.operations.records.journal import NewEvent, append
 from beta9_provisioning.operations.records.model import KEY_LIFE, EnvironmentRow, IdempotencyRow, OperationRow
 from beta9_provisioning.operations.records.store import begin, latest, lock_environment, queue, request_cancel
 from beta9_provisioning.schemas.configuration import (
     CONFIG_VERSION,
     EnvironmentConfig,
+    OnDelete,
     with_earlier_defaults,
 )
 from beta9_provisioning.schemas.environment import Environment, EnvironmentChanges
@@ -164,7 +165,13 @@ def update(
 
 
 def delete(
-    session: Session, environment_id: str, *, owner: str | None, by: Author, origin: Origin = UNKNOWN
+    session: Session,
+    environment_id: str,
+    *,
+    owner: str | None,
+    by: Author,
+    origin: Origin = UNKNOWN,
+    objects: OnDelete | None = None,
 ) -> Outcome:
     """Queue the destroy of an environment, whatever state it is in.
 
@@ -179,6 +186,7 @@ def delete(
         owner: id of the organization whose it must be; None for any.
         by: the caller.
         origin: of the request; the operation keeps it.
+        objects: goes before `data.object_store.on_delete` for this destroy, and for one that still waits.
 
     Raises:
         NotFound: the owner has no such environment.
@@ -189,20 +197,40 @@ def delete(
     if row.status == EnvironmentStatus.DESTROYED:
         return Outcome(wire.environment(row, last), None)
     if last.kind == Kind.DESTROY and last.status not in FINAL:
+        said = _with_objects(last.config, objects)
+        if last.status == OperationStatus.QUEUED and said != last.config:
+            last.config = said
+            _record(session, by, "delete", row, after={"operation_id": last.id, "objects": objects})
         return Outcome(wire.environment(row, last), last.id)
     if row.deletion_protection:
         raise DeletionProtected(row.name)
     before = {"name": row.name, "status": row.status}
     # Queued before the cancel, so that the environment goes straight to destroy_queued, not by way of failed.
     destroy = queue(session, row, Kind.DESTROY, by.id, origin)
+    destroy.config = _with_objects(destroy.config, objects)
     for operation in _live_builds(session, row.id):
         request_cancel(session, operation)
     session.flush()
     session.refresh(row)
     outcome = Outcome(wire.environment(row, destroy), destroy.id)
     after = {"name": row.name, "status": row.status, "operation_id": destroy.id}
+    if objects is not None:
+        after["objects"] = objects
     _record(session, by, "delete", row, before=before, after=after)
     return outcome
+
+
+def _with_objects(config: dict[str, Any], objects: OnDelete | None) -> dict[str, Any]:
+    """Return an operation's configuration with this request's word on objects, if it has one.
+
+    What is stored may be of any version, so that nothing in it is taken for granted (ADR 9).
+    """
+    if objects is None:
+        return config
+    data = config.get("data")
+    store = data.get("object_store") if isinstance(data, dict) else None
+    merged = {**(store if isinstance(store, dict) else {}), "on_delete": str(objects)}
+    return {**config, "data": {**(data if isinstance(data, dict) else {}), "object_store": merged}}
 
 
 def _owned(session: Session, environment_id: str, owner: str | None) -> EnvironmentRow:

@@ -5,7 +5,7 @@ from typing import Any
 from beta9_provisioning.clouds.registry import CLOUDS, ProviderRules
 from beta9_provisioning.environments.errors import ConfigurationRefused
 from beta9_provisioning.kit.refused import Fault
-from beta9_provisioning.schemas.configuration import EnvironmentConfig, OnDelete
+from beta9_provisioning.schemas.configuration import EnvironmentConfig
 
 
 def read(document: dict[str, Any]) -> EnvironmentConfig:
@@ -46,12 +46,4 @@ def _unavailable(config: EnvironmentConfig) -> list[Fault]:
         faults.append(Fault("cluster.api.private_only", reason, ("false",)))
     if config.beta9.workers.gpu_enabled:
         faults.append(Fault("beta9.workers.gpu_enabled", "GPU workers are not available yet", ("false",)))
-    if config.data.postgres.final_snapshot:
-        faults.append(
-            Fault("data.postgres.final_snapshot", "a last snapshot is not available yet", ("false",))
-        )
-    if config.data.object_store.on_delete is OnDelete.REFUSE:
-        faults.append(
-            Fault("data.object_store.on_delete", "keeping objects is not available yet", ("delete",))
-        )
     return faults

@@ -3,7 +3,7 @@
 from beta9_provisioning.lifecycle import Kind, OperationStatus, Reason
 from beta9_provisioning.operations.records.store import FIRST_TOUCH, Claim
 from beta9_provisioning.operations.run.runner import Step
-from beta9_provisioning.operations.steps import bootstrap, destruction, infrastructure
+from beta9_provisioning.operations.steps import bootstrap, destruction, draining, infrastructure
 from beta9_provisioning.operations.steps.state_keeping import lock_state, prepare_state
 
 _PLANNING = OperationStatus.PLANNING
@@ -39,7 +39,13 @@ DESTROY = (
     Step(FIRST_TOUCH, "Preparing the state bucket", _DESTROYING, Reason.ACCESS_REFUSED, prepare_state),
     Step("lock", "Locking the state", _DESTROYING, Reason.TERRAFORM_FAILED, lock_state),
     Step("init", "Preparing Terraform", _DESTROYING, Reason.TERRAFORM_FAILED, destruction.initialize),
-    Step("drain", "Removing Beta9 from the cluster", _DESTROYING, Reason.BOOTSTRAP_FAILED, bootstrap.drain),
+    Step(
+        "objects", "Looking for objects to keep", _DESTROYING, Reason.CONFIGURATION, destruction.check_objects
+    ),
+    Step("drain", "Removing Beta9 from the cluster", _DESTROYING, Reason.BOOTSTRAP_FAILED, draining.drain),
+    Step(
+        "protection", "Lifting protection", _DESTROYING, Reason.TERRAFORM_FAILED, destruction.lift_protection
+    ),
     Step("destroy", "Deleting infrastructure", _DESTROYING, Reason.TERRAFORM_FAILED, destruction.destroy),
     Step("secrets", "Deleting secrets", _DESTROYING, Reason.LEFTOVERS, destruction.delete_secrets),
     Step("inventory", "Looking for leftovers", _DESTROYING, Reason.LEFTOVERS, destruction.check_nothing_left),

@@ -186,10 +186,20 @@ def test_an_environment_comes_and_goes(customer: Customer, tmp_path: Path) -> No
     assert json.loads(state)["resources"]
     assert drawn.encode() not in state
 
+    last = {"aws_vpc", "aws_subnet", "aws_internet_gateway", "aws_security_group", "aws_s3_bucket"}
+    first = [one for one in terraform.resources() if one.split(".", 1)[0] not in last]
+    assert own.sweep(0) == [], "nothing is swept while the cluster stands"
+    cluster, database = own.lift_protection(0)[::-1]
+    assert (cluster.split()[0], database.split()[0]) == ("cluster", "database")
+    assert own.lift_protection(0) == []
+    terraform.destroy(timeout=120, targets=first)
+    swept = {one.split(" ", 1)[0] for one in own.sweep(0)}
+    assert swept >= {"ec2:network-interface", "ec2:security-group"}
     terraform.destroy(timeout=120)
     assert {item.kind for item in own.leftovers()} == {"secretsmanager:secret"}
     own.delete_secrets()
     own.delete_secrets()
+    assert own.sweep(0) == []
     assert own.leftovers() == []
     own.purge_state()
     assert backend.arguments["bucket"] not in [bucket.get("Name") for bucket in s3.list_buckets()["Buckets"]]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.support.stacks import synthesized
 
-from beta9_provisioning.clouds.aws.inventory import leftovers, parse_arn
+from beta9_provisioning.clouds.aws.inventory import kept, leftovers, parse_arn
+from beta9_provisioning.clouds.aws.inventory_kinds import EC2, KIND_OF, MADE_BESIDE, NAMED, OWNER_OF
 from beta9_provisioning.clouds.aws.names import names
 from beta9_provisioning.clouds.aws.refusals import AwsError
 from beta9_provisioning.clouds.aws.session import AwsSession
@@ -16,6 +21,14 @@ if TYPE_CHECKING:
     from tests.clouds.aws.conftest import Customer
 
 NAMES = names("env_0123456789abcdef")
+LARGEST: dict[str, Any] = {
+    "cluster": {"profile": "large"},
+    "data": {
+        "postgres": {"size": "large", "multi_az": True},
+        "redis": {"size": "large", "ha": True, "num_replicas": 2},
+        "object_store": {"versioning": True, "lifecycle_days": 30},
+    },
+}
 TAG = [{"Key": "beta9:environment-id", "Value": "env_0123456789abcdef"}]
 
 
@@ -97,12 +110,55 @@ def test_what_the_tagging_api_still_lists_is_looked_for(fake: Fake) -> None:
     assert fake.left() == []
 
 
-def test_kinds_that_are_not_looked_up_are_believed(fake: Fake) -> None:
-    fake.tagged(arn("key/1234", "kms"), arn("loadbalancer/net/a/1", "elasticloadbalancing"))
-    assert [(item.kind, item.id) for item in fake.left()] == [
-        ("elasticloadbalancing:loadbalancer", "net/a/1"),
-        ("kms:key", "1234"),
-    ]
+def test_kinds_that_are_not_looked_up_are_believed_and_others_are_not(fake: Fake) -> None:
+    """The tagging API lists for hours what is gone."""
+    fake.tagged(
+        arn("topic-1", "sns"),
+        arn("key/1234", "kms"),
+        arn("loadbalancer/net/a/1", "elasticloadbalancing"),
+        arn("instance/i-1"),
+        arn("security-group-rule/sgr-1"),
+        arn("subgrp:beta9-0123456789ab", "rds"),
+        arn("log-group:beta9-0123456789ab", "logs"),
+    )
+    assert [(item.kind, item.id) for item in fake.left()] == [("sns:topic-1", "")]
+
+
+def test_terminated_instances_are_gone(fake: Fake) -> None:
+    states = {"i-1": "terminated", "i-2": "shutting-down"}
+    instances = [{"InstanceId": id_, "State": {"Name": name}} for id_, name in states.items()]
+    fake.ec2("DescribeInstances", {"Reservations": [{"Instances": instances}]})
+    assert fake.left() == [Leftover("ec2:instance", "i-2", "shutting-down")]
+
+
+def test_a_key_that_waits_for_its_deletion_stays_for_a_reason(fake: Fake) -> None:
+    fake.tagged(arn("key/1234", "kms"))
+    about = {
+        "KeyId": "1234",
+        "KeyState": "PendingDeletion",
+        "DeletionDate": datetime(2026, 12, 28, tzinfo=UTC),
+    }
+    fake.session.client("kms").meta.events.register(
+        "before-call.kms.DescribeKey",
+        lambda **_: (SimpleNamespace(status_code=200), {"KeyMetadata": about}),
+    )
+    assert fake.left() == []
+    [stays] = kept(fake.session, "env_0123456789abcdef")
+    assert str(stays) == "kms:key 1234 (deleted on 2026-12-28)"
+
+
+def test_every_kind_of_a_stack_and_of_what_is_made_beside_it_is_looked_for(
+    tmp_path: Path,
+) -> None:
+    """A part ends with its owner; all else is looked up."""
+    for number, sections in enumerate((LARGEST, {})):
+        document = synthesized(tmp_path / str(number), **sections)
+        unknown = set(document["resource"]) - KIND_OF.keys() - OWNER_OF.keys()
+        assert unknown == set()
+    assert set(OWNER_OF.values()) <= KIND_OF.keys()
+    others = {"eks:cluster", "iam:oidc-provider", "kms:key", "s3:bucket"}
+    balancers = {"elasticloadbalancing:loadbalancer", "elasticloadbalancing:targetgroup"}
+    assert {*KIND_OF.values(), *MADE_BESIDE} <= {*EC2, *NAMED} | others | balancers
 
 
 def test_deleted_gateways_are_gone(fake: Fake) -> None:

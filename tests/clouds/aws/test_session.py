@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError, CredentialRetrievalError, ParamValidationError
 
 from beta9_provisioning import clouds
+from beta9_provisioning.clouds.aws.inventory_kinds import NAMED
 from beta9_provisioning.clouds.aws.refusals import AwsError, trust_statement, trusted_arn
 from beta9_provisioning.clouds.aws.service_models import LOADER, SERVICES, preload
 from beta9_provisioning.clouds.aws.session import ROLE_SECONDS, AwsSession
@@ -91,7 +92,7 @@ def test_sessions_of_several_threads_read_a_description_once(
 def test_the_services_that_are_preloaded_are_those_that_are_asked() -> None:
     sources = [file.read_text() for file in Path(clouds.aws.__path__[0]).glob("*.py")]
     asked = re.findall(r"""client\(\s*"([a-z0-9-]+)""", "".join(sources))
-    assert set(asked) == set(SERVICES)
+    assert {*asked, *(known.service for known in NAMED.values())} == set(SERVICES)
 
 
 def test_after_preloading_a_client_reads_no_file(customer: Customer, monkeypatch: pytest.MonkeyPatch) -> None:

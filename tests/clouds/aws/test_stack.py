@@ -233,7 +233,6 @@ def test_labels_and_taints_reach_the_nodes_and_system_pods_tolerate_them(
 def test_the_database_is_private_encrypted_and_as_configured(document: Callable[..., Document]) -> None:
     made = document(
         data={"postgres": {"multi_az": True, "backup_retention_days": 14, "storage_gb": 100}},
-        deletion_protection=True,
     )
     database = main(made, "aws_db_instance")
     expected = {
@@ -243,7 +242,7 @@ def test_the_database_is_private_encrypted_and_as_configured(document: Callable[
         "storage_encrypted": True,
         "publicly_accessible": False,
         "manage_master_user_password": True,
-        "deletion_protection": False,
+        "deletion_protection": True,
         "skip_final_snapshot": True,
     }
     assert {key: database[key] for key in expected} == expected

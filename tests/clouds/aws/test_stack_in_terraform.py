@@ -33,6 +33,7 @@ from beta9_provisioning.engine.synthesis.providers import load_schema
 from beta9_provisioning.engine.synthesis.subject import Subject
 from beta9_provisioning.engine.terraform.errors import TerraformFailed
 from beta9_provisioning.engine.terraform.terraform import Terraform
+from beta9_simulator.cloud.machines import LEAKED
 from beta9_simulator.cloud.mirror import cli_config, install_mirror
 from beta9_simulator.cloud.seeding import seed
 from beta9_simulator.cloud.store import Store
@@ -66,6 +67,8 @@ def simulated(tmp_path: Path) -> tuple[Store, dict[str, str]]:
     """A simulated cloud with the customer's role in it, and the environment variables to reach it."""
     install_mirror(tmp_path / "mirror", SCHEMA_FILE)
     store = Store(tmp_path / "store.db")
+    # What the CNI leaves is swept between two runs of Terraform; here is one.
+    store.set_setting(LEAKED, "0")
     seeded = seed(store, external_id=EXTERNAL_ID)
     environment = {
         "TF_CLI_CONFIG_FILE": str(cli_config(tmp_path / "mirror")),
@@ -107,6 +110,7 @@ def test_genuine_terraform_creates_it_once_and_destroys_all_of_it(
 
     # -detailed-exitcode makes any planned change an error.
     terraform(tmp_path / "work", environment, "plan", "-detailed-exitcode", "-input=false")
+    unprotect(store)
     terraform(tmp_path / "work", environment, "destroy", "-auto-approve", "-input=false")
     assert terraform(tmp_path / "work", environment, "state", "list") == ""
     assert left(store) == []
@@ -155,8 +159,17 @@ def test_an_example_is_created_once_and_wholly_destroyed(
     terraform(tmp_path / "work", environment, "init", "-input=false")
     terraform(tmp_path / "work", environment, "apply", "-auto-approve", "-input=false")
     terraform(tmp_path / "work", environment, "plan", "-detailed-exitcode", "-input=false")
+    unprotect(store)
     terraform(tmp_path / "work", environment, "destroy", "-auto-approve", "-input=false")
     assert left(store) == []
+
+
+def unprotect(store: Store) -> None:
+    """Lift AWS's deletion protection, as a destroy's own calls do before Terraform."""
+    for type_ in ("aws_db_instance", "aws_eks_cluster"):
+        for found in store.find(type_):
+            assert found.state["deletion_protection"]
+            store.edit(found, deletion_protection=False)
 
 
 def left(store: Store) -> list[str]:
@@ -200,6 +213,7 @@ def test_what_is_half_made_can_be_destroyed(
     if targets:
         only = [f"-target={target}" for target in targets]
         terraform(tmp_path / "work", environment, "apply", "-auto-approve", "-input=false", *only)
+    unprotect(store)
     terraform(tmp_path / "work", environment, "destroy", "-auto-approve", "-input=false")
     assert left(store) == []
 
@@ -251,7 +265,7 @@ def test_a_database_without_its_secret_does_not_stop_the_destroy(
     document: Callable[..., Document], simulated: tuple[Store, dict[str, str]], tmp_path: Path
 ) -> None:
     """A create that failed half-way leaves an instance whose `master_user_secret` is empty."""
-    _, environment = simulated
+    store, environment = simulated
     made = document()
     del made["resource"]["aws_db_instance"]["main"]["manage_master_user_password"]
     made["resource"]["aws_db_instance"]["main"]["password"] = "not-managed"
@@ -265,6 +279,7 @@ def test_a_database_without_its_secret_does_not_stop_the_destroy(
         "-input=false",
         "-target=aws_db_instance.main",
     )
+    unprotect(store)
     terraform(tmp_path / "work", environment, "destroy", "-auto-approve", "-input=false")
     assert terraform(tmp_path / "work", environment, "state", "list") == ""
 
@@ -294,7 +309,12 @@ NEWER_ATTRIBUTES = {
         "resolve_conflicts_on_create",
         "resolve_conflicts_on_update",
     ],
-    "aws_eks_cluster": ["access_config", "bootstrap_self_managed_addons", "upgrade_policy"],
+    "aws_eks_cluster": [
+        "access_config",
+        "bootstrap_self_managed_addons",
+        "deletion_protection",
+        "upgrade_policy",
+    ],
     "aws_launch_template": ["tag_specifications"],  # not yet on network interfaces
     "aws_eks_node_group": ["ami_type", "depends_on", "taint", "update_config"],
     "aws_s3_bucket_policy": ["depends_on"],

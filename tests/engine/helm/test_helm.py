@@ -311,11 +311,12 @@ def test_everything_of_an_environment_is_installed_and_removed(access: Access) -
     pod = access.kube.objects("Deployment")["beta9-gateway"]["spec"]["template"]
     assert selector.items() <= pod["metadata"]["labels"].items()
 
+    kubernetes.remove_load_balancers(timeout=GUARD_SECONDS)
     for each in reversed(helm.releases()):
         helm.uninstall(each.name, each.namespace)
-    kubernetes.remove_cloud_objects(timeout=GUARD_SECONDS)
+    kubernetes.remove_volumes(timeout=GUARD_SECONDS)
     assert helm.releases() == []
-    assert access.kube.server.leftovers() == []
+    assert access.kube.directory.leftovers() == []
 
 
 def test_a_registry_of_an_authority_of_ones_own_was_told_as_pods_that_are_not_ready(

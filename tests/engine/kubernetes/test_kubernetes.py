@@ -240,7 +240,9 @@ def test_a_load_balancer_that_never_comes(access: Access) -> None:
 
 def test_removes_what_stands_for_cloud_resources(access: Access) -> None:
     make(access, SERVICE, INGRESS, CLAIM, INNER)
-    access.kubernetes().remove_cloud_objects(timeout=GUARD_SECONDS)
+    access.kubernetes().remove_load_balancers(timeout=GUARD_SECONDS)
+    assert set(access.kube.objects("PersistentVolumeClaim")) == {"data"}
+    access.kubernetes().remove_volumes(timeout=GUARD_SECONDS)
 
     services = access.kube.objects("Service")
     assert "entry" not in services
@@ -248,7 +250,7 @@ def test_removes_what_stands_for_cloud_resources(access: Access) -> None:
     assert access.kube.objects("Ingress") == {}
     assert access.kube.objects("PersistentVolumeClaim") == {}
     assert access.kube.objects("PersistentVolume") == {}
-    assert access.kube.server.leftovers() == []
+    assert access.kube.directory.leftovers() == []
 
 
 def test_waits_for_volumes_and_leaves_their_deletion_to_the_cluster(access: Access) -> None:
@@ -256,7 +258,7 @@ def test_waits_for_volumes_and_leaves_their_deletion_to_the_cluster(access: Acce
     made = access.kube.http("POST", "/api/v1/persistentvolumes", VOLUME)
     assert made.status == 201, made.text
     with pytest.raises(ClusterError) as caught:
-        access.kubernetes().remove_cloud_objects(timeout=0.5)
+        access.kubernetes().remove_volumes(timeout=0.5)
     assert caught.value.detail == "PersistentVolume disk"
     assert "deletionTimestamp" not in access.kube.objects("PersistentVolume")["disk"]["metadata"]
 
@@ -265,7 +267,7 @@ def test_names_what_cannot_be_removed(access: Access) -> None:
     held = {**CLAIM, "metadata": {**CLAIM["metadata"], "finalizers": ["example.com/mine"]}}  # type: ignore[dict-item]
     make(access, held)
     with pytest.raises(ClusterError) as caught:
-        access.kubernetes().remove_cloud_objects(timeout=1)
+        access.kubernetes().remove_volumes(timeout=1)
     assert caught.value.code == "cluster_objects_stuck"
     assert "PersistentVolumeClaim default/data (held by " in caught.value.detail
     assert "example.com/mine" in caught.value.detail

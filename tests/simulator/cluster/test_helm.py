@@ -37,7 +37,7 @@ def test_a_release_lives_from_install_to_uninstall(kube: Kube) -> None:
     kube.helm("uninstall", "app", "-n", "app", "--wait", "--timeout", PATIENCE)
     left = {name for kind in ("Deployment", "Secret", "Pod", "Widget") for name in kube.objects(kind)}
     assert {name.rsplit("-", 1)[0] for name in left} == {"app-hook"}  # hooks belong to nobody
-    assert kube.server.leftovers() == []
+    assert kube.directory.leftovers() == []
 
 
 def test_what_never_becomes_ready_fails_the_release(kube: Kube) -> None:
@@ -126,11 +126,7 @@ def test_readiness_takes_its_time(kube: Kube, seconds: float, steps: list[int | 
 
 def test_what_a_cluster_made_in_the_cloud_outlives_it(kube: Kube) -> None:
     kube.helm(*UPGRADE, "app", CHART, "-n", "app")
-    present = {(left.kind, left.namespace, left.name, left.orphaned) for left in kube.server.leftovers()}
-    assert present == {("LoadBalancer", "app", "app", False), ("Volume", "app", "app", False)}
     kube.directory.drop("main")
-    assert {(left.kind, left.orphaned) for left in kube.server.leftovers()} == {
-        ("LoadBalancer", True),
-        ("Volume", True),
-    }
+    present = {(left.kind, left.namespace, left.name) for left in kube.directory.leftovers()}
+    assert present == {("LoadBalancer", "app", "app"), ("Volume", "app", "app")}
     assert kube.server.objects(ACCOUNT, REGION, "main") == []

@@ -20,7 +20,20 @@ from werkzeug.wrappers import Response
 from beta9_simulator.cloud import sigv4
 from beta9_simulator.cloud.principals import Principal, authenticate
 from beta9_simulator.cloud.rules import CloudError
-from beta9_simulator.cloud.services import databases, ec2, eks, identity, secrets, sts, tagging, wire
+from beta9_simulator.cloud.services import (
+    balancers,
+    databases,
+    ec2,
+    eks,
+    groups,
+    identity,
+    keys,
+    logs,
+    secrets,
+    sts,
+    tagging,
+    wire,
+)
 from beta9_simulator.cloud.services.buckets import Buckets, check_name
 from beta9_simulator.cloud.services.request import Handler, Request
 from beta9_simulator.cloud.store import API_URL, Store
@@ -32,8 +45,12 @@ _HANDLERS: dict[str, dict[str, Handler]] = {
     "sts": sts.HANDLERS,
     "eks": eks.HANDLERS,
     "ec2": ec2.HANDLERS,
-    "rds": databases.RDS,
-    "elasticache": databases.ELASTICACHE,
+    "rds": databases.RDS | groups.RDS,
+    "elasticache": databases.ELASTICACHE | groups.ELASTICACHE,
+    "elb": balancers.CLASSIC,
+    "elbv2": balancers.V2,
+    "logs": logs.HANDLERS,
+    "kms": keys.HANDLERS,
     "tagging": tagging.HANDLERS,
     "iam": identity.IAM,
     "secretsmanager": secrets.HANDLERS,
@@ -102,7 +119,9 @@ class _Door:
         except CloudError as error:
             return wire.refusal(service, error)(environ, start_response)
         assert signature is not None
-        response = self._answer(service, signature.region, principal, HttpRequest(environ))
+        http = HttpRequest(environ)
+        service = wire.service_of(service, http)
+        response = self._answer(service, signature.region, principal, http)
         if response is not None:
             return response(environ, start_response)
         environ["wsgi.input"] = io.BytesIO(body)

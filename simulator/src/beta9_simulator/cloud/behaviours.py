@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from beta9_simulator.cloud import cache_rules, rds_rules
+from beta9_simulator.cloud import cache_rules, machines, rds_rules
 from beta9_simulator.cloud.eks_rules import add_on_version
 from beta9_simulator.cloud.principals import Principal, add_principal, remove_principal
 from beta9_simulator.cloud.rules import CloudError, values_at
@@ -248,11 +248,16 @@ COMPUTED: dict[str, Computed] = {
 }
 CREATED: dict[str, Callable[[Store, StoredObject, State], None]] = {
     "aws_db_instance": _db_created,
+    "aws_eks_cluster": machines.cluster_created,
+    "aws_eks_node_group": machines.node_group_created,
     "aws_iam_access_key": _access_key_created,
     "aws_secretsmanager_secret_version": _secret_version_created,
 }
 DELETED: dict[str, Callable[[Store, StoredObject], None]] = {
+    "aws_cloudwatch_log_group": machines.log_group_deleted,
     "aws_db_instance": _db_deleted,
+    "aws_eks_cluster": machines.cluster_deleted,
+    "aws_eks_node_group": machines.node_group_deleted,
     "aws_iam_access_key": _access_key_deleted,
     "aws_s3_bucket": _bucket_deleted,
     "aws_secretsmanager_secret": _secret_deleted,

@@ -10,6 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from beta9_simulator.cloud import sigv4
+from beta9_simulator.cloud.controllers import StoreCloud
+from beta9_simulator.cloud.machines import node_names
 from beta9_simulator.cloud.principals import Principal, authenticate
 from beta9_simulator.cloud.rules import CloudError
 from beta9_simulator.cloud.store import API_URL, Store, StoredObject
@@ -42,6 +44,7 @@ class StoreClusters:
         if found is None:
             return None
         groups = self._store.find("aws_eks_node_group", account=account, region=region)
+        addons = self._store.find("aws_eks_addon", account=account, region=region)
         return SimCluster(
             name=name,
             account=account,
@@ -56,6 +59,11 @@ class StoreClusters:
                 for node in _nodes(group)
             ),
             uid=found.uid,
+            addons=frozenset(
+                addon.state["addon_name"]
+                for addon in addons
+                if addon.state["cluster_name"] == name and addon.status == "available"
+            ),
         )
 
     def authenticate(self, cluster: SimCluster, token: str) -> str | None:
@@ -79,6 +87,10 @@ class StoreClusters:
         if found is None or found.uid != cluster.uid or not self._has_access(found, principal):
             return None
         return principal.arn
+
+    def cloud_of(self, cluster: SimCluster) -> StoreCloud:
+        """Return the cloud as the cluster's controllers use it."""
+        return StoreCloud(self._store, cluster)
 
     def _stored(self, account: str, region: str, name: str) -> StoredObject | None:
         found = self._store.find("aws_eks_cluster", account=account, region=region, name=name)
@@ -122,21 +134,10 @@ def _nodes(group: StoredObject) -> list[SimNode]:
         {"key": taint["key"], "value": taint["value"] or "", "effect": _EFFECTS[taint["effect"]]}
         for taint in state["taint"]
     ]
-    first = int(group.uid[:6], 16)
     return [
-        SimNode(
-            name=_node_name(first + number, group.region),
-            labels=labels,
-            taints=taints,
-            instance_type=state["instance_types"][0],
-        )
-        for number in range(int(state["scaling_config"][0]["desired_size"]))
+        SimNode(name=name, labels=labels, taints=taints, instance_type=state["instance_types"][0])
+        for name in node_names(group)
     ]
-
-
-def _node_name(number: int, region: str) -> str:
-    octets = "-".join(str(byte) for byte in (number % (1 << 24)).to_bytes(3, "big"))
-    return f"ip-10-{octets}.{region}.compute.internal"
 
 
 def _creator_is_admin(state: dict[str, Any]) -> bool:

@@ -18,6 +18,17 @@ _MESSAGES = {
     "DependencyViolation": "resource $id has a dependent object",
     "ResourceInUseException": "$name is in use",
 }
+# As EC2 says it: https://github.com/eksctl-io/eksctl/issues/7589,
+# https://github.com/hashicorp/terraform-provider-aws/issues/30640.
+_HELD = {
+    "aws_subnet": "The subnet '$id' has dependencies and cannot be deleted.",
+    "aws_vpc": "The vpc '$id' has dependencies and cannot be deleted.",
+    "aws_route_table": "The routeTable '$id' has dependencies and cannot be deleted.",
+}
+
+INTERFACE = "ec2:network-interface"
+"""Type of the network interfaces, which no stack has: AWS's services and clusters make them."""
+_HOLDS = {"aws_subnet": "subnet_id", "aws_vpc": "vpc_id", "aws_security_group": "groups"}
 
 
 class CloudError(Exception):
@@ -86,8 +97,31 @@ def check_delete(store: Store, target: StoredObject) -> None:
     for link in catalog()[target.type].blocked_by:
         if next(linked(store, target, link), None) is not None:
             context = Context(id=target.id, name=target.name).add(target.state)
-            template = link.message or _MESSAGES.get(link.error, "$id is in use")
+            template = link.message or _HELD.get(target.type) or _MESSAGES.get(link.error, "$id is in use")
             raise CloudError(link.error, str(render(template, context)))
+    check_interfaces(store, target)
+
+
+def check_interfaces(store: Store, target: StoredObject) -> None:
+    """Raise ``CloudError`` when a network interface holds what is to be deleted of a network."""
+    if target.type == "aws_internet_gateway":
+        vpc = target.state.get("vpc_id")
+        if any(
+            held.state["vpc_id"] == vpc and held.state["public_ip"] for held in _interfaces(store, target)
+        ):
+            raise CloudError(
+                "DependencyViolation",
+                f"Network {vpc} has some mapped public address(es). Please unmap those public address(es) "
+                "before detaching the gateway.",
+            )
+    attribute = _HOLDS.get(target.type)
+    if attribute and any(target.id in held.state[attribute] for held in _interfaces(store, target)):
+        template = _HELD.get(target.type) or _MESSAGES["DependencyViolation"]
+        raise CloudError("DependencyViolation", str(render(template, Context(id=target.id))))
+
+
+def _interfaces(store: Store, target: StoredObject) -> list[StoredObject]:
+    return store.find(INTERFACE, account=target.account, region=target.region)
 
 
 def linked(store: Store, target: StoredObject, link: Link) -> Iterator[StoredObject]:

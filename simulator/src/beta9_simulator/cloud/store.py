@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ create table if not exists objects(
   account text, region text, type text, id text, uid text, name text, state text, tags text, creator text,
   origin text, phase text, busy_until real, created_at real, primary key(account, region, type, id));
 create index if not exists objects_by_type on objects(type, account, region);
+create table if not exists graves(
+  account text, region text, type text, id text, uid text, name text, state text, tags text, creator text,
+  origin text, phase text, busy_until real, created_at real);
 create table if not exists settings(key text primary key, value text);
 create table if not exists faults(type text, op text, remaining int, summary text, detail text);
 create table if not exists operations(at real, op text, account text, region text, type text, id text);
@@ -37,13 +40,15 @@ create table if not exists secrets(arn text primary key, account text, region te
 create table if not exists bucket_contents(bucket text primary key, objects int);
 """
 
+_COLUMNS = "account,region,type,id,uid,name,state,tags,creator,origin,phase,busy_until,created_at"
+
 
 @dataclass(frozen=True)
 class StoredObject:
     """One object of the simulated cloud as it was when it was read.
 
     ``state`` holds the attributes of its Terraform type. ``uid`` differs for a later object of the same id.
-    ``status`` is creating, available, updating or deleting; ``busy_until`` is in Unix seconds.
+    ``status`` is creating, available, updating, deleting or gone; ``busy_until`` is in Unix seconds.
     """
 
     account: str
@@ -63,7 +68,11 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class NewObject:
-    """What a caller says about an object to create; ``origin`` is terraform, api or seed."""
+    """What a caller says about an object to create.
+
+    ``origin`` is terraform, api or seed; ``aws`` of what AWS's services make by themselves, ``cluster`` of
+    what the controllers in a cluster make, ``snapshot`` of what is to outlive an environment.
+    """
 
     account: str
     region: str
@@ -151,6 +160,11 @@ class Store:
         """The factor on modelled latencies: 1 is as slow as AWS, 0 (the default) does not wait."""
         return float(self.setting("time_scale", "0"))
 
+    def lasting(self, what: str, seconds: float) -> float:
+        """How long something lasts that takes ``seconds`` on AWS; the setting ``lasts:<what>`` goes first."""
+        told = self.setting(f"lasts:{what}")
+        return float(told) if told else seconds * self.time_scale
+
     # Objects
 
     def find(
@@ -170,12 +184,27 @@ class Store:
         ]
         values = [value for value in wanted.values() if value is not None]
         rows = self.execute(
-            "select account,region,type,id,uid,name,state,tags,creator,origin,phase,busy_until,created_at "  # noqa: S608
-            f"from objects where {' and '.join(clauses)} order by created_at, rowid",
+            f"select {_COLUMNS} from objects where {' and '.join(clauses)} order by created_at, rowid",  # noqa: S608
             now,
             *values,
         )
         return [_loaded(row, now) for row in rows]
+
+    def gone(
+        self, type: str | None = None, *, account: str, region: str, within: float
+    ) -> list[StoredObject]:
+        """Return the objects that went in the last ``within`` seconds; ``busy_until`` is when."""
+        now = time.time()
+        where = (
+            "phase='deleting' and busy_until between ? and ? and account=? and region=? and ? in ('', type)"
+        )
+        values = (now - within, now, account, region, type or "")
+        rows = [
+            row
+            for table in ("objects", "graves")
+            for row in self.execute(f"select {_COLUMNS} from {table} where {where}", *values)  # noqa: S608
+        ]
+        return [replace(_loaded(row, now), status="gone") for row in rows]
 
     def get(self, account: str, region: str, type: str, id: str) -> StoredObject | None:
         """Return one object by its full key, or None."""
@@ -198,6 +227,10 @@ class Store:
         """
         now = time.time()
         with self.transaction():
+            self.execute(
+                f"insert into graves select {_COLUMNS} from objects where phase='deleting' and busy_until<=?",  # noqa: S608
+                now,
+            )
             self.execute("delete from objects where phase='deleting' and busy_until<=?", now)
             if check is not None:
                 check()

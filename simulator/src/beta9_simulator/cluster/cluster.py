@@ -17,6 +17,8 @@ from beta9_simulator.cluster.validation import check_change, check_object, check
 
 NAMESPACES = BUILTIN["namespaces"]
 _PODS = BUILTIN["pods"]
+_CLAIMS = BUILTIN["persistentvolumeclaims"]
+_CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 _KEPT_METADATA = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 _PROPAGATION = ("Background", "Foreground", "Orphan")
 
@@ -44,6 +46,7 @@ class Cluster:
         self.store = ObjectStore()
         self.observers: list[Observer] = []
         self.closed = False
+        self.addons: frozenset[str] = frozenset()
         self._addresses = 0
         self._pod_addresses = 0
 
@@ -87,6 +90,9 @@ class Cluster:
         metadata.pop("resourceVersion", None)
         if "status" in resource.subresources and not status:
             body.pop("status", None)
+        if resource == _CLAIMS:
+            # As the admission plugin StorageObjectInUseProtection does.
+            metadata["finalizers"] = sorted({*(metadata.get("finalizers") or []), _CLAIM_FINALIZER})
         webhooks.ask(self.store, resource, body, "CREATE")
         self._admit(resource, body, None)
         if resource == _PODS:

@@ -10,9 +10,10 @@ from typing import Any
 
 from beta9_simulator.cluster import statuses
 from beta9_simulator.cluster.autoscaling import sync_autoscaler
-from beta9_simulator.cluster.balancing import is_served
 from beta9_simulator.cluster.behaviour import Behaviour
+from beta9_simulator.cluster.cloud_objects import CLAIMS, SERVICES, VOLUMES, CloudObjects
 from beta9_simulator.cluster.cluster import NAMESPACES, Cluster
+from beta9_simulator.cluster.directory import ClusterCloud
 from beta9_simulator.cluster.endpoints import sync_endpoints
 from beta9_simulator.cluster.errors import ApiError
 from beta9_simulator.cluster.resources import BUILTIN, Resource
@@ -22,9 +23,6 @@ from beta9_simulator.cluster.store import Object, ObjectName, name_of
 from beta9_simulator.cluster.workloads import PODS, Workloads
 
 logger = logging.getLogger(__name__)
-_SERVICES = BUILTIN["services"]
-_CLAIMS = BUILTIN["persistentvolumeclaims"]
-_VOLUMES = BUILTIN["persistentvolumes"]
 _CLASSES = BUILTIN["storageclasses"]
 _INGRESS_CLASSES = BUILTIN["ingressclasses"]
 _DEFINITIONS = BUILTIN["customresourcedefinitions"]
@@ -33,15 +31,15 @@ _NODES = BUILTIN["nodes"]
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "Pod", "ReplicaSet")
 # A change of the first may change the status of the others.
 _DEPENDENTS = {
-    "Node": _WORKLOADS,
+    "Node": (*_WORKLOADS, "PersistentVolumeClaim", "PersistentVolume"),
     "StorageClass": ("PersistentVolumeClaim",),
-    "PersistentVolumeClaim": _WORKLOADS,
+    "PersistentVolumeClaim": (*_WORKLOADS, "PersistentVolume"),
     "Secret": _WORKLOADS,
     "ConfigMap": _WORKLOADS,
     "IngressClass": ("Ingress",),
     "Service": ("Ingress", "APIService"),
     "Namespace": _WORKLOADS,
-    "Pod": ("APIService", "PodDisruptionBudget", "Service"),
+    "Pod": ("APIService", "PodDisruptionBudget", "Service", "PersistentVolumeClaim"),
     "Deployment": ("HorizontalPodAutoscaler",),
     "StatefulSet": ("HorizontalPodAutoscaler",),
     "HorizontalPodAutoscaler": ("HorizontalPodAutoscaler",),
@@ -57,11 +55,11 @@ Handler = Callable[[Object, bool], None]
 class Controllers:
     """Observes one cluster and reacts, always later and never inside a client's write."""
 
-    def __init__(self, cluster: Cluster, behaviour: Behaviour, later: Later, region: str) -> None:
+    def __init__(self, cluster: Cluster, behaviour: Behaviour, later: Later, cloud: ClusterCloud) -> None:
         self._cluster = cluster
         self._behaviour = behaviour
         self._later = later
-        self._region = region
+        self._cloud_objects = CloudObjects(cluster, cloud)
         self._settled: dict[str, int] = {}  # uid -> generation whose time to become ready has passed
         self._to_sync: set[str] = set()
         workloads = Workloads(cluster, behaviour)
@@ -80,6 +78,11 @@ class Controllers:
             "APIService": self._api_service,
             "CustomResourceDefinition": self._definition,
             "Namespace": self._namespace,
+        }
+        self._releases: dict[str, Callable[[Object], None]] = {
+            "Service": self._cloud_objects.release_service,
+            "PersistentVolumeClaim": self._cloud_objects.release_claim,
+            "PersistentVolume": self._cloud_objects.release_volume,
         }
 
     def changed(self, resource: Resource, body: Object, previous: Object | None) -> None:
@@ -102,8 +105,8 @@ class Controllers:
         self._sync_dependents(resource)
         if resource == _DEFINITIONS:
             self._drop_type(body)
-        elif resource == _CLAIMS and body["spec"].get("volumeName"):
-            self._delete_volume(body["spec"]["volumeName"])
+        elif resource == CLAIMS and body["spec"].get("volumeName"):
+            self._later(0, partial(self._delete_volume, body["spec"]["volumeName"]))
         elif resource == _NODES:
             self._later(0, partial(self._delete_pods_on, metadata["name"]))
         elif resource == PODS:
@@ -118,13 +121,16 @@ class Controllers:
     def sync(self, resource: Resource, place: ObjectName) -> None:
         """Bring one object in line."""
         body = self._cluster.store.get(resource, *place)
-        if body is None or self._is_going(resource, body):
+        if body is None:
             return
         metadata = body["metadata"]
         settled = self._settled.get(metadata["uid"]) == metadata.get("generation")
         handler = self._custom if resource.custom else self._handlers.get(resource.kind)
+        release = self._releases.get(resource.kind) if metadata.get("deletionTimestamp") else None
         try:
-            if handler:
+            if release and not self._held(body):
+                release(body)
+            elif handler and not self._is_going(resource, body):
                 handler(body, settled)
         except ApiError as error:
             # As in a real cluster, a controller that was refused tries again at the next change.
@@ -184,18 +190,14 @@ class Controllers:
         sync_endpoints(self._cluster, body)
         if body["spec"]["type"] != "LoadBalancer" or not settled or self._held(body):
             return
-        if not is_served(self._cluster, body):
-            return
-        name = body["metadata"]["uid"].replace("-", "")
-        hostname = f"a{name[:31]}.elb.{self._region}.amazonaws.com"
-        self._cluster.set_status(_SERVICES, body, {"loadBalancer": {"ingress": [{"hostname": hostname}]}})
+        self._cloud_objects.load_balancer(body)
 
     def _ingress(self, body: Object, settled: bool) -> None:
         """An Ingress gets the address of a load balancer if there is a controller for its class."""
         classes = self._cluster.store.select(_INGRESS_CLASSES)
         wanted = body["spec"].get("ingressClassName")
         served = [c for c in classes if c["metadata"]["name"] == wanted or (not wanted and _is_default(c))]
-        addresses = [dig(s, "status.loadBalancer.ingress") for s in self._cluster.store.select(_SERVICES)]
+        addresses = [dig(s, "status.loadBalancer.ingress") for s in self._cluster.store.select(SERVICES)]
         address: list[dict[str, str]] = next((found for found in addresses if found), [])
         if served and settled and not self._held(body):
             ingresses = BUILTIN["ingresses"]
@@ -206,24 +208,16 @@ class Controllers:
         classes = {c["metadata"]["name"]: c for c in self._cluster.store.select(_CLASSES)}
         default = next((name for name, c in classes.items() if _is_default(c)), None)
         wanted = body["spec"].get("storageClassName", default)
-        if not settled or wanted not in classes or self._held(body) or body["spec"].get("volumeName"):
+        found = classes.get(wanted)
+        if not settled or found is None or self._held(body) or body["spec"].get("volumeName"):
             status = body.get("status") or {"phase": "Pending"}
-            self._cluster.set_status(_CLAIMS, body, status)
+            self._cluster.set_status(CLAIMS, body, status)
             return
-        spec, namespace, name = body["spec"], *name_of(body)
-        volume_name = f"pvc-{body['metadata']['uid']}"
-        volume = {
-            "metadata": {"name": volume_name},
-            "spec": {
-                "capacity": spec["resources"]["requests"],
-                "accessModes": spec["accessModes"],
-                "storageClassName": wanted,
-                "persistentVolumeReclaimPolicy": classes[wanted]["reclaimPolicy"],
-                "claimRef": {"kind": "PersistentVolumeClaim", "namespace": namespace, "name": name},
-            },
-            "status": {"phase": "Bound"},
-        }
-        self._cluster.insert(_VOLUMES, "", volume, status=True)
+        if not self._cloud_objects.drives(found["provisioner"]):
+            return
+        spec, volume_name = body["spec"], f"pvc-{body['metadata']['uid']}"
+        volume = self._cloud_objects.make_volume(body, found, volume_name)
+        self._cluster.insert(VOLUMES, "", volume, status=True)
         bound = copy.deepcopy(body)
         bound["spec"].update(volumeName=volume_name, storageClassName=wanted)
         bound["status"] = {
@@ -233,7 +227,7 @@ class Controllers:
         }
         # The binding changes the generation, which must not start the clock again.
         self._settled[body["metadata"]["uid"]] = body["metadata"]["generation"] + 1
-        self._cluster.replace(_CLAIMS, body, bound)
+        self._cluster.replace(CLAIMS, body, bound)
 
     def _budget(self, body: Object, _settled: bool) -> None:
         pods = self._pods_matching(body["metadata"]["namespace"], body["spec"].get("selector"))
@@ -249,7 +243,7 @@ class Controllers:
         reference = body["spec"].get("service")
         available, why = True, "Local"
         if reference:
-            service = self._cluster.store.get(_SERVICES, reference["namespace"], reference["name"])
+            service = self._cluster.store.get(SERVICES, reference["namespace"], reference["name"])
             labels = dig(service, "spec.selector")
             selector = {"matchLabels": labels} if labels else None
             pods = self._pods_matching(reference["namespace"], selector)
@@ -290,9 +284,9 @@ class Controllers:
         self._cluster.finish_namespace(name)
 
     def _delete_volume(self, name: str) -> None:
-        volume = self._cluster.store.get(_VOLUMES, "", name)
+        volume = self._cluster.store.get(VOLUMES, "", name)
         if volume is not None and volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete":
-            self._cluster.delete(_VOLUMES, "", name)
+            self._cluster.delete(VOLUMES, "", name)
 
     def _delete_pods_on(self, node: str) -> None:
         for pod in self._cluster.store.select(PODS):

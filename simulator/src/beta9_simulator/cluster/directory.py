@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
+
+EBS_DRIVER = "aws-ebs-csi-driver"
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,10 @@ class SimNode:
 
 @dataclass(frozen=True)
 class SimCluster:
-    """One cluster of the cloud. ``uid`` differs for a later cluster of the same name."""
+    """One cluster of the cloud. ``uid`` differs for a later cluster of the same name.
+
+    ``addons`` are those that the cloud runs in it, such as the driver of EBS.
+    """
 
     name: str
     account: str
@@ -27,6 +32,47 @@ class SimCluster:
     active: bool
     nodes: tuple[SimNode, ...]
     uid: str
+    addons: frozenset[str] = frozenset({EBS_DRIVER})
+
+
+@dataclass(frozen=True)
+class LoadBalancer:
+    """What a Service asks for; ``by_controller`` when the AWS Load Balancer Controller makes it."""
+
+    name: str
+    namespace: str
+    service: str
+    ports: tuple[int, ...]
+    by_controller: bool
+    internal: bool = False
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """What a claim asks for; ``name`` is that of its PersistentVolume."""
+
+    name: str
+    namespace: str
+    claim: str
+    gib: int
+    encrypted: bool
+
+
+class ClusterCloud(Protocol):
+    """The cloud as the controllers in one cluster use it."""
+
+    def make_load_balancer(self, wanted: LoadBalancer) -> str:
+        """Make it if it is not there; return its host name, empty while it cannot be made."""
+
+    def remove_load_balancer(self, name: str) -> None:
+        """Remove it with what belongs to it, if it is there."""
+
+    def make_volume(self, wanted: Volume) -> str:
+        """Make it if it is not there, and return its id."""
+
+    def remove_volume(self, name: str) -> None:
+        """Remove it if it is there."""
 
 
 class ClusterDirectory(Protocol):
@@ -40,3 +86,6 @@ class ClusterDirectory(Protocol):
 
     def authenticate(self, cluster: SimCluster, token: str) -> str | None:
         """Username for a bearer token, or None."""
+
+    def cloud_of(self, cluster: SimCluster) -> ClusterCloud:
+        """The cloud as the cluster's controllers use it."""

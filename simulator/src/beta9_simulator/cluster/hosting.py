@@ -11,29 +11,9 @@ from beta9_simulator.cluster.directory import ClusterDirectory, SimCluster
 from beta9_simulator.cluster.errors import ApiError
 from beta9_simulator.cluster.nodes import sync_nodes
 from beta9_simulator.cluster.resources import BUILTIN
-from beta9_simulator.cluster.selectors import dig
-from beta9_simulator.cluster.store import Object, name_of
+from beta9_simulator.cluster.store import Object
 
 Place = tuple[str, str, str]  # account, region, name
-_SERVICES = BUILTIN["services"]
-_VOLUMES = BUILTIN["persistentvolumes"]
-
-
-@dataclass(frozen=True)
-class Leftover:
-    """Something in the cloud that a cluster made for itself: a load balancer or a volume.
-
-    ``orphaned`` is true when the cluster is gone, so that nothing will ever remove it.
-    """
-
-    account: str
-    region: str
-    cluster: str
-    kind: str
-    namespace: str
-    name: str
-    cloud_id: str
-    orphaned: bool
 
 
 @dataclass
@@ -53,7 +33,6 @@ class Hosting:
         self._behaviour = behaviour
         self._later = later
         self._hosted: dict[Place, Hosted] = {}
-        self._orphans: list[Leftover] = []
 
     def reach(self, place: Place) -> Hosted:
         """The cluster at that place, in step with the directory.
@@ -87,8 +66,11 @@ class Hosting:
         if hosted is None:
             hosted = self._host(place, sim)
         elif hosted.sim != sim:
-            hosted.sim = sim
+            changed = sim.addons != hosted.sim.addons
+            hosted.sim, hosted.cluster.addons = sim, sim.addons
             sync_nodes(hosted.cluster, sim, self._behaviour)
+            if changed:
+                hosted.controllers.sync_all()
         return hosted
 
     def refresh_all(self) -> None:
@@ -121,17 +103,10 @@ class Hosting:
         store = hosted.cluster.store
         return [body for r in hosted.cluster.resources.storage_types() for body in store.select(r)]
 
-    def leftovers(self) -> list[Leftover]:
-        """Load balancers and volumes that exist in the cloud because of clusters, past ones included."""
-        self.refresh_all()
-        present = [
-            x for place, hosted in self._hosted.items() for x in _made_by(place, hosted.cluster, False)
-        ]
-        return [*self._orphans, *present]
-
     def _host(self, place: Place, sim: SimCluster) -> Hosted:
         cluster = Cluster()
-        controllers = Controllers(cluster, self._behaviour, self._later, sim.region)
+        cluster.addons = sim.addons
+        controllers = Controllers(cluster, self._behaviour, self._later, self._directory.cloud_of(sim))
         cluster.observers.append(controllers)
         _furnish(cluster)
         sync_nodes(cluster, sim, self._behaviour)
@@ -140,7 +115,6 @@ class Hosting:
 
     def _forget(self, place: Place) -> None:
         hosted = self._hosted.pop(place)
-        self._orphans += _made_by(place, hosted.cluster, True)
         hosted.cluster.observers.clear()
         hosted.cluster.close()
 
@@ -156,16 +130,3 @@ def _furnish(cluster: Cluster) -> None:
         "volumeBindingMode": "WaitForFirstConsumer",
     }
     cluster.insert(BUILTIN["storageclasses"], "", storage_class)
-
-
-def _made_by(place: Place, cluster: Cluster, orphaned: bool) -> list[Leftover]:
-    found = []
-    for service in cluster.store.select(_SERVICES):
-        for address in dig(service, "status.loadBalancer.ingress") or []:
-            where = name_of(service)
-            found.append(Leftover(*place, "LoadBalancer", *where, address["hostname"], orphaned))
-    for volume in cluster.store.select(_VOLUMES):
-        claim = volume["spec"].get("claimRef") or {"namespace": "", "name": ""}
-        where = (claim["namespace"], claim["name"])
-        found.append(Leftover(*place, "Volume", *where, volume["metadata"]["name"], orphaned))
-    return found

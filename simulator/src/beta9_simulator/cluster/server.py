@@ -14,7 +14,7 @@ from beta9_simulator.cluster.behaviour import Behaviour, HttpFault, Target
 from beta9_simulator.cluster.certificates import server_context
 from beta9_simulator.cluster.directory import ClusterDirectory
 from beta9_simulator.cluster.errors import ApiError
-from beta9_simulator.cluster.hosting import Hosting, Leftover
+from beta9_simulator.cluster.hosting import Hosting
 from beta9_simulator.cluster.routes import respond
 from beta9_simulator.cluster.store import Object
 from beta9_simulator.listening import LOOPBACK, Listening
@@ -89,10 +89,6 @@ class ClusterServer:
     def objects(self, account: str, region: str, name: str) -> list[Object]:
         """Every object of a cluster; none if it is unknown. The objects must not be modified."""
         return self._call(lambda: self._hosting.objects((account, region, name)))
-
-    def leftovers(self) -> list[Leftover]:
-        """Load balancers and volumes in the cloud that clusters made, of clusters that have gone too."""
-        return self._call(self._hosting.leftovers)
 
     def hold(self, kind: str | None = None, namespace: str | None = None, name: str | None = None) -> None:
         """Such objects never become ready; None stands for any."""

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from beta9_provisioning.clouds.aws import cluster_access, customer_key, inventory, store_secrets, zones
+from beta9_provisioning.clouds.aws import (
+    buckets,
+    cluster_access,
+    customer_key,
+    inventory,
+    protection,
+    store_secrets,
+    sweep,
+    zones,
+)
 from beta9_provisioning.clouds.aws.choices import Choices
 from beta9_provisioning.clouds.aws.names import REDIS_PASSWORD, names
 from beta9_provisioning.clouds.aws.orderable import choose_class
@@ -18,7 +27,7 @@ from beta9_provisioning.clouds.aws.sizes import SIZES, node_types
 from beta9_provisioning.clouds.aws.state_bucket import StateBucket, state_key
 from beta9_provisioning.clouds.aws.state_lock import StateLockObject
 from beta9_provisioning.clouds.aws.versions import DEFAULTS
-from beta9_provisioning.clouds.cloud import Leftover, StateLock
+from beta9_provisioning.clouds.cloud import Contents, Leftover, StateLock
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess
 from beta9_provisioning.engine.spec import tags
 from beta9_provisioning.engine.synthesis.synthesize import Backend
@@ -62,7 +71,8 @@ class AwsAccount:
             s3_path_style=target.s3_path_style,
             stop=stop,
         )
-        self._bucket = StateBucket(self._session, target.account_id, stop or threading.Event())
+        self._stop = stop or threading.Event()
+        self._bucket = StateBucket(self._session, target.account_id, self._stop)
         self._lock = StateLockObject(
             self._session, target.account_id, self._bucket.name, state_key(target.environment_id)
         )
@@ -182,9 +192,40 @@ class AwsAccount:
                 code="secret_unreadable",
             ) from None
 
+    def contents(self, is_own: Callable[[str], bool]) -> list[Contents]:
+        """Return what is in each bucket, without objects that are Beta9's own; empty ones are left out."""
+        return buckets.contents(self._session, self.target.environment_id, is_own)
+
+    def empty_stores(self, tell: Callable[[str, int], None]) -> None:
+        """Delete all objects in all versions, several requests at the same time."""
+        buckets.empty(self._session, self.target.environment_id, tell)
+
+    def take_snapshot(self, seconds: float) -> str | None:
+        """Take the database's last snapshot, wait for it, and return its name; None without a database.
+
+        Raises:
+            AwsError: `snapshot_failed` when it is not there after so many seconds.
+        """
+        return protection.take_snapshot(self._session, self.target.environment_id, seconds, self._stop)
+
+    def lift_protection(self, seconds: float) -> list[str]:
+        """Turn off the deletion protection of RDS and EKS; return in words what was protected.
+
+        What AWS is still making is waited for so many seconds.
+        """
+        return protection.lift(self._session, self.target.environment_id, seconds, self._stop)
+
+    def sweep(self, seconds: float) -> list[str]:
+        """Remove what the cluster has left behind, once it is gone; return what was removed."""
+        return sweep.sweep(self._session, self.target.environment_id, seconds, self._stop)
+
     def leftovers(self) -> list[Leftover]:
         """Return what AWS still shows of the environment, without its state; empty when all is gone."""
         return inventory.leftovers(self._session, self.target.environment_id)
+
+    def kept(self) -> list[Leftover]:
+        """Return what stays for a reason: snapshots, and keys that AWS deletes days later."""
+        return inventory.kept(self._session, self.target.environment_id)
 
     def purge_state(self) -> None:
         """Delete the environment's state in all versions, then the bucket if no other environment uses it."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from beta9_provisioning.engine.terraform.errors import Rule
     from beta9_provisioning.settings import Settings
 
+_HELD_BY_INTERFACES = frozenset({"aws_vpc", "aws_subnet", "aws_internet_gateway", "aws_security_group"})
 _SAMPLE_ACCOUNT = "000000000000"
 _ZONES = ((1, "a"), (2, "b"), (4, "c"))
 
@@ -121,6 +122,10 @@ class Aws:
     ) -> Sequence[Release]:
         """Return the AWS Load Balancer Controller, whose webhook is asked about every Service."""
         return (load_balancer_values.controller(config, environment_id, access),)
+
+    def is_deleted_last(self, type_: str) -> bool:
+        """Return whether it is of a network, which interfaces may hold, or of a bucket."""
+        return type_ in _HELD_BY_INTERFACES or type_.startswith("aws_s3_bucket")
 
     def add_stack(self, scope: Construct, id_: str, subject: Subject) -> Stack:
         """Return the Terraform stack of an environment, with its state in S3."""

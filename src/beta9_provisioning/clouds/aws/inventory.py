@@ -1,21 +1,24 @@
 """What of an environment is still there: the question that decides whether a destroy is finished.
 
-The tagging API knows every kind of resource, but lags: it still lists what is deleted, and does not yet list
-what is new. Kinds that cost money or block others are therefore looked up directly, by tag (EC2) or by
-their deterministic name; for these the direct answer alone counts. What the cluster's controllers made
-(load balancers, volumes) carries Kubernetes' tag `kubernetes.io/cluster/<name>` instead of ours.
+Every kind is looked up directly (`inventory_kinds`): by tag in EC2, by the environment's stem in names
+elsewhere, since the tagging API lists for hours what is deleted and does not yet list what is new. It counts
+for kinds that nobody looks for, and for keys, whose ids say nothing: those it names are then looked up.
+What the cluster's controllers made (load balancers, volumes) carries their tags instead of ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from beta9_provisioning.clouds.aws.buckets import buckets_of
+from beta9_provisioning.clouds.aws.inventory_kinds import EC2, GONE, KIND_OF, NAMED, PARTS
 from beta9_provisioning.clouds.aws.names import names
 from beta9_provisioning.clouds.aws.session import AwsSession, error_code
+from beta9_provisioning.clouds.aws.sweep import load_balancers
 from beta9_provisioning.clouds.cloud import Leftover
 from beta9_provisioning.engine.spec import ENVIRONMENT_ID_TAG
 
@@ -23,28 +26,8 @@ if TYPE_CHECKING:
     from types_boto3_eks import EKSClient
     from types_boto3_iam import IAMClient
     from types_boto3_resourcegroupstaggingapi import ResourceGroupsTaggingAPIClient
-    from types_boto3_s3 import S3Client
 
-# Kind: operation, list in its answer, id in an entry, state in an entry (None: it has none).
-_EC2: dict[str, tuple[str, str, str, str | None]] = {
-    "ec2:vpc": ("describe_vpcs", "Vpcs", "VpcId", "State"),
-    "ec2:subnet": ("describe_subnets", "Subnets", "SubnetId", "State"),
-    "ec2:natgateway": ("describe_nat_gateways", "NatGateways", "NatGatewayId", "State"),
-    "ec2:elastic-ip": ("describe_addresses", "Addresses", "AllocationId", None),
-    "ec2:security-group": ("describe_security_groups", "SecurityGroups", "GroupId", None),
-    "ec2:internet-gateway": ("describe_internet_gateways", "InternetGateways", "InternetGatewayId", None),
-    "ec2:route-table": ("describe_route_tables", "RouteTables", "RouteTableId", None),
-    "ec2:network-interface": (
-        "describe_network_interfaces",
-        "NetworkInterfaces",
-        "NetworkInterfaceId",
-        "Status",
-    ),
-    "ec2:volume": ("describe_volumes", "Volumes", "VolumeId", "State"),
-}
-_EC2_GONE = frozenset({"deleted"})
-# Parts of a cluster, which end with it.
-_EKS_PARTS = frozenset({"eks:nodegroup", "eks:addon", "eks:access-entry", "eks:podidentityassociation"})
+_PENDING = "PendingDeletion"
 
 
 def leftovers(session: AwsSession, environment_id: str) -> list[Leftover]:
@@ -53,17 +36,42 @@ def leftovers(session: AwsSession, environment_id: str) -> list[Leftover]:
     Raises:
         AwsError: AWS failed, or the role may not look.
     """
-    cluster = names(environment_id).cluster
-    tags = ((ENVIRONMENT_ID_TAG, environment_id), (f"kubernetes.io/cluster/{cluster}", None))
+    own = names(environment_id)
     with session.explained("look for what is left of the environment"):
-        tagged = {found for key, value in tags for found in _tagged(session, key, value)}
-        found = {*_direct(session, environment_id, tagged)}
-        found.update(Leftover(kind, id_) for kind, id_ in tagged if kind not in _COVERED)
-        if not any(item.kind == "eks:cluster" for item in found):
-            found = {item for item in found if item.kind not in _EKS_PARTS}
-        for key, value in tags:
-            found.update(_in_ec2(session, key, value))
+        tagged = set(_tagged(session, environment_id))
+        found = {
+            *_in_ec2(session, environment_id),
+            *_named(session, own.stem),
+            *_cluster(session, own.cluster),
+            *_balancers(session, own.cluster),
+            *_providers(session, environment_id),
+            *_keys(session, tagged),
+            *(Leftover("s3:bucket", name) for name in buckets_of(session, environment_id)),
+            *(Leftover(kind, id_) for kind, id_ in tagged if kind not in _LOOKED_FOR),
+        }
         return sorted(_with_blockers(session, found), key=lambda item: (item.kind, item.id))
+
+
+def kept(session: AwsSession, environment_id: str) -> list[Leftover]:
+    """Return what stays for a reason, which `status` says: snapshots, and keys that AWS deletes days later.
+
+    Raises:
+        AwsError: AWS failed, or the role may not look.
+    """
+    own = names(environment_id)
+    with session.explained("look for what stays of the environment"):
+        pages = session.client("rds").get_paginator("describe_db_snapshots")
+        snapshots = [
+            Leftover("rds:snapshot", entry["DBSnapshotIdentifier"], f"{entry['SnapshotType']} snapshot")
+            for page in pages.paginate(DBInstanceIdentifier=own.database)
+            for entry in page["DBSnapshots"]
+        ]
+        keys = [
+            Leftover("kms:key", id_, f"deleted on {entry['DeletionDate']:%Y-%m-%d}")
+            for id_, entry in _described_keys(session, _tagged(session, environment_id))
+            if entry["KeyState"] == _PENDING
+        ]
+        return [*snapshots, *keys]
 
 
 def parse_arn(arn: str) -> tuple[str, str]:
@@ -79,65 +87,110 @@ def parse_arn(arn: str) -> tuple[str, str]:
     return f"{service}:{resource[:cut]}", resource[cut + 1 :]
 
 
-def _tagged(session: AwsSession, key: str, value: str | None) -> Iterator[tuple[str, str]]:
-    """Yield kind and id of what the tagging API lists with a tag; None stands for any value."""
+def _tagged(session: AwsSession, environment_id: str) -> Iterator[tuple[str, str]]:
+    """Yield kind and id of what the tagging API lists with the environment's tag, or its cluster's."""
     tagging: ResourceGroupsTaggingAPIClient = session.client("resourcegroupstaggingapi")
-    values = [value] if value is not None else []
-    pages = tagging.get_paginator("get_resources").paginate(TagFilters=[{"Key": key, "Values": values}])
-    for page in pages:
-        for entry in page["ResourceTagMappingList"]:
-            yield parse_arn(entry["ResourceARN"])
+    cluster = f"kubernetes.io/cluster/{names(environment_id).cluster}"
+    for key, values in ((ENVIRONMENT_ID_TAG, [environment_id]), (cluster, [])):
+        pages = tagging.get_paginator("get_resources").paginate(TagFilters=[{"Key": key, "Values": values}])
+        for page in pages:
+            for entry in page["ResourceTagMappingList"]:
+                yield parse_arn(entry["ResourceARN"])
 
 
-def _direct(
-    session: AwsSession, environment_id: str, tagged: Iterable[tuple[str, str]]
-) -> Iterator[Leftover]:
-    """Yield what is found by name: the environment's own names, and those that the tagging API told."""
-    own = names(environment_id)
-    known = {
-        "eks:cluster": {own.cluster},
-        "rds:db": {own.database},
-        "elasticache:replicationgroup": {own.redis},
-        "iam:role": set(own.roles),
-        "s3:bucket": set(_buckets(session, suffix=own.bucket(""))),
-    }
-    for kind, id_ in tagged:
-        if kind in known:
-            known[kind].add(id_)
-    for kind, ids in known.items():
-        for id_ in ids:
-            look, absent = _BY_NAME[kind]
-            try:
-                yield Leftover(kind, id_, look(session, id_))
-            except ClientError as error:
-                if error_code(error) != absent:
-                    raise
-
-
-def _in_ec2(session: AwsSession, key: str, value: str | None) -> Iterator[Leftover]:
-    wanted = {"Name": f"tag:{key}", "Values": [value]} if value else {"Name": "tag-key", "Values": [key]}
-    for kind in _EC2:
-        for id_, entry in _ec2_entries(session, kind, wanted):
-            state = _EC2[kind][3]
-            status = str(entry.get(state, "")) if state else ""
-            if status not in _EC2_GONE:
-                holder = entry.get("AssociationId")  # of an address in use
-                yield Leftover(kind, id_, status, (f"association {holder}",) if holder else ())
+def _in_ec2(session: AwsSession, environment_id: str) -> Iterator[Leftover]:
+    cluster = names(environment_id).cluster
+    wanted = [
+        {"Name": f"tag:{ENVIRONMENT_ID_TAG}", "Values": [environment_id]},
+        {"Name": "tag-key", "Values": [f"kubernetes.io/cluster/{cluster}"]},
+        {"Name": "tag:elbv2.k8s.aws/cluster", "Values": [cluster]},
+        {"Name": "tag:cluster.k8s.amazonaws.com/name", "Values": [cluster]},
+    ]
+    for kind, known in EC2.items():
+        for one in wanted[: 4 if known.by_controllers else 2]:
+            for id_, entry in _ec2_entries(session, kind, one):
+                state = entry.get(known.state, "") if known.state else ""
+                status = str(state.get("Name", "") if isinstance(state, dict) else state)
+                if status not in GONE:
+                    holder = entry.get("AssociationId")  # of an address in use
+                    yield Leftover(kind, id_, status, (f"association {holder}",) if holder else ())
 
 
 def _ec2_entries(
     session: AwsSession, kind: str, wanted: dict[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     ec2 = session.client("ec2")
-    operation, list_name, id_name, _ = _EC2[kind]
+    known = EC2[kind]
     request = {"Filters": [wanted]}
-    paginate = ec2.can_paginate(operation)
+    paginate = ec2.can_paginate(known.operation)
     pages = (
-        ec2.get_paginator(operation).paginate(**request) if paginate else [getattr(ec2, operation)(**request)]
+        ec2.get_paginator(known.operation).paginate(**request)
+        if paginate
+        else [getattr(ec2, known.operation)(**request)]
     )
     for page in pages:
-        for entry in page[list_name]:
-            yield entry[id_name], entry
+        for entry in page[known.list]:
+            for one in entry["Instances"] if kind == "ec2:instance" else [entry]:
+                yield one[known.id], one
+
+
+def _named(session: AwsSession, stem: str) -> Iterator[Leftover]:
+    """Yield what has the environment's stem in its name; the stem holds twelve random characters."""
+    for kind, known in NAMED.items():
+        client = session.client(known.service)
+        for page in client.get_paginator(known.operation).paginate(**known.arguments(stem)):
+            for entry in page[known.list]:
+                status = str(entry.get(known.state, "")) if known.state else ""
+                if stem in entry[known.id] and status not in GONE:
+                    yield Leftover(kind, entry[known.id], status)
+
+
+def _cluster(session: AwsSession, name: str) -> Iterator[Leftover]:
+    eks: EKSClient = session.client("eks")
+    try:
+        yield Leftover("eks:cluster", name, eks.describe_cluster(name=name)["cluster"].get("status", ""))
+    except ClientError as error:
+        if error_code(error) != "ResourceNotFoundException":
+            raise
+
+
+def _balancers(session: AwsSession, cluster: str) -> Iterator[Leftover]:
+    for kind, id_ in load_balancers(session, cluster):
+        named = id_.rpartition(f"{kind}/")[2]
+        yield Leftover(f"elasticloadbalancing:{'loadbalancer' if kind == 'classic' else kind}", named)
+
+
+def _providers(session: AwsSession, environment_id: str) -> Iterator[Leftover]:
+    """Yield OpenID Connect providers with the environment's tag; their names are the clusters' issuers."""
+    iam: IAMClient = session.client("iam")
+    for provider in iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]:
+        arn = provider.get("Arn", "")
+        try:
+            tags = iam.list_open_id_connect_provider_tags(OpenIDConnectProviderArn=arn)["Tags"]
+        except ClientError as error:
+            if error_code(error) != "NoSuchEntity":
+                raise
+            continue
+        if {"Key": ENVIRONMENT_ID_TAG, "Value": environment_id} in tags:
+            yield Leftover("iam:oidc-provider", parse_arn(arn)[1])
+
+
+def _keys(session: AwsSession, tagged: Iterable[tuple[str, str]]) -> Iterator[Leftover]:
+    for id_, entry in _described_keys(session, tagged):
+        if entry["KeyState"] != _PENDING:
+            yield Leftover("kms:key", id_, entry["KeyState"])
+
+
+def _described_keys(
+    session: AwsSession, tagged: Iterable[tuple[str, str]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    kms = session.client("kms")
+    for id_ in sorted({id_ for kind, id_ in tagged if kind == "kms:key"}):
+        try:
+            yield id_, kms.describe_key(KeyId=id_)["KeyMetadata"]
+        except ClientError as error:
+            if error_code(error) != "NotFoundException":
+                raise
 
 
 def _with_blockers(session: AwsSession, found: set[Leftover]) -> Iterator[Leftover]:
@@ -155,45 +208,4 @@ def _with_blockers(session: AwsSession, found: set[Leftover]) -> Iterator[Leftov
         yield replace(item, blocked_by=(*item.blocked_by, *sorted(holders.get(item.id, ()))))
 
 
-def _buckets(session: AwsSession, suffix: str) -> Iterator[str]:
-    s3: S3Client = session.client("s3")
-    for page in s3.get_paginator("list_buckets").paginate():
-        yield from (name for bucket in page["Buckets"] if (name := bucket.get("Name", "")).endswith(suffix))
-
-
-def _cluster(session: AwsSession, name: str) -> str:
-    eks: EKSClient = session.client("eks")
-    return eks.describe_cluster(name=name)["cluster"].get("status", "")
-
-
-def _database(session: AwsSession, name: str) -> str:
-    answer = session.client("rds").describe_db_instances(DBInstanceIdentifier=name)
-    return str(answer["DBInstances"][0]["DBInstanceStatus"])
-
-
-def _replication_group(session: AwsSession, name: str) -> str:
-    answer = session.client("elasticache").describe_replication_groups(ReplicationGroupId=name)
-    return str(answer["ReplicationGroups"][0]["Status"])
-
-
-def _role(session: AwsSession, name: str) -> str:
-    iam: IAMClient = session.client("iam")
-    iam.get_role(RoleName=name.rsplit("/", 1)[-1])  # an ARN holds the role's path too
-    return ""
-
-
-def _bucket(session: AwsSession, name: str) -> str:
-    s3: S3Client = session.client("s3")
-    s3.head_bucket(Bucket=name)
-    return ""
-
-
-# Kind: how to read the status, and what AWS answers when there is none of that name.
-_BY_NAME: dict[str, tuple[Callable[[AwsSession, str], str], str]] = {
-    "eks:cluster": (_cluster, "ResourceNotFoundException"),
-    "rds:db": (_database, "DBInstanceNotFound"),
-    "elasticache:replicationgroup": (_replication_group, "ReplicationGroupNotFoundFault"),
-    "iam:role": (_role, "NoSuchEntity"),
-    "s3:bucket": (_bucket, "404"),
-}
-_COVERED = _EC2.keys() | _BY_NAME.keys()
+_LOOKED_FOR = frozenset({*KIND_OF.values(), *EC2, *NAMED, *PARTS})

@@ -17,6 +17,9 @@ SERVICES = (
     "rds",
     "elasticache",
     "iam",
+    "elb",
+    "elbv2",
+    "logs",
     "kms",
 )
 """The services that the engine asks."""

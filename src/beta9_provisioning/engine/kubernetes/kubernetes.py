@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -159,18 +159,30 @@ class Kubernetes:
                     code="load_balancer_missing",
                 )
 
-    def remove_cloud_objects(self, *, timeout: float = 600.0) -> None:
-        """Delete all load balancer Services, Ingresses and volume claims; wait until they and their volumes
-        are gone.
+    def remove_load_balancers(self, *, timeout: float = 600.0) -> None:
+        """Delete all load balancer Services and Ingresses, and wait until they are gone.
 
         They stand for cloud resources that Terraform does not know and that would block the destruction of
-        the network. Uninstall the releases that use them first: a claim in use is not deleted.
+        the network. What makes these must still run.
 
         Raises:
             ClusterError: `cluster_objects_stuck` after `timeout` seconds, naming what is left.
         """
+        self._remove((_SERVICE, _INGRESS), timeout)
+
+    def remove_volumes(self, *, timeout: float = 600.0) -> None:
+        """Delete all volume claims, and wait until they and their volumes are gone.
+
+        Uninstall the releases that use them first: a claim in use is not deleted.
+
+        Raises:
+            ClusterError: `cluster_objects_stuck` after `timeout` seconds, naming what is left.
+        """
+        self._remove((_CLAIM, _VOLUME), timeout)
+
+    def _remove(self, kinds: Iterable[_Kind], timeout: float) -> None:
         patience = self._api.patience(timeout)
-        while left := self._cloud_objects(patience):
+        while left := self._cloud_objects(kinds, patience):
             for kind, item in left:
                 metadata = item["metadata"]
                 if kind is not _VOLUME and "deletionTimestamp" not in metadata:
@@ -183,11 +195,13 @@ class Kubernetes:
                     code="cluster_objects_stuck",
                 )
 
-    def _cloud_objects(self, patience: Patience) -> list[tuple[_Kind, dict[str, Any]]]:
+    def _cloud_objects(
+        self, kinds: Iterable[_Kind], patience: Patience
+    ) -> list[tuple[_Kind, dict[str, Any]]]:
         # The items of a list do not tell their kind.
         return [
             (kind, item)
-            for kind in (_SERVICE, _INGRESS, _CLAIM, _VOLUME)
+            for kind in kinds
             for item in self._list(kind, patience)
             if _stands_for_cloud_resource(kind, item)
         ]

@@ -3,7 +3,18 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from beta9_provisioning.operations.records.model import EventRow
+from beta9_provisioning.lifecycle import Kind, OperationStatus
+from beta9_provisioning.operations.records.model import EventRow, OperationRow
+
+
+def was_ready(session: Session, environment_id: str) -> bool:
+    """Return whether any provision of an environment has succeeded."""
+    provision = select(OperationRow.id).where(
+        OperationRow.environment_id == environment_id,
+        OperationRow.kind == Kind.PROVISION,
+        OperationRow.status == OperationStatus.SUCCEEDED,
+    )
+    return session.scalar(provision.limit(1)) is not None
 
 
 def standing(session: Session, environment_id: str) -> list[str]:

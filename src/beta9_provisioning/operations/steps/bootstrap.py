@@ -1,4 +1,4 @@
-"""The steps that concern the cluster: charts, Beta9, what users get to know, and the way back."""
+"""The steps that concern the cluster: charts, Beta9, and what users get to know."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -7,10 +7,8 @@ from beta9_provisioning.engine.beta9.database_user import ADMIN_SECRET
 from beta9_provisioning.engine.beta9.generated_secrets import kept_secrets
 from beta9_provisioning.engine.beta9.releases import BETA9_NAMESPACE, beta9_release, ingress_service
 from beta9_provisioning.engine.beta9.values import grpc_domain
-from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.steps.cluster import Cluster
-from beta9_provisioning.operations.steps.infrastructure import built
 
 _PUBLIC = (
     "region",
@@ -74,23 +72,3 @@ def collect_outputs(context: Context) -> None:
 def visible(outputs: Mapping[str, Any], sensitive: Collection[str]) -> dict[str, Any]:
     """Return those of Terraform's outputs that users see."""
     return {name: outputs[name] for name in _PUBLIC if name in outputs and name not in sensitive}
-
-
-def drain(context: Context) -> None:
-    """Remove what the cluster made outside Terraform: load balancers and volumes would block the network.
-
-    Nothing was ever installed where the worker never had access: what the state does not know of the
-    access entry, nobody has used.
-    """
-    if not built(context) >= context.cloud.access_addresses:
-        context.recorder.emit("cluster.absent", "There was no cluster to drain: access was never set up.")
-        return
-    try:
-        cluster = Cluster(context)
-    except EngineError as error:
-        if error.code != "cluster_missing":
-            raise
-        context.recorder.emit("cluster.absent", "There was no cluster to drain: it is gone.")
-        return
-    with cluster:
-        cluster.uninstall_all()

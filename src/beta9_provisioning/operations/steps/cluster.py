@@ -3,13 +3,12 @@
 import os
 import threading
 import time
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from types import TracebackType
 from typing import Self
 
-from beta9_provisioning.engine.beta9.releases import BETA9_NAMESPACE, base_releases
+from beta9_provisioning.engine.beta9.releases import base_releases
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.helm.helm import Helm, Installed
 from beta9_provisioning.engine.helm.release import Release
@@ -18,8 +17,8 @@ from beta9_provisioning.kit import tracing
 from beta9_provisioning.lifecycle import Kind
 from beta9_provisioning.operations.run.context import Context
 
-# Where a cluster keeps what it needs itself, and what makes its load balancers.
-_SYSTEM = "kube-system"
+SYSTEM_NAMESPACE = "kube-system"
+"""Where a cluster keeps what it needs itself, and what makes its load balancers."""
 
 
 class Cluster:
@@ -104,26 +103,10 @@ class Cluster:
         seconds = round(time.monotonic() - began, 3)
         emit("helm.release", f"Installed {title}.", release=release.name, phase="complete", seconds=seconds)
 
-    def uninstall_all(self) -> None:
-        """Uninstall every release, whoever installed it, and remove what stands for resources of the cloud.
-
-        Beta9 goes first, for it uses the others; last those that make load balancers of Services: what they
-        made only they can take away.
-        """
-        installed = self.helm.releases()
-        self._uninstall(
-            sorted(
-                (one for one in installed if one.namespace != _SYSTEM),
-                key=lambda one: one.namespace != BETA9_NAMESPACE,
-            )
+    def uninstall(self, one: Installed, timeout: float) -> None:
+        """Uninstall a release, whoever installed it."""
+        with tracing.span("helm uninstall", {"helm.release": one.name}):
+            self.helm.uninstall(one.name, one.namespace, timeout=timeout)
+        self._context.recorder.emit(
+            "helm.release", f"Uninstalled {one.name}.", release=one.name, phase="uninstalled"
         )
-        self.kubernetes.remove_cloud_objects()
-        self._uninstall(one for one in installed if one.namespace == _SYSTEM)
-
-    def _uninstall(self, releases: Iterable[Installed]) -> None:
-        for one in releases:
-            with tracing.span("helm uninstall", {"helm.release": one.name}):
-                self.helm.uninstall(one.name, one.namespace)
-            self._context.recorder.emit(
-                "helm.release", f"Uninstalled {one.name}.", release=one.name, phase="uninstalled"
-            )

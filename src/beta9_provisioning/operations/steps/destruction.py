@@ -2,17 +2,22 @@
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any
 
 from beta9_provisioning.clouds.cloud import Leftover
+from beta9_provisioning.engine.beta9.objects import is_own
 from beta9_provisioning.engine.errors import EngineError, Stopped
 from beta9_provisioning.engine.synthesis.synthesize import stack_directory, write_bare
 from beta9_provisioning.engine.terraform.errors import TerraformFailed
 from beta9_provisioning.engine.terraform.working_directory import clear
-from beta9_provisioning.operations.records.standing import standing
+from beta9_provisioning.operations.records.standing import standing, was_ready
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.steps import infrastructure
-from beta9_provisioning.operations.steps.infrastructure import terraform_of
+from beta9_provisioning.operations.steps.infrastructure import built, terraform_of
+from beta9_provisioning.schemas.configuration import OnDelete
 
 # How many leftovers an error message names; the event names them all.
 _NAMED_LEFTOVERS = 50
@@ -26,10 +31,24 @@ _STATE_INCOMPLETE = (
 _UNEXPLAINED = frozenset({"provider_refused", "terraform_failed"})
 
 
+class ObjectsKept(EngineError):
+    """Objects are in the way that the configuration keeps."""
+
+    code = "objects_kept"
+
+
 class LeftoversFound(EngineError):
     """A destroy left something behind."""
 
     code = "leftovers"
+
+
+def asked(config: Mapping[str, Any], *path: str) -> Any:
+    """Return a value of a stored configuration, which may be none that this version takes (ADR 9)."""
+    found: Any = config
+    for key in path:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found
 
 
 def check_access(context: Context) -> None:
@@ -53,13 +72,50 @@ def initialize(context: Context) -> None:
         context.recorder.emit("state.empty", "The state holds nothing that Terraform could delete.")
 
 
+def check_objects(context: Context) -> None:
+    """Refuse to go on when the configuration keeps objects and there are any, before anything is deleted.
+
+    Objects of Beta9's own do not count, nor do those of an environment that was never ready.
+    """
+    if asked(context.claim.config, "data", "object_store", "on_delete") != OnDelete.REFUSE:
+        return
+    environment_id = context.claim.environment_id
+    if not context.recorder.insist(lambda session: was_ready(session, environment_id)):
+        return
+    found = context.account.contents(is_own)
+    if found:
+        raise ObjectsKept(
+            "The environment holds objects, and data.object_store.on_delete is refuse: nothing was deleted.",
+            detail="; ".join(map(str, found)),
+            remedy="Copy or delete the objects; or delete the environment with objects=delete "
+            "(env delete --delete-objects), which deletes them, too.",
+        )
+
+
+def lift_protection(context: Context) -> None:
+    """Take the last snapshot if it is wanted, then let the cloud delete what it protects.
+
+    Terraform would do neither: it reads both from the state, which knows nothing of this request.
+    """
+    seconds = context.settings.apply_timeout_minutes * 60
+    if asked(context.claim.config, "data", "postgres", "final_snapshot") is True:
+        snapshot = context.account.take_snapshot(seconds)
+        if snapshot is None:
+            context.recorder.emit("snapshot.absent", "There was no database to take a final snapshot of.")
+        else:
+            context.recorder.emit("snapshot.taken", f"Took the final snapshot {snapshot}.", name=snapshot)
+    infrastructure.lift_protection(context)
+
+
 def destroy(context: Context) -> None:
-    """Delete what the state holds.
+    """Delete what the state holds, and what the cluster has left beside it.
 
     What the cloud refuses to delete is mostly held by something that the state does not know: then that is
     looked for, so that it can be named.
     """
     if context.has_state:
+        _delete_all_but_last(context)
+        _sweep(context)
         _delete(context)
     _note_unaccounted(context)
 
@@ -69,10 +125,41 @@ def delete_secrets(context: Context) -> None:
     context.account.delete_secrets()
 
 
-def _delete(context: Context) -> None:
+def _delete_all_but_last(context: Context) -> None:
+    """Delete all but networks and buckets, and empty the buckets meanwhile.
+
+    Two runs of Terraform rather than one with a sweeper beside it (ADR 18): interfaces that a cluster leaves
+    hold its network, and can be removed when the cluster is gone and not before.
+    """
+    first = [one for one in built(context) if not context.cloud.is_deleted_last(one.split(".", 1)[0])]
+    with ThreadPoolExecutor(1, thread_name_prefix="empty-stores") as pool:
+        emptied = pool.submit(copy_context().run, _empty_stores, context)
+        if first:
+            _delete(context, sorted(first))
+        emptied.result()
+
+
+def _empty_stores(context: Context) -> None:
+    def tell(store: str, deleted: int) -> None:
+        context.recorder.emit("objects.deleted", f"Deleted {deleted} versions in {store}.", count=deleted)
+
+    context.account.empty_stores(tell)
+
+
+def _sweep(context: Context) -> None:
+    removed = context.account.sweep(context.settings.drain_timeout_minutes * 60)
+    if removed:
+        context.recorder.emit(
+            "sweep.removed",
+            f"Removed {len(removed)} resources that the cluster had left.",
+            resources=list(removed),
+        )
+
+
+def _delete(context: Context, targets: Sequence[str] = ()) -> None:
     terraform = terraform_of(context, "Deleting infrastructure")
     try:
-        terraform.destroy(timeout=context.settings.apply_timeout_minutes * 60)
+        terraform.destroy(timeout=context.settings.apply_timeout_minutes * 60, targets=targets)
     except TerraformFailed as error:
         if error.code in _UNEXPLAINED and (left := context.account.leftovers()):
             raise _leftovers_found(context, left, f"{error.message}\n\n{error.detail}") from error
@@ -102,6 +189,8 @@ def check_nothing_left(context: Context) -> None:
     must show nothing for the whole grace.
     """
     deadline = time.monotonic() + context.settings.leftover_grace_seconds
+    # Late logs may have made the cluster's log group again since Terraform, and since the first sweep.
+    _sweep(context)
     while (left := context.account.leftovers()) or context.unaccounted:
         if time.monotonic() >= deadline:
             if left:
@@ -109,7 +198,14 @@ def check_nothing_left(context: Context) -> None:
             break
         if context.stop.event.wait(_LEFTOVER_POLL_SECONDS):
             raise Stopped("The search for leftovers was stopped.")
+        _sweep(context)
     context.recorder.emit("inventory.empty", "Found nothing left of the environment.")
+    if kept := context.account.kept():
+        context.recorder.emit(
+            "inventory.kept",
+            "Left for a reason: " + "; ".join(map(str, kept)) + ".",
+            resources=[{"kind": one.kind, "id": one.id, "why": one.status} for one in kept],
+        )
 
 
 def _leftovers_found(context: Context, left: Sequence[Leftover], refusal: str = "") -> LeftoversFound:

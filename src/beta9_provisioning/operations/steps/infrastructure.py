@@ -99,7 +99,14 @@ def remove_unfinished(context: Context) -> None:
             f"Removes {len(tainted)} resources that were left unfinished, to make them anew.",
             resources=tainted,
         )
+        lift_protection(context)
         terraform.destroy(timeout=context.settings.apply_timeout_minutes * 60, targets=tainted)
+
+
+def lift_protection(context: Context) -> None:
+    """Let the cloud delete what it protects; the next apply protects it again."""
+    for what in context.account.lift_protection(context.settings.apply_timeout_minutes * 60):
+        context.recorder.emit("protection.lifted", f"Lifted the deletion protection of {what}.", what=what)
 
 
 def apply(context: Context) -> None:

@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from beta9_simulator.cloud import offerings
+from beta9_simulator.cloud.catalog import catalog
+from beta9_simulator.cloud.controllers import VOLUME
+from beta9_simulator.cloud.machines import TERMINATED_SECONDS
 from beta9_simulator.cloud.reading import current
-from beta9_simulator.cloud.rules import CloudError
+from beta9_simulator.cloud.rules import INTERFACE, CloudError
+from beta9_simulator.cloud.services import ec2_entries
 from beta9_simulator.cloud.services.request import Handler, Request, page, tag_list, when
 from beta9_simulator.cloud.store import StoredObject
 from beta9_simulator.cloud.zones import zones_of
@@ -52,7 +56,7 @@ def _subnet(found: StoredObject, state: State) -> State:
 
 
 def _nat_gateway(found: StoredObject, state: State) -> State:
-    status = {"creating": "pending", "deleting": "deleting"}.get(found.status, "available")
+    status = {"creating": "pending", "deleting": "deleting", "gone": "deleted"}.get(found.status, "available")
     address = {
         "AllocationId": state["allocation_id"],
         "PublicIp": state["public_ip"],
@@ -130,13 +134,23 @@ _KINDS = {
         "vpc-endpoint-id",
         _vpc_endpoint,
     ),
+    "DescribeNetworkInterfaces": _Kind(
+        INTERFACE,
+        *("NetworkInterfaces", "NetworkInterfaceId", "NetworkInterfaceIds", "network-interface-id"),
+        ec2_entries.network_interface,
+    ),
+    "DescribeVolumes": _Kind(VOLUME, "Volumes", "VolumeId", "VolumeIds", "volume-id", ec2_entries.volume),
+    "DescribeLaunchTemplates": _Kind(
+        "aws_launch_template",
+        *("LaunchTemplates", "LaunchTemplateId", "LaunchTemplateIds", "launch-template-id"),
+        ec2_entries.launch_template,
+    ),
+    "DescribeFlowLogs": _Kind(
+        "aws_flow_log", "FlowLogs", "FlowLogId", "FlowLogIds", "flow-log-id", ec2_entries.flow_log
+    ),
 }
-_NEVER_THERE = {
-    "DescribeNetworkInterfaces": "NetworkInterfaces",
-    "DescribeVolumes": "Volumes",
-    "DescribeLaunchTemplates": "LaunchTemplates",
-}
-"""Kinds of which this cloud has none, such as what a cluster's controllers would make."""
+_SHOWN_WHEN_GONE = {"aws_nat_gateway": "nat_gateway_deleted"}
+"""Kinds that EC2 shows for about an hour after their deletion; the setting `lasts:…` changes it."""
 
 _ATTRIBUTES = {
     "vpc-id": "vpc_id",
@@ -148,7 +162,7 @@ _ATTRIBUTES = {
 
 def _handler(kind: _Kind) -> Handler:
     def describe(request: Request) -> State:
-        found = request.find(kind.type)
+        found = [*request.find(kind.type), *_shown_when_gone(request, kind.type)]
         wanted = request.params.get(kind.ids) or []
         missing = set(wanted) - {item.id for item in found}
         if missing:
@@ -167,7 +181,7 @@ def _handler(kind: _Kind) -> Handler:
 
 
 def _entry(request: Request, kind: _Kind, item: StoredObject) -> State:
-    entry = {kind.id: item.id, "Tags": tag_list(item.tags), **kind.entry(item, current(item))}
+    entry = {kind.id: item.id, "Tags": tag_list(item.tags), **kind.entry(item, _state(item))}
     if kind.type == "aws_eip":
         holders = [gw for gw in request.find("aws_nat_gateway") if gw.state["allocation_id"] == item.id]
         if holders:
@@ -188,17 +202,23 @@ def _matches(kind: _Kind, item: StoredObject, wanted: State) -> bool:
     elif name in _ATTRIBUTES and _ATTRIBUTES[name] in item.state:
         values = [item.state[_ATTRIBUTES[name]] or ""]
     elif name == "state":
-        values = [kind.entry(item, current(item)).get("State", "")]
+        values = [kind.entry(item, _state(item)).get("State", "")]
+    elif name == "status":
+        values = [kind.entry(item, _state(item)).get("Status", "")]
     else:
         raise CloudError("InvalidParameterValue", f"The filter '{name}' is invalid")
     return any(fnmatch.fnmatchcase(value, pattern) for value in values for pattern in patterns)
 
 
-def _none_there(key: str) -> Handler:
-    def describe(_request: Request) -> State:
-        return {key: []}
+def _state(item: StoredObject) -> State:
+    return current(item) if item.type in catalog() and item.status != "gone" else item.state
 
-    return describe
+
+def _shown_when_gone(request: Request, type: str) -> list[StoredObject]:
+    if type not in _SHOWN_WHEN_GONE:
+        return []
+    within = request.store.lasting(_SHOWN_WHEN_GONE[type], TERMINATED_SECONDS)
+    return request.store.gone(type, account=request.principal.account, region=request.region, within=within)
 
 
 def _availability_zones(request: Request) -> State:
@@ -248,5 +268,5 @@ HANDLERS: dict[str, Handler] = {
     "DescribeInstanceTypeOfferings": _instance_type_offerings,
     "DescribeAvailabilityZones": _availability_zones,
     **{action: _handler(kind) for action, kind in _KINDS.items()},
-    **{action: _none_there(key) for action, key in _NEVER_THERE.items()},
+    **ec2_entries.HANDLERS,
 }

@@ -1,5 +1,7 @@
 """Elastic Kubernetes Service: clusters and their node groups, to read."""
 
+import time
+import uuid
 from typing import Any
 
 from beta9_simulator.cloud.reading import current
@@ -107,7 +109,33 @@ def _describe_nodegroup(request: Request) -> dict[str, Any]:
     }
 
 
+def _update_cluster_config(request: Request) -> dict[str, Any]:
+    """Change the deletion protection of a cluster that is active; nothing else is changed at this door."""
+    found = _cluster(request)
+    if found.status != "available":
+        raise CloudError(
+            "ResourceInUseException",
+            f"Cannot DeletionProtectionUpdate because cluster {found.name} currently has status "
+            f"{current(found)['status']}",
+        )
+    wanted = request.params.get("deletionProtection")
+    if wanted is None:
+        raise CloudError("UnsupportedOperation", "The simulated cloud changes deletionProtection only")
+    request.store.edit(found, deletion_protection=wanted)
+    return {
+        "update": {
+            "id": str(uuid.uuid4()),
+            "status": "Successful",
+            "type": "DeletionProtectionUpdate",
+            "params": [{"type": "DeletionProtection", "value": str(wanted).lower()}],
+            "createdAt": when(time.time()),
+            "errors": [],
+        }
+    }
+
+
 HANDLERS: dict[str, Handler] = {
+    "UpdateClusterConfig": _update_cluster_config,
     "DescribeCluster": _describe_cluster,
     "ListClusters": _list_clusters,
     "DescribeNodegroup": _describe_nodegroup,

@@ -5,12 +5,13 @@ from typing import Any
 
 from beta9_simulator.cloud.rules import CloudError
 from beta9_simulator.cloud.secret_rules import DELETED, check_name
-from beta9_simulator.cloud.services.request import Handler, Request
+from beta9_simulator.cloud.services.request import Handler, Request, page, tag_list
 from beta9_simulator.cloud.store import NewObject, StoredObject
 from beta9_simulator.cloud.templates import random_text
 
 _TYPE = "aws_secretsmanager_secret"
 _WINDOW_DAYS = 30
+_PAGE = 100
 
 
 def _create_secret(request: Request) -> dict[str, Any]:
@@ -89,6 +90,18 @@ def _restore_secret(request: Request) -> dict[str, Any]:
     return {"ARN": owner.id, "Name": owner.name}
 
 
+def _list_secrets(request: Request) -> dict[str, Any]:
+    planned = request.params.get("IncludePlannedDeletion")
+    found = [
+        {"ARN": one.id, "Name": one.name, "Tags": tag_list(one.tags)}
+        for one in request.find(_TYPE)
+        if planned or not one.state.get(DELETED)
+    ]
+    size = int(request.params.get("MaxResults") or _PAGE)
+    items, token = page(found, size, request.params.get("NextToken"))
+    return {"SecretList": items, "NextToken": token}
+
+
 def _named(request: Request, wanted: str) -> StoredObject | None:
     found = [one for one in request.find(_TYPE) if wanted in (one.id, one.name)]
     return next((one for one in found if one.status != "deleting"), None)
@@ -102,5 +115,6 @@ HANDLERS: dict[str, Handler] = {
     "CreateSecret": _create_secret,
     "DeleteSecret": _delete_secret,
     "GetSecretValue": _get_secret_value,
+    "ListSecrets": _list_secrets,
     "RestoreSecret": _restore_secret,
 }

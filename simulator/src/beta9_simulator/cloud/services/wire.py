@@ -33,6 +33,9 @@ MODELS = {
     "secretsmanager": "secretsmanager",
     "kms": "kms",
     "s3": "s3",
+    "logs": "logs",
+    "elb": "elb",
+    "elbv2": "elbv2",
 }
 """Signing names of the services this door knows, and the names of their models."""
 
@@ -47,6 +50,15 @@ _FORBIDDEN = (
 COMMON_ERROR_CODES.extend((*_FORBIDDEN, "UnknownService", "UnsupportedOperation"))
 # Loading a model is not safe when several threads do it at once.
 _loading = threading.Lock()
+
+_SHARED = "elasticloadbalancing"
+
+
+def service_of(signing_name: str, http: Request) -> str:
+    """Return the service that a request is for: two APIs of load balancers share a signing name."""
+    if signing_name == _SHARED:
+        return "elb" if http.values.get("Version") == "2012-06-01" else "elbv2"
+    return signing_name
 
 
 class _Refusal(ServiceException):

@@ -83,6 +83,8 @@ def _control_plane(draft: Draft, iam: Iam, network: Network) -> Resource:
         enabled_cluster_log_types=list(_LOGS),
         encryption_config=[{"resources": ["secrets"], "provider": [{"key_arn": _key(draft, iam)}]}],
         kubernetes_network_config=[{"service_ipv4_cidr": service_cidr}] if service_cidr else [],
+        # Lifted by a destroy's own calls: `clouds.aws.protection`.
+        deletion_protection=True,
         upgrade_policy=[{"support_type": "EXTENDED" if config.extended_support else "STANDARD"}],
         vpc_config=[
             {

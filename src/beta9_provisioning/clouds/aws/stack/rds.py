@@ -92,8 +92,8 @@ def add_database(draft: Draft, iam: Iam, network: Network, cluster: Cluster) -> 
         performance_insights_retention_period=_INSIGHTS_DAYS,
         performance_insights_kms_key_id=key,
         apply_immediately=True,
-        # Whether an environment may be deleted is decided before Terraform runs; then nothing of it stays.
-        deletion_protection=False,
+        # Lifted, and the last snapshot taken, by a destroy's own calls: `clouds.aws.protection`.
+        deletion_protection=True,
         skip_final_snapshot=True,
         delete_automated_backups=True,
         depends_on=[*attached, *_log_groups(draft)],

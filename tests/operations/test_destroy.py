@@ -1,0 +1,220 @@
+"""Destroys of what AWS and clusters leave behind: genuine Terraform and Helm on the simulated cloud."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.operations.bench import CONFIG, Bench
+from tests.operations.rows import Made, add_destroy, operation, status
+from tests.support.simulated import World
+
+from beta9_provisioning.audit.record import Author
+from beta9_provisioning.clouds.aws.account import AwsAccount
+from beta9_provisioning.clouds.registry import cloud_of
+from beta9_provisioning.environments.commands import delete
+from beta9_provisioning.kit.database import transaction
+from beta9_provisioning.lifecycle import OperationStatus, Reason
+from beta9_provisioning.schemas.configuration import Cloud as CloudSection
+from beta9_provisioning.schemas.configuration import OnDelete
+from beta9_simulator.cloud.interfaces import add_interface
+from beta9_simulator.cloud.rules import INTERFACE
+from beta9_simulator.cloud.services.groups import SNAPSHOT
+from beta9_simulator.cloud.store import NewObject, StoredObject
+
+S = OperationStatus
+
+
+def ready(bench: Bench, **changes: Any) -> Made:
+    made = bench.make(**changes)
+    assert bench.run(made.operation_id) is S.SUCCEEDED, bench.error(made.operation_id)
+    return made
+
+
+def client(bench: Bench, made: Made, service: str) -> Any:
+    """A client of AWS in the customer's account."""
+    place = CloudSection.model_validate(CONFIG["cloud"])
+    account = cloud_of(place).open_account(
+        place, made.environment_id, settings=bench.settings, stop=threading.Event()
+    )
+    assert isinstance(account, AwsAccount)
+    return account._session.client(service)
+
+
+def one(world: World, type_: str) -> StoredObject:
+    [found] = world.store.find(type_)
+    return found
+
+
+def bucket_of(bench: Bench, made: Made) -> str:
+    suffix = made.environment_id[-12:]
+    return next(one.id for one in bench.world.store.find("aws_s3_bucket") if one.id.endswith(suffix))
+
+
+def with_store(**fields: Any) -> dict[str, Any]:
+    return {"data": {"object_store": fields}}
+
+
+def test_what_the_cni_left_is_removed_between_cluster_and_network(bench: Bench) -> None:
+    made = ready(bench)
+    bench.must_destroy(made)
+    [swept] = bench.history(made, "sweep.removed")
+    kinds = [each.split(" ", 1)[0] for each in swept["resources"]]
+    assert kinds.count("ec2:network-interface") >= 1
+    assert kinds.count("ec2:security-group") >= 1
+    gone = [one["address"] for one in bench.history(made, "terraform.resource") if one["action"] == "delete"]
+    assert gone.index("aws_eks_cluster.main") < gone.index("aws_vpc.main")
+
+
+def test_a_cluster_whose_finalizers_hang_delays_the_destroy_for_a_deadline_only(bench: Bench) -> None:
+    """The disks' driver is gone, so no volume can go: disks and load balancer are deleted in the cloud."""
+    made = ready(bench)
+    for addon in bench.world.store.find("aws_eks_addon"):
+        if addon.state["addon_name"] == "aws-ebs-csi-driver":
+            bench.world.store.delete(addon)
+    bench.settings = bench.settings.model_copy(update={"drain_timeout_minutes": 0.1})
+    bench.must_destroy(made)
+    [told] = bench.history(made, "cluster.drain_given_up")
+    assert told["code"] == "cluster_objects_stuck"
+    assert "PersistentVolume pvc-" in told["detail"]
+    [swept] = bench.history(made, "sweep.removed")
+    assert any(each.startswith("ec2:volume vol-") for each in swept["resources"])
+
+
+def test_a_cluster_that_does_not_let_us_in_leaves_nothing_either(bench: Bench) -> None:
+    """Somebody has removed the worker's access: load balancers and disks go by their tags."""
+    made = ready(bench)
+    for type_ in ("aws_eks_access_policy_association", "aws_eks_access_entry"):
+        for found in bench.world.store.find(type_):
+            bench.world.store.edit(found, principal_arn="arn:aws:iam::123456789012:role/Another")
+    bench.settings = bench.settings.model_copy(update={"drain_timeout_minutes": 0.1})
+    bench.must_destroy(made)
+    [told] = bench.history(made, "cluster.drain_given_up")
+    assert told["code"] in ("cluster_unauthorized", "helm_failed")
+    [swept] = bench.history(made, "sweep.removed")
+    kinds = {each.split(" ", 1)[0] for each in swept["resources"]}
+    assert kinds >= {"elasticloadbalancing:loadbalancer", "elasticloadbalancing:targetgroup", "ec2:volume"}
+
+
+def test_thousands_of_versions_are_deleted_before_their_bucket(bench: Bench) -> None:
+    made = ready(bench)
+    bucket, s3 = bucket_of(bench, made), client(bench, made, "s3")
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    for number in range(2500):
+        s3.put_object(Bucket=bucket, Key=f"objects/{number % 1200}", Body=b"")
+    s3.delete_object(Bucket=bucket, Key="objects/0")
+    bench.must_destroy(made)
+    assert [one["count"] for one in bench.history(made, "objects.deleted")][-1] == 2501
+
+
+def test_a_log_group_that_eks_makes_again_is_deleted_again(bench: Bench) -> None:
+    made = ready(bench)
+    cluster = one(bench.world, "aws_eks_cluster")
+    bench.world.store.edit(cluster, enabled_cluster_log_types=["api"])
+    name = f"/aws/eks/{cluster.name}/cluster"
+    state = {"id": name, "name": name, "arn": f"arn:aws:logs:::{name}", "retention_in_days": 0, "tags": {}}
+    if not bench.world.store.find("aws_cloudwatch_log_group", name=name):
+        group = NewObject(
+            cluster.account, cluster.region, "aws_cloudwatch_log_group", name, name, state, "", "api"
+        )
+        bench.world.store.create(group)
+    bench.must_destroy(made)
+    deleted = [op for op in bench.world.store.operations() if (op.op, op.id) == ("delete", name)]
+    assert len(deleted) == 2
+
+
+def test_a_tagging_api_that_lags_for_hours_hides_and_invents_nothing(bench: Bench) -> None:
+    made = ready(bench)
+    for what in ("tagging_new", "tagging_gone", "terminated", "nat_gateway_deleted"):
+        bench.world.store.set_setting(f"lasts:{what}", "10800")
+    try:
+        bench.must_destroy(made)
+    finally:
+        for what in ("tagging_new", "tagging_gone", "terminated", "nat_gateway_deleted"):
+            bench.world.store.set_setting(f"lasts:{what}", "")
+
+
+@pytest.fixture
+def kept_objects(bench: Bench) -> Callable[[Made], None]:
+    def put(made: Made) -> None:
+        s3, bucket = client(bench, made, "s3"), bucket_of(bench, made)
+        s3.put_object(Bucket=bucket, Key="thesis.pdf", Body=b"x" * 2048)
+        s3.put_object(Bucket=bucket, Key="0f3c.rclip", Body=b"an image of Beta9's own")
+
+    return put
+
+
+def test_objects_are_kept_when_the_configuration_says_so_until_a_request_says_otherwise(
+    bench: Bench, kept_objects: Callable[[Made], None]
+) -> None:
+    made = ready(bench, **with_store(on_delete="refuse"))
+    kept_objects(made)
+    before = {found.uid for found in bench.world.store.find()}
+    destroy = add_destroy(bench.sessions, made.environment_id)
+    assert bench.run(destroy) is S.FAILED
+    assert operation(bench.sessions, destroy).reason == Reason.CONFIGURATION
+    error = bench.error(destroy)
+    assert error["code"] == "objects_kept"
+    assert error["detail"].endswith(": 1 objects, 0.0 MiB")
+    assert "--delete-objects" in error["remedy"]
+    assert {found.uid for found in bench.world.store.find()} == before, "nothing may be deleted"
+
+    with transaction(bench.sessions) as session:
+        by = Author("default")
+        outcome = delete(session, made.environment_id, owner="default", by=by, objects=OnDelete.DELETE)
+    assert outcome.operation_id is not None
+    assert bench.run(outcome.operation_id) is S.SUCCEEDED, bench.error(outcome.operation_id)
+    assert status(bench.sessions, made.environment_id) == "destroyed"
+
+
+def test_beta9s_own_objects_do_not_keep_an_environment(bench: Bench) -> None:
+    made = ready(bench, **with_store(on_delete="refuse"))
+    s3 = client(bench, made, "s3")
+    s3.put_object(Bucket=bucket_of(bench, made), Key="0f3c.rclip", Body=b"an image")
+    bench.must_destroy(made)
+
+
+def test_objects_of_an_environment_that_was_never_ready_do_not_keep_it(
+    bench: Bench, kept_objects: Callable[[Made], None]
+) -> None:
+    bench.world.store.inject_fault(
+        "aws_elasticache_replication_group", "create", "ClusterQuotaExceeded", "no"
+    )
+    made = bench.make(**with_store(on_delete="refuse"))
+    assert bench.run(made.operation_id) is S.FAILED
+    kept_objects(made)
+    bench.must_destroy(made)
+    assert bench.history(made, "objects.deleted")[-1]["count"] == 2
+
+
+def test_a_strangers_interface_keeps_the_network_and_is_named(bench: Bench) -> None:
+    made = ready(bench)
+    subnet = bench.world.store.find("aws_subnet")[0]
+    strange = add_interface(bench.world.store, subnet, subnet.id, [], description="somebody's machine")
+    bench.settings = bench.settings.model_copy(update={"drain_timeout_minutes": 0.02})
+    destroy = add_destroy(bench.sessions, made.environment_id)
+    assert bench.run(destroy) is S.FAILED
+    assert operation(bench.sessions, destroy).reason == Reason.LEFTOVERS
+    detail = bench.error(destroy)["detail"]
+    assert f"ec2:subnet {subnet.id} (available), blocked by network interface {strange.id}" in detail
+    assert f"The subnet '{subnet.id}' has dependencies and cannot be deleted." in detail
+    assert bench.world.store.find("aws_eks_cluster") == [], "all else is gone, and costs nothing"
+    [there] = bench.world.store.find(INTERFACE)
+    bench.world.store.delete(there)
+    bench.must_destroy(made)
+
+
+def test_protection_is_lifted_and_a_last_snapshot_stays(bench: Bench) -> None:
+    made = ready(bench, data={"postgres": {"final_snapshot": True}})
+    for type_ in ("aws_db_instance", "aws_eks_cluster"):
+        bench.world.store.edit(one(bench.world, type_), deletion_protection=True)
+    bench.must_destroy(made)
+    assert len(bench.history(made, "protection.lifted")) == 2
+    [taken] = bench.history(made, "snapshot.taken")
+    [kept] = bench.history(made, "inventory.kept")
+    assert [each["id"] for each in kept["resources"]] == [taken["name"]]
+    snapshot = one(bench.world, SNAPSHOT)
+    assert snapshot.id == taken["name"]
+    bench.world.store.delete(snapshot)
