@@ -43,7 +43,7 @@ demo: $(STAMP) ## Create an environment in a simulated cloud, delete it, check t
 	@$(CLI) local demo $(SPEED)
 
 test: lint ## Run all checks and tests.
-	@$(BIN)/pytest -n auto
+	@$(BIN)/pytest -n auto --dist worksteal
 
 fuzz: $(STAMP) ## Make CASES requests, good and bad, of each operation of the API; SEED repeats a run.
 	@seed="$(or $(SEED),$$(date +%s))"; echo "SEED=$$seed"; \

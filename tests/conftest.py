@@ -4,6 +4,8 @@ Servers start on first use; under xdist the controller starts them before its wo
 the developer's variables nor a `.env`.
 """
 
+import gc
+import os
 from collections.abc import Iterator
 from contextlib import chdir
 from dataclasses import asdict
@@ -42,6 +44,8 @@ _FIRST_ORGANIZATION = (
     "INSERT INTO organizations (id, name, created_at) VALUES ('default', 'default', '2026-01-01')"
 )
 
+_REDIS_DATABASES = 15
+
 _shared = pytest.StashKey[tuple[Servers, Addresses]]()
 
 
@@ -58,6 +62,23 @@ class _Controller:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let `make fuzz` say how many requests are made of each operation of the API."""
     parser.addoption("--cases", type=int, default=20, help="cases of each fuzzed operation")
+
+
+@pytest.hookimpl(optionalhook=True)  # xdist's
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Let `-n auto` be half as many again as there are processors: many tests wait for something.
+
+    No more than there are Redis databases for them; the developer's variable goes before.
+    """
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    return min((len(os.sched_getaffinity(0)) * 3 + 1) // 2, _REDIS_DATABASES)
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what stays anyway: modules, and thousands of tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -187,7 +208,7 @@ def session(engine: Engine, clean_database: None) -> Iterator[Session]:
 def redis_address(servers: Addresses, worker_id: str) -> str:
     """The URL of a Redis database for this worker only."""
     number = int(worker_id.removeprefix("gw")) if worker_id.startswith("gw") else 0
-    return with_path(servers.redis, str(number % 15 + 1))
+    return with_path(servers.redis, str(number % _REDIS_DATABASES + 1))
 
 
 @pytest.fixture

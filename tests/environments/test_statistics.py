@@ -16,8 +16,8 @@ from beta9_provisioning.environments.statistics import BUCKETS, Ends, Statistics
 from beta9_provisioning.kit.database import Sessions, connect, transaction
 from beta9_provisioning.kit.database import sessions as session_factory
 from beta9_provisioning.lifecycle import EnvironmentStatus, OperationStatus, Reason
-from beta9_provisioning.operations.records import schema, store
-from beta9_provisioning.operations.records.migrate import init_db
+from beta9_provisioning.operations.records import store
+from beta9_provisioning.operations.records.migrate import alembic_config, init_db
 from beta9_provisioning.operations.records.model import OperationRow
 from beta9_provisioning.settings import Settings
 
@@ -39,7 +39,7 @@ def ends(sessions: Sessions) -> Ends:
 def migrations(engine: Engine) -> Iterator[Config]:
     """Give Alembic's configuration for a database."""
     with engine.connect() as connection:
-        result = schema.config()
+        result = alembic_config()
         result.attributes["connection"] = connection
         result.attributes["online_seconds"] = 30.0
         yield result

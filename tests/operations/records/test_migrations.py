@@ -2,9 +2,12 @@
 
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from beta9_provisioning.kit.database import connect
+from beta9_provisioning.operations.records import schema
+from beta9_provisioning.operations.records.migrate import alembic_config
 from beta9_provisioning.operations.records.model import Base
 from beta9_provisioning.operations.records.schema import BOOKKEEPING
 
@@ -22,6 +25,16 @@ COLUMNS = """
 def definitions(connection: Connection) -> set[str]:
     """Return all that PostgreSQL knows of our tables, in its own words."""
     return {line for query in (CONSTRAINTS, INDEXES, COLUMNS) for line in connection.scalars(text(query))}
+
+
+def test_each_file_is_named_by_its_revision_and_they_are_in_order() -> None:
+    """What programs know without Alembic is what Alembic would do."""
+    scripts = list(ScriptDirectory.from_config(alembic_config()).walk_revisions(head="heads"))
+    revisions = [script.revision for script in reversed(scripts)]
+    files = sorted(file.name for file in schema.VERSIONS.glob("*.py"))
+    assert [name.partition("_")[0] for name in files] == revisions
+    assert schema.head() == revisions[-1]
+    assert all(schema.judge(one, None) is not None for one in revisions[:-1])
 
 
 def test_the_migrations_make_the_tables_of_the_model(engine: Engine) -> None:

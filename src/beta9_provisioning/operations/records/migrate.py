@@ -66,6 +66,19 @@ def _say(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)  # noqa: T201
 
 
+def alembic_config(versions: Iterable[Path] = (schema.VERSIONS,)) -> Config:
+    """Return Alembic's configuration for the migrations in some directories."""
+    result = Config()
+    result.set_main_option("script_location", _literal(schema.VERSIONS.parent))
+    result.set_main_option("path_separator", "newline")
+    result.set_main_option("version_locations", "\n".join(map(_literal, versions)))
+    return result
+
+
+def _literal(path: Path) -> str:
+    return str(path).replace("%", "%%")  # configparser would read it as a reference
+
+
 def init_db(
     database_url: str,
     *,
@@ -132,7 +145,7 @@ def _holder(connection: Connection) -> str:
 
 
 def _upgrade(connection: Connection, patience: Patience, versions: Iterable[Path]) -> None:
-    config = schema.config(versions)
+    config = alembic_config(versions)
     if _is_newer(connection, config):
         return
     config.attributes["connection"] = connection

@@ -26,7 +26,7 @@ from beta9_provisioning.operations.records.backups.backup import (
 from beta9_provisioning.operations.records.backups.encryption import pour
 from beta9_provisioning.operations.records.backups.pg_clients import PgClient
 from beta9_provisioning.operations.records.leases import LIVE_WORKERS_BY_LOCK
-from beta9_provisioning.operations.records.migrate import LOCK_KEY, MigrationFailed, init_db
+from beta9_provisioning.operations.records.migrate import LOCK_KEY, MigrationFailed, alembic_config, init_db
 from beta9_provisioning.operations.records.model import Base, OrganizationRow
 from beta9_provisioning.settings import Settings, run_or_explain
 
@@ -133,7 +133,7 @@ def _clear(connection: Connection) -> None:
         misfit = schema.judge(found, schema.oldest_program(connection))
         if misfit is not None and misfit.code == "schema_newer":
             raise BackupError(f"{misfit.message} Or restore into a new database.")
-        config = schema.config()
+        config = alembic_config()
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
         connection.execute(text("DROP TABLE alembic_version"))
