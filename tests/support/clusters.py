@@ -11,7 +11,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,25 @@ def node(name: str, **labels: str) -> SimNode:
     return SimNode(name, labels, [], "m5.large")
 
 
+@dataclass
+class StaticNetwork:
+    """Hosts and their addresses; by default nobody holds pods to network policies."""
+
+    enforcing: bool = False
+    hosts: dict[str, str] = field(default_factory=dict)
+
+    def enforces_policies(self) -> bool:
+        return self.enforcing
+
+    def address_of(self, host: str) -> str | None:
+        return self.hosts.get(host)
+
+
 class StaticDirectory:
-    """Clusters by name, all in one account and region; one token opens them all."""
+    """Clusters by name, all in one account and region; one token opens them, one network is around them."""
 
     def __init__(self) -> None:
+        self.network = StaticNetwork()
         self._clusters: dict[tuple[str, str, str], SimCluster] = {}
         self._lock = threading.Lock()
 
@@ -55,6 +70,9 @@ class StaticDirectory:
 
     def authenticate(self, cluster: SimCluster, token: str) -> str | None:
         return "tester" if token == TOKEN else None
+
+    def network_of(self, cluster: SimCluster) -> StaticNetwork:
+        return self.network
 
 
 @dataclass(frozen=True)

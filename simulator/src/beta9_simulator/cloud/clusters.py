@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from beta9_simulator.cloud import sigv4
+from beta9_simulator.cloud.cluster_network import StoreNetwork
 from beta9_simulator.cloud.principals import Principal, authenticate
 from beta9_simulator.cloud.rules import CloudError
 from beta9_simulator.cloud.store import API_URL, Store, StoredObject
@@ -79,6 +80,10 @@ class StoreClusters:
         if found is None or found.uid != cluster.uid or not self._has_access(found, principal):
             return None
         return principal.arn
+
+    def network_of(self, cluster: SimCluster) -> StoreNetwork:
+        """Return the network around a cluster."""
+        return StoreNetwork(self._store, cluster)
 
     def _stored(self, account: str, region: str, name: str) -> StoredObject | None:
         found = self._store.find("aws_eks_cluster", account=account, region=region, name=name)

@@ -41,6 +41,7 @@ _DEPENDENTS = {
     "IngressClass": ("Ingress",),
     "Service": ("Ingress", "APIService"),
     "Namespace": _WORKLOADS,
+    "NetworkPolicy": _WORKLOADS,
     "Pod": ("APIService", "PodDisruptionBudget", "Service"),
     "Deployment": ("HorizontalPodAutoscaler",),
     "StatefulSet": ("HorizontalPodAutoscaler",),

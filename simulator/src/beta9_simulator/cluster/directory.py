@@ -29,6 +29,16 @@ class SimCluster:
     uid: str
 
 
+class ClusterNetwork(Protocol):
+    """The network around a cluster."""
+
+    def enforces_policies(self) -> bool:
+        """Whether pods are held to network policies."""
+
+    def address_of(self, host: str) -> str | None:
+        """The address of a host of the cloud, or None for one that it does not know."""
+
+
 class ClusterDirectory(Protocol):
     """Looks clusters up in the cloud.
 
@@ -40,3 +50,6 @@ class ClusterDirectory(Protocol):
 
     def authenticate(self, cluster: SimCluster, token: str) -> str | None:
         """Username for a bearer token, or None."""
+
+    def network_of(self, cluster: SimCluster) -> ClusterNetwork:
+        """The network around a cluster."""

@@ -130,7 +130,7 @@ class Hosting:
         return [*self._orphans, *present]
 
     def _host(self, place: Place, sim: SimCluster) -> Hosted:
-        cluster = Cluster()
+        cluster = Cluster(self._directory.network_of(sim))
         controllers = Controllers(cluster, self._behaviour, self._later, sim.region)
         cluster.observers.append(controllers)
         _furnish(cluster)
