@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from beta9_provisioning.settings import Settings
 
 _SAMPLE_ACCOUNT = "000000000000"
+# Only nodes need it. Not that of EKS Pod Identity (169.254.170.23), which wants a token of the pod's own.
+_INSTANCE_METADATA = "169.254.169.254/32"
 _ZONES = ((1, "a"), (2, "b"), (4, "c"))
 
 
@@ -115,6 +117,10 @@ class Aws:
             object_store_url=f"https://{endpoint}",
             bucket_url=lambda bucket: f"https://{bucket}.{endpoint}",
         )
+
+    def guarded_networks(self, choices: Mapping[str, Any]) -> Sequence[str]:
+        """Return the data subnets, which environments of earlier releases lack, and the instance metadata."""
+        return (*Choices.model_validate(choices).network.data, _INSTANCE_METADATA)
 
     def first_releases(
         self, config: EnvironmentConfig, environment_id: str, access: ClusterAccess
