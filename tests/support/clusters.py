@@ -68,11 +68,11 @@ class StaticDirectory:
         with self._lock:
             return self._clusters.get((account, region, name))
 
-    def authenticate(self, cluster: SimCluster, token: str) -> str | None:
-        return "tester" if token == TOKEN else None
-
     def network_of(self, cluster: SimCluster) -> StaticNetwork:
         return self.network
+
+    def authenticate(self, cluster: SimCluster, token: str) -> str | None:
+        return "tester" if token == TOKEN else None
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,10 @@ class StoreClusters:
             uid=found.uid,
         )
 
+    def network_of(self, cluster: SimCluster) -> StoreNetwork:
+        """Return the network around a cluster."""
+        return StoreNetwork(self._store, cluster)
+
     def authenticate(self, cluster: SimCluster, token: str) -> str | None:
         """Return the user name of an EKS bearer token, or None when it opens this cluster to nobody.
 
@@ -80,10 +84,6 @@ class StoreClusters:
         if found is None or found.uid != cluster.uid or not self._has_access(found, principal):
             return None
         return principal.arn
-
-    def network_of(self, cluster: SimCluster) -> StoreNetwork:
-        """Return the network around a cluster."""
-        return StoreNetwork(self._store, cluster)
 
     def _stored(self, account: str, region: str, name: str) -> StoredObject | None:
         found = self._store.find("aws_eks_cluster", account=account, region=region, name=name)
