@@ -5,9 +5,9 @@ they ask the gateway (https://github.com/beam-cloud/beta9/pull/1572). So one pol
 its pods every way out but those to the guarded networks. What is not mentioned here stays as it is: ways in,
 names, the Kubernetes API, the internet.
 
-Two policies that select the same pod would be weaker and riskier: allowances add up, and older network
-plugins judged one policy's exception against another's allowance wrongly. So who may reach the stores is who
-is not selected.
+Policies only ever add to what a pod may do, so none could take the stores away again. Who may reach them is
+who is not selected; a second policy that opens them to some would depend on how a network plugin weighs one
+policy's exception against another's allowance.
 """
 
 from __future__ import annotations
