@@ -11,7 +11,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,20 @@ ACCOUNT, REGION, TOKEN = "123456789012", "us-east-1", "let-me-in"
 
 def node(name: str, **labels: str) -> SimNode:
     return SimNode(name, labels, [], "m5.large")
+
+
+@dataclass
+class StaticNetwork:
+    """Hosts and their addresses; by default nobody holds pods to network policies."""
+
+    enforcing: bool = False
+    hosts: dict[str, str] = field(default_factory=dict)
+
+    def enforces_policies(self) -> bool:
+        return self.enforcing
+
+    def address_of(self, host: str) -> str | None:
+        return self.hosts.get(host)
 
 
 @dataclass(frozen=True)
@@ -61,10 +75,11 @@ class MemoryCloud:
 
 
 class StaticDirectory:
-    """Clusters by name, all in one account and region; one token opens them all, and they share a cloud."""
+    """Clusters by name in one account and region; one token opens them all, and all have one cloud."""
 
     def __init__(self) -> None:
         self.cloud = MemoryCloud()
+        self.network = StaticNetwork()
         self._clusters: dict[tuple[str, str, str], SimCluster] = {}
         self._lock = threading.Lock()
 
@@ -84,6 +99,9 @@ class StaticDirectory:
     def find(self, account: str, region: str, name: str) -> SimCluster | None:
         with self._lock:
             return self._clusters.get((account, region, name))
+
+    def network_of(self, cluster: SimCluster) -> StaticNetwork:
+        return self.network
 
     def authenticate(self, cluster: SimCluster, token: str) -> str | None:
         return "tester" if token == TOKEN else None

@@ -265,6 +265,12 @@ class Cloud(Protocol):
     def platform(self, config: EnvironmentConfig) -> Platform:
         """Return what the charts must know of the cloud."""
 
+    def guarded_networks(self, choices: Mapping[str, Any]) -> Sequence[str]:
+        """Return the address ranges (CIDR) that no pod may reach but those that Beta9 itself consists of.
+
+        Those are the stores' networks, where these have their own, and what hands out a node's credentials.
+        """
+
     def first_releases(
         self, config: EnvironmentConfig, environment_id: str, access: ClusterAccess
     ) -> Sequence[Release]:

@@ -52,6 +52,17 @@ def test_too_few_zones_are_refused_before_anything_is_made() -> None:
         zones.choose([Zone(id="use1-az1", name="us-east-1a")], None)
 
 
+def test_pods_are_kept_from_the_data_subnets_and_the_instance_metadata() -> None:
+    made = Choices.first(config(), ZONES)
+    guarded = Aws().guarded_networks(made.model_dump(mode="json"))
+    assert set(guarded) == {*made.network.data, "169.254.169.254/32"}
+    assert len(guarded) == len(ZONES) + 1
+
+
+def test_where_the_stores_have_no_network_of_their_own_only_the_metadata_is_guarded() -> None:
+    assert Aws().guarded_networks(Aws().earlier_choices(config())) == ("169.254.169.254/32",)
+
+
 @pytest.mark.parametrize("cidr", ["10.0.0.0/16", "192.168.16.0/20", "100.64.0.0/18"])
 def test_subnets_fill_the_range_and_share_no_address(cidr: str) -> None:
     ranges = Choices.first(config(network__cidr=cidr), ZONES).network

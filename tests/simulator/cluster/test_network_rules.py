@@ -34,6 +34,10 @@ def policy(*peers: dict[str, Any]) -> dict[str, Any]:
     return {"podSelector": {}, "ingress": [{"from": list(peers)}]}
 
 
+def ports(*given: dict[str, Any]) -> dict[str, Any]:
+    return {"podSelector": {}, "egress": [{"ports": list(given)}]}
+
+
 def block(cidr: str, *parts: str) -> dict[str, Any]:
     return {"ipBlock": {"cidr": cidr, "except": list(parts)}}
 
@@ -59,24 +63,24 @@ def block(cidr: str, *parts: str) -> dict[str, Any]:
         ("ingresses", {"rules": [{"http": {"paths": []}}]}, "spec.rules[0].http.paths"),
         ("ingresses", {**rule(), "tls": [{"hosts": ["*"]}]}, "spec.tls[0].hosts"),
         ("networkpolicies", {"podSelector": {"matchLabels": {"a": "b c"}}}, "spec.podSelector.matchLabels.a"),
-        ("networkpolicies", {"podSelector": {}, "policyTypes": ["egress"]}, "spec.policyTypes"),
+        ("networkpolicies", {"podSelector": {}, "policyTypes": ["egress"]}, "spec.policyTypes[0]"),
         ("networkpolicies", policy({}), "spec.ingress[0].from[0]"),
         ("networkpolicies", policy({**block("10.0.0.0/8"), "podSelector": {}}), "spec.ingress[0].from[0]"),
         ("networkpolicies", policy(block("10.0.0.1/8")), "spec.ingress[0].from[0].ipBlock.cidr"),
         (
             "networkpolicies",
             policy(block("10.0.0.0/8", "11.0.0.0/16")),
-            "spec.ingress[0].from[0].ipBlock.except",
+            "spec.ingress[0].from[0].ipBlock.except[0]",
         ),
         (
             "networkpolicies",
             policy(block("10.0.0.0/8", "10.0.0.0/8")),
-            "spec.ingress[0].from[0].ipBlock.except",
+            "spec.ingress[0].from[0].ipBlock.except[0]",
         ),
         (
             "networkpolicies",
             policy(block("0.0.0.0/0", "fd00::/8")),
-            "spec.ingress[0].from[0].ipBlock.except",
+            "spec.ingress[0].from[0].ipBlock.except[0]",
         ),
         (
             "networkpolicies",
@@ -122,6 +126,69 @@ def test_what_is_right_is_accepted(cluster: Cluster, plural: str, spec: dict[str
     assert cluster.insert(BUILTIN[plural], "ns", {"metadata": {"name": "a"}, "spec": spec})
 
 
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (policy({}), "spec.ingress[0].from[0]: Required value: must specify a peer"),
+        (
+            policy({**block("10.0.0.0/8"), "namespaceSelector": {}}),
+            "spec.ingress[0].from[0]: Forbidden: may not specify both ipBlock and another peer",
+        ),
+        (policy({"ipBlock": {}}), "spec.ingress[0].from[0].ipBlock.cidr: Required value"),
+        (
+            policy(block("10.0.0.0")),
+            'ipBlock.cidr: Invalid value: "10.0.0.0": must be a valid CIDR value, (e.g. 10.9.8.0/24',
+        ),
+        (
+            policy(block("10.0.0.1/8")),
+            'Invalid value: "10.0.0.1/8": must not have bits set beyond the prefix length',
+        ),
+        (
+            policy(block("10.0.0.0/8", "10.0.0.0/16", "10.0.0.0/8")),
+            'ipBlock.except[1]: Invalid value: "10.0.0.0/8": must be a strict subset of `cidr`',
+        ),
+        (
+            {"podSelector": {}, "policyTypes": ["Ingress", "Egress", "Ingress"]},
+            "spec.policyTypes: Invalid value: "
+            '["Ingress", "Egress", "Ingress"]: may not specify more than two policyTypes',
+        ),
+        (
+            {"podSelector": {}, "policyTypes": ["Ingress", "Exgress"]},
+            'spec.policyTypes[1]: Unsupported value: "Exgress": supported values: "Ingress", "Egress"',
+        ),
+        (ports({"port": 0}), "ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive"),
+        (ports({"port": "A"}), 'ports[0].port: Invalid value: "A"'),
+        (
+            ports({"port": 90, "endPort": 80}),
+            "ports[0].endPort: Invalid value: 80: must be greater than or equal to `port`",
+        ),
+        (
+            ports({"port": 90, "endPort": 70000}),
+            "ports[0].endPort: Invalid value: 70000: must be between 1 and 65535, inclusive",
+        ),
+        (
+            ports({"endPort": 80}),
+            "endPort: Invalid value: 80: may not be specified when `port` is not specified",
+        ),
+        (
+            ports({"port": "a", "endPort": 80}),
+            "endPort: Invalid value: 80: may not be specified when `port` is non-numeric",
+        ),
+        (
+            ports({"protocol": "tcp"}),
+            'protocol: Unsupported value: "tcp": supported values: "TCP", "UDP", "SCTP"',
+        ),
+    ],
+)
+def test_a_bad_policy_is_refused_in_the_words_of_kubernetes(
+    cluster: Cluster, spec: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ApiError) as refused:
+        cluster.insert(BUILTIN["networkpolicies"], "ns", {"metadata": {"name": "a"}, "spec": spec})
+    assert refused.value.message.startswith('NetworkPolicy "a" is invalid: spec.')
+    assert words in refused.value.message
+
+
 def test_a_policy_that_names_egress_is_one_of_egress(cluster: Cluster) -> None:
     policies = BUILTIN["networkpolicies"]
     plain = cluster.insert(policies, "ns", {"metadata": {"name": "a"}, "spec": {"podSelector": {}}})
@@ -133,3 +200,7 @@ def test_a_policy_that_names_egress_is_one_of_egress(cluster: Cluster) -> None:
         "Ingress",
         "Egress",
     ]
+    empty = {"podSelector": {}, "policyTypes": [], "ingress": [{"ports": [{"port": 80}]}]}
+    filled = cluster.insert(policies, "ns", {"metadata": {"name": "c"}, "spec": empty})["spec"]
+    assert filled["policyTypes"] == ["Ingress"]
+    assert filled["ingress"] == [{"ports": [{"port": 80, "protocol": "TCP"}]}]

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from beta9_simulator.cloud import sigv4
+from beta9_simulator.cloud.cluster_network import StoreNetwork
 from beta9_simulator.cloud.controllers import StoreCloud
 from beta9_simulator.cloud.machines import node_names
 from beta9_simulator.cloud.principals import Principal, authenticate
@@ -65,6 +66,10 @@ class StoreClusters:
                 if addon.state["cluster_name"] == name and addon.status == "available"
             ),
         )
+
+    def network_of(self, cluster: SimCluster) -> StoreNetwork:
+        """Return the network around a cluster."""
+        return StoreNetwork(self._store, cluster)
 
     def authenticate(self, cluster: SimCluster, token: str) -> str | None:
         """Return the user name of an EKS bearer token, or None when it opens this cluster to nobody.

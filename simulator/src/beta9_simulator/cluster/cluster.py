@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from beta9_simulator.cluster import errors, pod_security, webhooks
 from beta9_simulator.cluster.defaults import apply_defaults
+from beta9_simulator.cluster.directory import ClusterNetwork
 from beta9_simulator.cluster.errors import ApiError, refusing_wrong_types
 from beta9_simulator.cluster.resources import BUILTIN, Resource, ResourceTable
 from beta9_simulator.cluster.shapes import check_types
@@ -39,9 +40,13 @@ class Observer(Protocol):
 
 
 class Cluster:
-    """The API machinery of one cluster, without HTTP. Not safe for threads."""
+    """The API machinery of one cluster, without HTTP. Not safe for threads.
 
-    def __init__(self) -> None:
+    Without a network nobody holds its pods to network policies.
+    """
+
+    def __init__(self, network: ClusterNetwork | None = None) -> None:
+        self.network = network
         self.resources = ResourceTable()
         self.store = ObjectStore()
         self.observers: list[Observer] = []

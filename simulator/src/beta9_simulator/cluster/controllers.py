@@ -39,6 +39,7 @@ _DEPENDENTS = {
     "IngressClass": ("Ingress",),
     "Service": ("Ingress", "APIService"),
     "Namespace": _WORKLOADS,
+    "NetworkPolicy": _WORKLOADS,
     "Pod": ("APIService", "PodDisruptionBudget", "Service", "PersistentVolumeClaim"),
     "Deployment": ("HorizontalPodAutoscaler",),
     "StatefulSet": ("HorizontalPodAutoscaler",),

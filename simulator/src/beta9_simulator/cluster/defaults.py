@@ -109,8 +109,11 @@ def _namespace(body: Object) -> None:
 
 def _policy(body: Object) -> None:
     spec = _spec(body)
-    types = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
-    spec.setdefault("policyTypes", types)
+    if not spec.get("policyTypes"):
+        spec["policyTypes"] = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
+    for rule in [*(spec.get("ingress") or []), *(spec.get("egress") or [])]:
+        for port in rule.get("ports") or []:
+            port.setdefault("protocol", "TCP")
 
 
 def _autoscaler(body: Object) -> None:

@@ -8,6 +8,16 @@ from typing import Protocol
 EBS_DRIVER = "aws-ebs-csi-driver"
 
 
+class ClusterNetwork(Protocol):
+    """The network around a cluster."""
+
+    def enforces_policies(self) -> bool:
+        """Whether pods are held to network policies."""
+
+    def address_of(self, host: str) -> str | None:
+        """The address of a host of the cloud, or None for one that it does not know."""
+
+
 @dataclass(frozen=True)
 class SimNode:
     """One machine of a cluster. ``taints`` have the keys ``key``, ``value`` and ``effect`` of Kubernetes."""
@@ -83,6 +93,9 @@ class ClusterDirectory(Protocol):
 
     def find(self, account: str, region: str, name: str) -> SimCluster | None:
         """The cluster as it is now, or None when there is none of that name."""
+
+    def network_of(self, cluster: SimCluster) -> ClusterNetwork:
+        """The network around a cluster."""
 
     def authenticate(self, cluster: SimCluster, token: str) -> str | None:
         """Username for a bearer token, or None."""

@@ -104,7 +104,7 @@ class Hosting:
         return [body for r in hosted.cluster.resources.storage_types() for body in store.select(r)]
 
     def _host(self, place: Place, sim: SimCluster) -> Hosted:
-        cluster = Cluster()
+        cluster = Cluster(self._directory.network_of(sim))
         cluster.addons = sim.addons
         controllers = Controllers(cluster, self._behaviour, self._later, self._directory.cloud_of(sim))
         cluster.observers.append(controllers)

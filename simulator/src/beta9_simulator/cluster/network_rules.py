@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from typing import Any
 
 from beta9_simulator.cluster.errors import invalid
@@ -20,6 +21,8 @@ from beta9_simulator.cluster.syntax import (
 _PATH_TYPES = ("Exact", "Prefix", "ImplementationSpecific")
 _PROTOCOLS = ("TCP", "UDP", "SCTP")
 _PEERS = ("ipBlock", "namespaceSelector", "podSelector")
+_DIRECTIONS = ("Ingress", "Egress")
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def check_service(resource: Resource, name: str, body: Object) -> None:
@@ -103,19 +106,32 @@ def _check_backend(resource: Resource, name: str, where: str, backend: dict[str,
 
 
 def check_policy(resource: Resource, name: str, body: Object) -> None:
-    """Selectors, peers, addresses and ports of a NetworkPolicy."""
+    """Selectors, peers, addresses, ports and types of a NetworkPolicy.
+
+    The rules and words are those of ``pkg/apis/networking/validation`` in kubernetes/kubernetes.
+    """
     spec = body["spec"]
     check_selector(resource, name, "spec.podSelector", spec.get("podSelector"))
-    for kind in spec.get("policyTypes") or []:
-        if kind not in ("Ingress", "Egress"):
-            raise invalid(resource, name, "spec.policyTypes", f"Unsupported value: {kind!r}")
     for direction, side in (("ingress", "from"), ("egress", "to")):
         for index, rule in enumerate(spec.get(direction) or []):
             where = f"spec.{direction}[{index}]"
-            for number, peer in enumerate(rule.get(side) or []):
-                _check_peer(resource, name, f"{where}.{side}[{number}]", peer)
             for number, port in enumerate(rule.get("ports") or []):
                 _check_policy_port(resource, name, f"{where}.ports[{number}]", port)
+            for number, peer in enumerate(rule.get(side) or []):
+                _check_peer(resource, name, f"{where}.{side}[{number}]", peer)
+    types = spec.get("policyTypes") or []
+    if len(types) > len(_DIRECTIONS):
+        why = f"Invalid value: {json.dumps(types)}: may not specify more than two policyTypes"
+        raise invalid(resource, name, "spec.policyTypes", why)
+    for index, kind in enumerate(types):
+        _check_one_of(resource, name, f"spec.policyTypes[{index}]", kind, _DIRECTIONS)
+
+
+def _check_one_of(resource: Resource, name: str, where: str, value: Any, known: tuple[str, ...]) -> None:
+    if value not in known:
+        supported = ", ".join(json.dumps(one) for one in known)
+        why = f"Unsupported value: {json.dumps(value)}: supported values: {supported}"
+        raise invalid(resource, name, where, why)
 
 
 def _check_peer(resource: Resource, name: str, where: str, peer: dict[str, Any]) -> None:
@@ -132,25 +148,52 @@ def _check_peer(resource: Resource, name: str, where: str, peer: dict[str, Any])
 
 
 def _check_block(resource: Resource, name: str, where: str, block: dict[str, Any]) -> None:
-    try:
-        whole = ipaddress.ip_network(block.get("cidr", ""))
-    except ValueError as error:
-        raise invalid(resource, name, f"{where}.cidr", f"Invalid value: {error}") from error
-    for text in block.get("except") or []:
-        try:
-            part = ipaddress.ip_network(text)
-        except ValueError as error:
-            raise invalid(resource, name, f"{where}.except", f"Invalid value: {error}") from error
+    if not block.get("cidr"):
+        raise invalid(resource, name, f"{where}.cidr", "Required value")
+    whole = _network(resource, name, f"{where}.cidr", block["cidr"])
+    for index, text in enumerate(block.get("except") or []):
+        part = _network(resource, name, f"{where}.except[{index}]", text)
         inside = part.version == whole.version and part != whole and part.subnet_of(whole)  # type: ignore[arg-type]
         if not inside:
-            why = f"Invalid value: {text!r}: must be a strict subset of `cidr`"
-            raise invalid(resource, name, f"{where}.except", why)
+            why = f"Invalid value: {json.dumps(text)}: must be a strict subset of `cidr`"
+            raise invalid(resource, name, f"{where}.except[{index}]", why)
+
+
+def _network(resource: Resource, name: str, where: str, text: Any) -> _Network:
+    """Read an address range as strictly as Kubernetes does from 1.36 on."""
+    why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+    if isinstance(text, str) and "/" in text:
+        try:
+            found = ipaddress.ip_interface(text)
+        except ValueError:
+            found = None
+        if found is not None and found.ip == found.network.network_address:
+            return found.network
+        if found is not None:
+            why = "must not have bits set beyond the prefix length"
+    raise invalid(resource, name, where, f"Invalid value: {json.dumps(text)}: {why}")
 
 
 def _check_policy_port(resource: Resource, name: str, where: str, port: dict[str, Any]) -> None:
-    if port.get("protocol", "TCP") not in _PROTOCOLS:
-        raise invalid(resource, name, f"{where}.protocol", f"Unsupported value: {port['protocol']!r}")
-    if "port" in port and not is_port_or_name(port["port"]):
-        raise invalid(resource, name, f"{where}.port", f"Invalid value: {port['port']!r}")
-    if "endPort" in port and not (is_port(port.get("port")) and is_port(port["endPort"])):
-        raise invalid(resource, name, f"{where}.endPort", "Invalid value: needs a numeric `port`")
+    _check_one_of(resource, name, f"{where}.protocol", port.get("protocol", "TCP"), _PROTOCOLS)
+    number, last = port.get("port"), port.get("endPort")
+    if isinstance(number, int):
+        _check_number(resource, name, f"{where}.port", number)
+    if last is not None:
+        if not isinstance(number, int):
+            state = "is not specified" if number is None else "is non-numeric"
+            why = f"Invalid value: {last}: may not be specified when `port` {state}"
+            raise invalid(resource, name, f"{where}.endPort", why)
+        if last < number:
+            why = f"Invalid value: {last}: must be greater than or equal to `port`"
+            raise invalid(resource, name, f"{where}.endPort", why)
+        _check_number(resource, name, f"{where}.endPort", last)
+    if isinstance(number, str) and not is_port_or_name(number):
+        why = f"Invalid value: {json.dumps(number)}: must be the name of a port, such as http"
+        raise invalid(resource, name, f"{where}.port", why)
+
+
+def _check_number(resource: Resource, name: str, where: str, number: int) -> None:
+    if not is_port(number):
+        why = f"Invalid value: {number}: must be between 1 and 65535, inclusive"
+        raise invalid(resource, name, where, why)

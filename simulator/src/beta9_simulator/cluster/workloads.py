@@ -11,6 +11,7 @@ from typing import Any
 from beta9_simulator.cluster import statuses
 from beta9_simulator.cluster.behaviour import Behaviour
 from beta9_simulator.cluster.cluster import Cluster
+from beta9_simulator.cluster.connections import unreached
 from beta9_simulator.cluster.errors import ApiError
 from beta9_simulator.cluster.references import has_unbound_claims, missing_reference
 from beta9_simulator.cluster.resources import BUILTIN, Resource
@@ -69,7 +70,7 @@ class Workloads:
             updated=len(updated),
             ready=sum(map(is_ready, pods)),
             total=len(pods),
-            stalled=settled and self._is_failing("Deployment", body),
+            stalled=settled and (self._is_failing("Deployment", body) or self._is_cut_off(updated)),
             refusal=self._refusal(newest),
         )
         self._cluster.set_status(_DEPLOYMENTS, body, status)
@@ -176,9 +177,12 @@ class Workloads:
         outcome = "active"
         startable = pod["spec"].get("nodeName") and not missing_reference(self._cluster.store, pod)
         if settled and startable and not self._is_held("Job", body):
-            outcome = "failed" if self._is_failing("Job", body) else "complete"
+            timed_out = unreached(self._cluster, pod)
+            outcome = "failed" if timed_out or self._is_failing("Job", body) else "complete"
             phase = "Failed" if outcome == "failed" else "Succeeded"
-            self._cluster.set_status(PODS, pod, statuses.pod(pod, phase=phase, ready=False))
+            self._cluster.set_status(
+                PODS, pod, statuses.pod(pod, phase=phase, ready=False, message=timed_out)
+            )
         self._cluster.set_status(_JOBS, body, statuses.job(body, outcome=outcome))
 
     def pod(self, body: Object, settled: bool) -> None:
@@ -210,8 +214,12 @@ class Workloads:
         if missing:
             why = "CreateContainerConfigError"
             status = statuses.pod(pod, phase="Pending", ready=False, reason=why, message=missing)
-        elif settled and any(self._is_failing(kind, body) for kind, body in faulty):
-            status = statuses.pod(pod, phase="Running", ready=False, reason="CrashLoopBackOff")
+        elif settled and (
+            (timed_out := unreached(self._cluster, pod))
+            or any(self._is_failing(kind, body) for kind, body in faulty)
+        ):
+            why = "CrashLoopBackOff"
+            status = statuses.pod(pod, phase="Running", ready=False, reason=why, message=timed_out)
         elif settled and healthy and not any(self._is_held(kind, body) for kind, body in faulty):
             status = statuses.pod(pod, phase="Running", ready=True)
         else:
@@ -289,6 +297,9 @@ class Workloads:
 
     def _is_held(self, kind: str, body: Object) -> bool:
         return any(target.covers(kind, *name_of(body)) for target in self._behaviour.never_ready)
+
+    def _is_cut_off(self, pods: list[Object]) -> bool:
+        return any(unreached(self._cluster, pod) for pod in pods)
 
     def _is_failing(self, kind: str, body: Object) -> bool:
         return any(target.covers(kind, *name_of(body)) for target in self._behaviour.failing)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _HELD_BY_INTERFACES = frozenset({"aws_vpc", "aws_subnet", "aws_internet_gateway", "aws_security_group"})
 _SAMPLE_ACCOUNT = "000000000000"
+# Only nodes need it. Not that of EKS Pod Identity (169.254.170.23), which wants a token of the pod's own.
+_INSTANCE_METADATA = "169.254.169.254/32"
 _ZONES = ((1, "a"), (2, "b"), (4, "c"))
 
 
@@ -116,6 +118,10 @@ class Aws:
             object_store_url=f"https://{endpoint}",
             bucket_url=lambda bucket: f"https://{bucket}.{endpoint}",
         )
+
+    def guarded_networks(self, choices: Mapping[str, Any]) -> Sequence[str]:
+        """Return the data subnets, which environments of earlier releases lack, and the instance metadata."""
+        return (*Choices.model_validate(choices).network.data, _INSTANCE_METADATA)
 
     def first_releases(
         self, config: EnvironmentConfig, environment_id: str, access: ClusterAccess

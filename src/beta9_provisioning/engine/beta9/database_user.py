@@ -15,6 +15,7 @@ from beta9_provisioning.engine.spec import POSTGRES_VERSION
 
 ADMIN_SECRET = "beta9-database-admin"  # noqa: S105  the name of an object
 USERNAME = "beta9"
+COMPONENT = "database-user"
 JOB_SECONDS = 240
 
 # psql's \getenv (since 15) keeps the password off the command line; format's %I and psql's :"..." quote.
@@ -31,8 +32,13 @@ GRANT ALL ON SCHEMA public TO :"role";
 """
 
 
-def user_job(host: str, port: int, database: str, tolerations: list[dict[str, str]]) -> dict[str, Any]:
-    """Return the Job, a Helm hook, that makes the user with its password and rights. Repeating it is safe."""
+def user_job(
+    host: str, port: int, database: str, labels: Mapping[str, str], tolerations: list[dict[str, str]]
+) -> dict[str, Any]:
+    """Return the Job, a Helm hook, that makes the user with its password and rights. Repeating it is safe.
+
+    By the `labels` of its pod network policies know that it may reach the database.
+    """
     environment: Mapping[str, Any] = {
         "PGHOST": host,
         "PGPORT": str(port),
@@ -76,12 +82,13 @@ def user_job(host: str, port: int, database: str, tolerations: list[dict[str, st
             "backoffLimit": 5,
             "activeDeadlineSeconds": JOB_SECONDS,
             "template": {
+                "metadata": {"labels": dict(labels)},
                 "spec": {
                     "restartPolicy": "Never",
                     "automountServiceAccountToken": False,
                     "tolerations": tolerations,
                     "containers": [container],
-                }
+                },
             },
         },
     }

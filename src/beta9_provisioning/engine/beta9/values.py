@@ -21,6 +21,8 @@ ISSUER = "letsencrypt"
 TLS_SECRET = "beta9-gateway-tls"  # noqa: S105  the name of an object
 GRPC_SERVICE = "beta9-gateway-grpc"
 HTTP_PORT, GRPC_PORT = 1994, 1993
+COMPONENT_LABEL = "app.kubernetes.io/component"
+GATEWAY = "gateway"
 WORKER_MILLICORES, WORKER_MEBIBYTES = 2000, 1024
 
 
@@ -93,6 +95,7 @@ def beta9_values(
                     found.text("database_host"),
                     found.number("database_port"),
                     found.text("database_name"),
+                    _labels(database_user.COMPONENT),
                     tolerated,
                 ),
                 _issuer(ingress_class),
@@ -147,6 +150,8 @@ def _config(
         "namespace": namespace,
         "serviceAccountName": "beta9",
         "imagePVCName": "",
+        # No network policy holds pods that are in the network of their node.
+        "hostNetwork": False,
         "pools": {"default": _pool(config.beta9.workers)},
     }
     if config.beta9.version is not None:
@@ -327,6 +332,15 @@ def grpc_domain(domain: str) -> str:
     return f"grpc.{domain}"
 
 
+def _labels(component: str) -> dict[str, str]:
+    """Return the labels of one component's pods, as the chart sets them."""
+    return {
+        "app.kubernetes.io/name": "beta9",
+        "app.kubernetes.io/instance": "beta9",
+        COMPONENT_LABEL: component,
+    }
+
+
 def _grpc_service() -> dict[str, Any]:
     """Return a second Service of the gateway: Traefik learns per Service that a port speaks HTTP/2 (h2c)."""
     return {
@@ -337,11 +351,7 @@ def _grpc_service() -> dict[str, Any]:
             "annotations": {"traefik.ingress.kubernetes.io/service.serversscheme": "h2c"},
         },
         "spec": {
-            "selector": {
-                "app.kubernetes.io/name": "beta9",
-                "app.kubernetes.io/instance": "beta9",
-                "app.kubernetes.io/component": "gateway",
-            },
+            "selector": _labels(GATEWAY),
             "ports": [{"name": "grpc", "port": GRPC_PORT, "targetPort": GRPC_PORT, "protocol": "TCP"}],
         },
     }

@@ -49,6 +49,7 @@ _NAMESPACE = _Kind("Namespace", "/api/v1", "namespaces")
 _SECRET = _Kind("Secret", "/api/v1", "secrets")
 _SERVICE = _Kind("Service", "/api/v1", "services")
 _INGRESS = _Kind("Ingress", "/apis/networking.k8s.io/v1", "ingresses")
+_NETWORK_POLICY = _Kind("NetworkPolicy", "/apis/networking.k8s.io/v1", "networkpolicies")
 _CLAIM = _Kind("PersistentVolumeClaim", "/api/v1", "persistentvolumeclaims")
 _VOLUME = _Kind("PersistentVolume", "/api/v1", "persistentvolumes")
 
@@ -96,6 +97,12 @@ class Kubernetes:
         manifest = {"apiVersion": "v1", "kind": _NAMESPACE.name, "metadata": {"name": name}}
         self._api.call("POST", _NAMESPACE.all(), body=manifest, expected="AlreadyExists")
 
+    def apply_network_policy(self, namespace: str, name: str, spec: Mapping[str, Any]) -> None:
+        """Make the network policy, or give the one of that name this form, whoever made it."""
+        metadata = {"name": name, "namespace": namespace}
+        manifest = {"apiVersion": "networking.k8s.io/v1", "kind": _NETWORK_POLICY.name, "metadata": metadata}
+        self._apply(_NETWORK_POLICY, {**manifest, "spec": spec})
+
     def secret_once(self, namespace: str, name: str, data: Mapping[str, str]) -> dict[str, str]:
         """Create a Secret with that data, unless it exists; return what it holds now, whoever made it."""
         answer = self._api.call(
@@ -117,14 +124,7 @@ class Kubernetes:
         It is removed when the block fails, too, and although the stop event is set.
         """
         try:
-            self._api.call(
-                "PATCH",
-                _SECRET.one(namespace, name),
-                body=_secret(namespace, name, data),
-                content_type=SERVER_SIDE_APPLY,
-                query={"fieldManager": FIELD_MANAGER, "force": "true"},
-                confidential=True,
-            )
+            self._apply(_SECRET, _secret(namespace, name, data), confidential=True)
             yield
             self._delete(_SECRET, namespace, name)
         except BaseException as error:
@@ -205,6 +205,18 @@ class Kubernetes:
             for item in self._list(kind, patience)
             if _stands_for_cloud_resource(kind, item)
         ]
+
+    def _apply(self, kind: _Kind, manifest: Mapping[str, Any], *, confidential: bool = False) -> None:
+        """Make an object, or take over what the manifest says of one that exists."""
+        metadata = manifest["metadata"]
+        self._api.call(
+            "PATCH",
+            kind.one(metadata["namespace"], metadata["name"]),
+            body=manifest,
+            content_type=SERVER_SIDE_APPLY,
+            query={"fieldManager": FIELD_MANAGER, "force": "true"},
+            confidential=confidential,
+        )
 
     def _list(self, kind: _Kind, patience: Patience) -> list[dict[str, Any]]:
         # Go writes an empty list as null.

@@ -8,6 +8,7 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import Self
 
+from beta9_provisioning.engine.beta9.network_policies import write_policies
 from beta9_provisioning.engine.beta9.releases import base_releases
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.helm.helm import Helm, Installed
@@ -73,9 +74,11 @@ class Cluster:
     def install_base(self) -> None:
         """Install the cloud's own charts, one after another, and then the others side by side.
 
-        The others need the cloud's, and none of them another.
+        The others need the cloud's, and none of them another. Network policies come before any pod.
         """
         context = self._context
+        assert context.choices is not None
+        write_policies(self.kubernetes, context.cloud.guarded_networks(context.choices))
         for first in context.cloud.first_releases(context.config, context.claim.environment_id, self.access):
             self.install(first)
         releases = base_releases(

@@ -14,6 +14,16 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end -}}
 
+{{- /* The stores that the genuine gateway connects to. */ -}}
+{{- define "beta9.connects" -}}
+{{- $hosts := list -}}
+{{- with dig "database" "postgres" dict .Values.config -}}
+{{- if .host -}}{{- $hosts = append $hosts (printf "%s:%v" .host (int .port)) -}}{{- end -}}
+{{- end -}}
+{{- $hosts = concat $hosts (dig "database" "redis" "addrs" list .Values.config) -}}
+{{- join " " $hosts -}}
+{{- end -}}
+
 {{- /* Called with a list: the root context, the name, the image, the port, and the values of its one server. */ -}}
 {{- define "beta9.database" -}}
 {{- $root := index . 0 -}}
