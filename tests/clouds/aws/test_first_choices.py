@@ -7,11 +7,13 @@ import pytest
 from tests.clouds.aws.conftest import Customer
 from tests.support.configs import config
 
+from beta9_provisioning.clouds.aws import machine_images
 from beta9_provisioning.clouds.aws.account import AwsAccount
 from beta9_provisioning.clouds.aws.choices import Choices
 from beta9_provisioning.clouds.aws.refusals import AwsError
 from beta9_provisioning.clouds.aws.session import AwsSession
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
+from beta9_simulator.cloud.node_rules import recommended_release
 
 if TYPE_CHECKING:
     from types_boto3_kms import KMSClient
@@ -54,12 +56,27 @@ def test_the_first_class_of_a_size_is_taken_that_can_be_had(customer: Customer) 
     assert "db.t4g.medium, db.t3.medium" in caught.value.message
 
 
-def kms(customer: Customer) -> "KMSClient":
+def test_nodes_start_from_the_image_that_aws_recommends_today(customer: Customer) -> None:
+    made = Choices.model_validate(AwsAccount(customer.target).choose(wanted(customer)))
+    assert made.system is not None
+    assert made.nodes.release == made.system.release == recommended_release(made.kubernetes.version)
+
+
+def test_a_version_without_an_image_is_told(customer: Customer) -> None:
+    with pytest.raises(AwsError, match=r"no machine image for Kubernetes 1\.9 in") as caught:
+        machine_images.release(session_of(customer), "1.9")
+    assert caught.value.code == "image_unavailable"
+
+
+def session_of(customer: Customer) -> AwsSession:
     target = customer.target
-    own = AwsSession(
+    return AwsSession(
         region=target.region, role_arn=target.role_arn, external_id=target.external_id, session_name="tests"
     )
-    client: KMSClient = own.client("kms")
+
+
+def kms(customer: Customer) -> "KMSClient":
+    client: KMSClient = session_of(customer).client("kms")
     return client
 
 

@@ -222,6 +222,7 @@ def group(**changes: Any) -> NewObject:
         "launch_template": [],
         "disk_size": 20,
         "version": "1.35",
+        "release_version": "1.35.2-20261113",
     }
     return new("aws_eks_node_group", "it:it", **{**state, **changes})
 
@@ -236,6 +237,10 @@ def group(**changes: Any) -> NewObject:
         ({"labels": {"eks.amazonaws.com/x": "y"}}, "Label cannot contain reserved prefixes"),
         ({"taint": [{"key": "k8s.io/x"}]}, "Taint cannot contain reserved prefixes"),
         ({"version": "1.36"}, "Requested Nodegroup version 1.36 is not supported with cluster version 1.35"),
+        (
+            {"release_version": "1.34.2-20261113"},
+            "Requested release version 1.34.2-20261113 is not valid for kubernetes version 1.35.",
+        ),
         (
             {"launch_template": [{"id": "lt-1"}], "disk_size": 50},
             "Disk size must be specified within the launch template.",

@@ -13,6 +13,7 @@ from typing import Any
 
 from beta9_simulator.cloud import cache_rules, machines, rds_rules
 from beta9_simulator.cloud.eks_rules import add_on_version
+from beta9_simulator.cloud.node_rules import recommended_release
 from beta9_simulator.cloud.principals import Principal, add_principal, remove_principal
 from beta9_simulator.cloud.rules import CloudError, values_at
 from beta9_simulator.cloud.store import Store, StoredObject
@@ -48,7 +49,7 @@ def _eks_cluster(store: Store, scope: Scope, state: State) -> State:
 
 def _eks_node_group(store: Store, scope: Scope, state: State) -> State:
     version = state["version"] if isinstance(state["version"], str) else _version_of(store, scope, state)
-    return {"version": version, "release_version": f"{version}.0-20260101"}
+    return {"version": version, "release_version": recommended_release(version)}
 
 
 def _version_of(store: Store, scope: Scope, state: State) -> str:

@@ -1,5 +1,6 @@
 """What EKS refuses of a node group, and why nodes that it starts do not join their cluster."""
 
+import re
 from typing import Any
 
 from beta9_simulator.cloud.eks_rules import VERSIONS
@@ -12,6 +13,8 @@ from beta9_simulator.cloud.zones import zones_of
 
 State = dict[str, Any]
 _RESERVED = ("kubernetes.io/", "k8s.io/", "eks.amazonaws.com/")
+# Of each patch release of Kubernetes there are several; made up, in the form of awslabs/amazon-eks-ami.
+_RELEASE = re.compile(r"(1\.\d+)\.\d+-20\d{6}")
 _CNI_POLICY = "AmazonEKS_CNI_Policy"
 
 
@@ -38,6 +41,18 @@ def node_group(store: Store, new: NewObject) -> None:
             "InvalidParameterException",
             f"Requested Nodegroup version {own} is not supported with cluster version {cluster}",
         )
+    release = _RELEASE.fullmatch(str(new.state["release_version"]))
+    if release is None or release[1] != own:
+        raise CloudError(
+            "InvalidParameterException",
+            f"Requested release version {new.state['release_version']} is not valid for kubernetes version "
+            f"{own}.",
+        )
+
+
+def recommended_release(version: str) -> str:
+    """Return the release of the AMI that a node group gets which asks for none."""
+    return f"{version}.2-20261113"
 
 
 def _is_reserved(key: str) -> bool:

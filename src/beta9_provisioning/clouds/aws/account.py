@@ -13,6 +13,7 @@ from beta9_provisioning.clouds.aws import (
     cluster_access,
     customer_key,
     inventory,
+    machine_images,
     protection,
     store_secrets,
     sweep,
@@ -99,7 +100,7 @@ class AwsAccount:
 
         Raises:
             AwsError: `zones_unavailable` when too few zones, or not those that its user wants, can be had;
-                `class_unavailable` when no database of its size can; `key_unusable`.
+                `class_unavailable` when no database of its size can; `image_unavailable`; `key_unusable`.
         """
         if config.cloud.kms_key_arn is not None:
             customer_key.check(self._session, config.cloud.kms_key_arn)
@@ -112,7 +113,9 @@ class AwsAccount:
             chosen,
             multi_az=postgres.multi_az,
         )
-        return Choices.first(config, chosen, instance_class=instance_class).model_dump(mode="json")
+        release = machine_images.release(self._session, DEFAULTS.kubernetes)
+        choices = Choices.first(config, chosen, instance_class=instance_class, release=release)
+        return choices.model_dump(mode="json")
 
     def keep_secrets(self, config: EnvironmentConfig, choices: Mapping[str, Any]) -> dict[str, str]:
         """Draw the stores' passwords unless they are kept already; return Terraform's variables."""

@@ -89,7 +89,7 @@ class NodesChoice(_Choice):
     capacity: Capacity = Capacity.ON_DEMAND
 
     @classmethod
-    def first(cls, size: NodeSize, capacity: Capacity = Capacity.ON_DEMAND) -> Self:
+    def first(cls, size: NodeSize, release: str | None, capacity: Capacity = Capacity.ON_DEMAND) -> Self:
         """Return the choice for a new group of a size."""
         return cls(
             generation=1,
@@ -98,6 +98,7 @@ class NodesChoice(_Choice):
             minimum=size.minimum,
             desired=size.desired,
             maximum=size.maximum,
+            release=release,
             capacity=capacity,
         )
 
@@ -150,10 +151,15 @@ class Choices(_Choice):
 
     @classmethod
     def first(
-        cls, config: EnvironmentConfig, zones: tuple[Zone, ...], *, instance_class: str | None = None
+        cls,
+        config: EnvironmentConfig,
+        zones: tuple[Zone, ...],
+        *,
+        instance_class: str | None = None,
+        release: str | None = None,
     ) -> Self:
         """Return the choices for a new environment in these zones, with a database of this class, or of the
-        first that its size names.
+        first that its size names, and nodes of this release of the AMI, or of the one that EKS takes.
         """
         size = SIZES[config.cluster.profile]
         return cls(
@@ -162,8 +168,8 @@ class Choices(_Choice):
             kubernetes=KubernetesChoice(
                 version=DEFAULTS.kubernetes, add_ons=dict(ADD_ONS[DEFAULTS.kubernetes])
             ),
-            nodes=NodesChoice.first(size.nodes, config.cluster.capacity),
-            system=NodesChoice.first(size.system),
+            nodes=NodesChoice.first(size.nodes, release, config.cluster.capacity),
+            system=NodesChoice.first(size.system, release),
             postgres=PostgresChoice(
                 version=DEFAULTS.postgres,
                 instance_class=instance_class or SIZES[config.data.postgres.size].postgres_classes[0],

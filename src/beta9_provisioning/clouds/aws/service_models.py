@@ -21,6 +21,7 @@ SERVICES = (
     "elbv2",
     "logs",
     "kms",
+    "ssm",
 )
 """The services that the engine asks."""
 

@@ -32,6 +32,7 @@ MODELS = {
     "tagging": "resourcegroupstaggingapi",
     "secretsmanager": "secretsmanager",
     "kms": "kms",
+    "ssm": "ssm",
     "s3": "s3",
     "logs": "logs",
     "elb": "elb",
