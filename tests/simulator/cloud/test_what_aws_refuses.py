@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from beta9_simulator.cloud import checks, network_rules, node_rules, offerings
+from beta9_simulator.cloud import checks, node_rules, offerings, quotas
+from beta9_simulator.cloud.quotas import QUOTAS
 from beta9_simulator.cloud.rules import CloudError
 from beta9_simulator.cloud.seeding import Seeded
 from beta9_simulator.cloud.store import GLOBAL, NewObject, Store, StoredObject
@@ -68,29 +69,31 @@ def test_subnets_outside_of_their_vpc(network: Store) -> None:
     checks.check_create(network, subnet("10.0.3.0/24"))
 
 
-@pytest.mark.parametrize(
-    ("type", "code", "message"),
-    [
-        (
-            "aws_vpc",
-            network_rules.VPCS,
-            "VpcLimitExceeded: The maximum number of VPCs has been reached.",
-        ),
-        (
-            "aws_eip",
-            network_rules.ADDRESSES,
-            "AddressLimitExceeded: The maximum number of addresses has been reached.",
-        ),
-    ],
-)
-def test_quotas_of_a_region(store: Store, type: str, code: str, message: str) -> None:
-    for number in range(5):
-        put(store, type, f"it-{number}", cidr_block="10.0.0.0/16")
-    sixth = new(type, "it-5", cidr_block="10.0.0.0/16")
-    assert refused(store, sixth) == message
-    checks.check_create(store, replace(sixth, region="eu-west-1"))
-    store.set_setting(f"quota:{ACCOUNT}:{code}", "6")
-    checks.check_create(store, sixth)
+@pytest.mark.parametrize("type", QUOTAS)
+def test_quotas_of_a_region(store: Store, type: str) -> None:
+    quota = QUOTAS[type]
+    store.set_setting(f"quota:{ACCOUNT}:{quota.code}", "2")
+    state = {"cidr_block": "10.0.0.0/16", "subnet_id": "a"}
+    put(store, "aws_subnet", "a", availability_zone="us-east-1a")
+    put(store, "aws_subnet", "b", availability_zone="us-east-1b")
+    for number in range(2):
+        put(store, type, f"it-{number}", **state)
+    third = new(type, "it-2", **state)
+    with pytest.raises(CloudError) as caught:
+        quotas.check(store, third)
+    assert (caught.value.code, caught.value.message) == (quota.error, quota.message)
+    quotas.check(store, replace(third, region="eu-west-1"))
+    if quota.by_zone:
+        quotas.check(store, replace(third, state={**state, "subnet_id": "b"}))
+    store.set_setting(f"quota:{ACCOUNT}:{quota.code}", "3")
+    quotas.check(store, third)
+
+
+def test_a_vpc_over_the_quota_is_refused_with_the_create(network: Store) -> None:
+    for number in range(4):
+        put(network, "aws_vpc", f"it-{number}", cidr_block="10.0.0.0/16")
+    sixth = new("aws_vpc", "it-5", cidr_block="10.0.0.0/16")
+    assert refused(network, sixth) == "VpcLimitExceeded: The maximum number of VPCs has been reached."
 
 
 @pytest.mark.parametrize(
@@ -223,6 +226,8 @@ def group(**changes: Any) -> NewObject:
         "disk_size": 20,
         "version": "1.35",
         "release_version": "1.35.2-20261113",
+        "capacity_type": "ON_DEMAND",
+        "scaling_config": [{"desired_size": 2}],
     }
     return new("aws_eks_node_group", "it:it", **{**state, **changes})
 
@@ -285,6 +290,15 @@ def test_an_instance_type_that_a_zone_does_not_have(network: Store) -> None:
     assert wanted in node_rules.failure(network, made)
     old = replace(made, state={**made.state, "subnet_ids": ["old"]})
     assert f"Zone ({ZONES['use1-az3']})" in node_rules.failure(network, old)
+
+
+def test_more_vcpus_than_the_account_may_start(network: Store) -> None:
+    joining(network)
+    made = network.create(group())
+    network.set_setting(f"quota:{ACCOUNT}:L-1216C47A", "3")
+    assert "your current vCPU limit of 3 allows" in node_rules.failure(network, made)
+    network.set_setting(f"quota:{ACCOUNT}:L-1216C47A", "4")
+    assert node_rules.failure(network, made) == ""
 
 
 def test_a_customers_key_needs_a_grant_for_auto_scaling(network: Store) -> None:

@@ -14,6 +14,7 @@ from beta9_simulator.cloud import (
     iam_rules,
     network_rules,
     node_rules,
+    quotas,
     rds_rules,
     rules,
     secret_rules,
@@ -23,13 +24,11 @@ from beta9_simulator.cloud.store import NewObject, Store, StoredObject
 
 State = dict[str, Any]
 _CREATE: Mapping[str, tuple[Callable[[Store, NewObject], None], ...]] = {
-    "aws_eip": (network_rules.address,),
     "aws_eks_addon": (eks_rules.add_on,),
     "aws_eks_cluster": (eks_rules.cluster,),
     "aws_eks_node_group": (node_rules.node_group,),
     "aws_iam_role_policy_attachment": (iam_rules.attachment,),
     "aws_subnet": (network_rules.subnet,),
-    "aws_vpc": (network_rules.vpc,),
 }
 _UPDATE: Mapping[str, tuple[Callable[[Store, StoredObject, State], None], ...]] = {
     "aws_eks_addon": (eks_rules.add_on_update,),
@@ -53,6 +52,7 @@ def create_seconds(type: str, state: Mapping[str, Any]) -> float | None:
 def check_create(store: Store, new: NewObject) -> None:
     """Raise ``CloudError`` when the cloud refuses a new object."""
     rules.check_create(store, new)
+    quotas.check(store, new)
     iam_rules.tags(new.type, new.state)
     for check in _CREATE.get(new.type, ()):
         check(store, new)

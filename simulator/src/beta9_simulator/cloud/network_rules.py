@@ -1,38 +1,9 @@
-"""What EC2 refuses of a network: ranges that do not fit, and more than the account's quotas allow."""
+"""What EC2 refuses of a network: ranges that do not fit."""
 
 from ipaddress import IPv4Network
 
 from beta9_simulator.cloud.rules import CloudError
 from beta9_simulator.cloud.store import NewObject, Store
-
-VPCS = "L-F678F1CE"
-ADDRESSES = "L-0263D0A3"
-_QUOTAS = {VPCS: 5, ADDRESSES: 5}
-"""Quotas by the code that Service Quotas gives them, with the defaults of the Amazon VPC and EC2 user guides.
-
-A setting ``quota:<account>:<code>`` of the store raises or lowers one in every region of an account.
-"""
-
-
-def quota(store: Store, account: str, code: str) -> int:
-    """Return how many an account may have in a region."""
-    return int(store.setting(f"quota:{account}:{code}", str(_QUOTAS[code])))
-
-
-def vpc(store: Store, new: NewObject) -> None:
-    """Refuse a VPC over the quota."""
-    _limit(store, new, VPCS, "VpcLimitExceeded", "The maximum number of VPCs has been reached.")
-
-
-def address(store: Store, new: NewObject) -> None:
-    """Refuse an elastic address over the quota."""
-    _limit(store, new, ADDRESSES, "AddressLimitExceeded", "The maximum number of addresses has been reached.")
-
-
-def _limit(store: Store, new: NewObject, code: str, error: str, message: str) -> None:
-    held = store.find(new.type, account=new.account, region=new.region)
-    if len(held) >= quota(store, new.account, code):
-        raise CloudError(error, message)
 
 
 def subnet(store: Store, new: NewObject) -> None:

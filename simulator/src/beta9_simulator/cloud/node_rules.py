@@ -7,6 +7,7 @@ from beta9_simulator.cloud.eks_rules import VERSIONS
 from beta9_simulator.cloud.iam_rules import policies_of
 from beta9_simulator.cloud.network_rules import way_out
 from beta9_simulator.cloud.offerings import offered
+from beta9_simulator.cloud.quotas import instances_over
 from beta9_simulator.cloud.rules import CloudError
 from beta9_simulator.cloud.store import NewObject, Store, StoredObject
 from beta9_simulator.cloud.zones import zones_of
@@ -87,6 +88,8 @@ def failure(store: Store, made: StoredObject) -> str:
                         f"requested instance type ({type_}) is not supported in your requested Availability "
                         f"Zone ({name}). Launching EC2 instance failed."
                     )
+    if over := instances_over(store, made):
+        return over
     joins = _has_cni(store, made) and all(
         way_out(store, made.account, made.region, id_) for id_ in state["subnet_ids"]
     )
