@@ -20,7 +20,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 from tests.support import sealing
 from tests.support.proxy import Proxy, proxy_to
-from tests.support.sealing import hear_interrupts, seal
+from tests.support.sealing import hear_signals, seal
 from tests.support.servers import Addresses, Servers, create_database, drop_database, with_path
 from tests.support.threads import all_end, note_starters
 
@@ -93,7 +93,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_configure(config: pytest.Config) -> None:
     """Seal the environment, before any test is imported, and register the controller's hook."""
     seal(getattr(config, "workerinput", {}).get("taken", {}))
-    hear_interrupts()
+    hear_signals()
     if config.pluginmanager.hasplugin("dsession"):
         config.pluginmanager.register(_Controller())
 

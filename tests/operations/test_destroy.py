@@ -98,15 +98,15 @@ def test_a_cluster_that_does_not_let_us_in_leaves_nothing_either(bench: Bench) -
     assert kinds >= {"elasticloadbalancing:loadbalancer", "elasticloadbalancing:targetgroup", "ec2:volume"}
 
 
-def test_thousands_of_versions_are_deleted_before_their_bucket(bench: Bench) -> None:
+def test_more_versions_than_a_request_may_delete_go_before_their_bucket(bench: Bench) -> None:
     made = ready(bench)
     bucket, s3 = bucket_of(bench, made), client(bench, made, "s3")
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    for number in range(2500):
-        s3.put_object(Bucket=bucket, Key=f"objects/{number % 1200}", Body=b"")
+    for number in range(1200):
+        s3.put_object(Bucket=bucket, Key=f"objects/{number % 600}", Body=b"")
     s3.delete_object(Bucket=bucket, Key="objects/0")
     bench.must_destroy(made)
-    assert [one["count"] for one in bench.history(made, "objects.deleted")][-1] == 2501
+    assert [one["count"] for one in bench.history(made, "objects.deleted")][-1] == 1201
 
 
 def test_a_log_group_that_eks_makes_again_is_deleted_again(bench: Bench) -> None:

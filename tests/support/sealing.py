@@ -42,10 +42,13 @@ def unsealed() -> dict[str, str]:
     return {**{name: value for name, value in os.environ.items() if name not in _ADDED}, **taken}
 
 
-def hear_interrupts() -> None:
-    """Have children hear Ctrl-C although this run is in the background of a shell, where it is ignored."""
+def hear_signals() -> None:
+    """Have children hear Ctrl-C and hangups although this run is in a shell's background, or under nohup."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        # What is handled is no more ignored by children, and the run itself survives its terminal.
+        signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 def _is_kept(name: str) -> bool:

@@ -31,8 +31,10 @@ class World:
         self.store = Store(Path(simulator.store))
 
     def be_slow(self, time_scale: float) -> None:
-        """Multiply real creation times by this from now on."""
+        """Multiply real creation times by this from now on; 0 ends what is going on, too."""
         self.store.set_setting("time_scale", str(time_scale))
+        if not time_scale:
+            self.store.execute("update objects set busy_until=0")
 
     def delay(self, type_: str, seconds: float | None) -> None:
         """Let the creation of this type take so many seconds whatever the time scale; None ends that."""

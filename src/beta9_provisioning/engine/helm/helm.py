@@ -118,14 +118,14 @@ class Helm:
                 raise _failed(f"uninstall {name}", output, namespace)
         return True
 
-    def releases(self) -> list[Installed]:
-        """Return all releases of the cluster, in any state.
+    def releases(self, *, timeout: float = LIST_SECONDS) -> list[Installed]:
+        """Return all releases of the cluster, in any state, within so many seconds.
 
         Raises:
             HelmFailed: Helm failed.
             Stopped: the stop event was set.
         """
-        listed = self._json("list releases", "list", "--all-namespaces", "--max=0")
+        listed = self._json("list releases", "list", "--all-namespaces", "--max=0", seconds=timeout)
         return [
             Installed(item["name"], item["namespace"], item["chart"], int(item["revision"]), item["status"])
             for item in listed
@@ -179,8 +179,8 @@ class Helm:
         if not output.ok:
             raise _failed(f"roll back {release.name}", output, release.namespace)
 
-    def _json(self, doing: str, *arguments: str) -> list[dict[str, Any]]:
-        patience = self._patience(LIST_SECONDS)
+    def _json(self, doing: str, *arguments: str, seconds: float = LIST_SECONDS) -> list[dict[str, Any]]:
+        patience = self._patience(seconds)
         while not (output := self._query(*arguments, timeout=patience.left)).ok:
             if not patience.wait_after(passing=output.passing, refused=output.refused):
                 raise _failed(doing, output)

@@ -10,7 +10,7 @@ import time
 
 from beta9_provisioning.engine.beta9.releases import BETA9_NAMESPACE
 from beta9_provisioning.engine.errors import EngineError, Stopped
-from beta9_provisioning.engine.helm.helm import HelmFailed
+from beta9_provisioning.engine.helm.helm import LIST_SECONDS, HelmFailed
 from beta9_provisioning.engine.kubernetes.api import ClusterError
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.steps.cluster import SYSTEM_NAMESPACE, Cluster
@@ -67,7 +67,7 @@ def _drain(cluster: Cluster, deadline: float) -> None:
     def left() -> float:
         return max(deadline - time.monotonic(), 1.0)
 
-    installed = cluster.helm.releases()
+    installed = cluster.helm.releases(timeout=min(left(), LIST_SECONDS))
     beta9 = [one for one in installed if one.namespace == BETA9_NAMESPACE]
     system = [one for one in installed if one.namespace == SYSTEM_NAMESPACE]
     for one in beta9:
