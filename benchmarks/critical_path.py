@@ -21,6 +21,7 @@ from benchmarks.stacks import example, running_stack, scratch
 from beta9_provisioning.clouds.synthesis import synthesize
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 from beta9_simulator.cloud.catalog import catalog
+from beta9_simulator.cloud.checks import create_seconds
 from beta9_simulator.cluster.behaviour import READY_SECONDS
 
 SCALE = 0.1
@@ -64,7 +65,8 @@ def measure(report: Callable[[str], None], *, quick: bool) -> list[Row]:
     with scratch() as directory:
         config = EnvironmentConfig.model_validate(example())
         document = json.loads((synthesize(subject(config), directory) / "cdk.tf.json").read_text())
-    chain = longest_chain(document, _seconds)
+    seconds_of = _modelled(document)
+    chain = longest_chain(document, seconds_of)
     modelled = (chain.seconds + _BETA9_SECONDS) * SCALE
     times: list[float] = []
     scripts: list[float] = []
@@ -75,7 +77,7 @@ def measure(report: Callable[[str], None], *, quick: bool) -> list[Row]:
             times.append(seconds)
             scripts.append(sum(bare(stack, rehearsal).values()))
     taken = Figure.median(times, "s")
-    parts = [address for address in chain.addresses if _seconds(address) * SCALE >= 1]
+    parts = [address for address in chain.addresses if seconds_of(address) * SCALE >= 1]
     return [
         Row(
             f"POST to ready, creation times x {SCALE}",
@@ -89,12 +91,19 @@ def measure(report: Callable[[str], None], *, quick: bool) -> list[Row]:
             for step, took in steps.items()
         ),
         *(
-            Row(f"  of the chain: {address}", Figure.median([_seconds(address) * SCALE], "s"))
+            Row(f"  of the chain: {address}", Figure.median([seconds_of(address) * SCALE], "s"))
             for address in parts
         ),
         Row("  of the chain: Beta9", Figure.median([_BETA9_SECONDS * SCALE], "s")),
     ]
 
 
-def _seconds(address: str) -> float:
-    return catalog()[address.partition(".")[0]].latency[0]
+def _modelled(document: Mapping[str, Any]) -> Callable[[str], float]:
+    """Return what tells how many seconds the simulated cloud takes to create what is at an address."""
+
+    def seconds(address: str) -> float:
+        type_, name = address.split(".", 1)
+        told = create_seconds(type_, document["resource"][type_][name])
+        return catalog()[type_].latency[0] if told is None else told
+
+    return seconds

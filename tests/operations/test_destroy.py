@@ -22,7 +22,7 @@ from beta9_provisioning.schemas.configuration import OnDelete
 from beta9_simulator.cloud.interfaces import add_interface
 from beta9_simulator.cloud.rules import INTERFACE
 from beta9_simulator.cloud.services.groups import SNAPSHOT
-from beta9_simulator.cloud.store import NewObject, StoredObject
+from beta9_simulator.cloud.store import GLOBAL, NewObject, StoredObject
 
 S = OperationStatus
 
@@ -171,9 +171,46 @@ def test_objects_are_kept_when_the_configuration_says_so_until_a_request_says_ot
 
 def test_beta9s_own_objects_do_not_keep_an_environment(bench: Bench) -> None:
     made = ready(bench, **with_store(on_delete="refuse"))
-    s3 = client(bench, made, "s3")
-    s3.put_object(Bucket=bucket_of(bench, made), Key="0f3c.rclip", Body=b"an image")
+    s3, bucket = client(bench, made, "s3"), bucket_of(bench, made)
+    s3.put_object(Bucket=bucket, Key="0f3c.rclip", Body=b"an image")
+    s3.put_object(Bucket=f"{bucket}-logs", Key="accesses/2026-11-28-07-16-38-3F1C", Body=b"GET")
     bench.must_destroy(made)
+
+
+def test_what_others_have_named_after_the_environment_is_left(bench: Bench) -> None:
+    made = ready(bench)
+    cluster, s3, bucket = (
+        one(bench.world, "aws_eks_cluster"),
+        client(bench, made, "s3"),
+        bucket_of(bench, made),
+    )
+    s3.create_bucket(Bucket=f"{bucket}-backup")
+    s3.put_object(Bucket=f"{bucket}-backup", Key="thesis.pdf", Body=b"x")
+    group = f"/aws/containerinsights/{cluster.name}/application"
+    for region, type_, name in (
+        (cluster.region, "aws_cloudwatch_log_group", group),
+        (GLOBAL, "aws_iam_role", f"{cluster.name}-external-dns"),
+    ):
+        like = bench.world.store.find(type_)[0].state
+        state = {**like, "id": name, "name": name, "tags": {}, "tags_all": {}}
+        bench.world.store.create(NewObject(cluster.account, region, type_, name, name, state, "", "api"))
+    bench.must_destroy(made)
+
+    assert s3.list_objects_v2(Bucket=f"{bucket}-backup")["KeyCount"] == 1
+    s3.delete_object(Bucket=f"{bucket}-backup", Key="thesis.pdf")
+    s3.delete_bucket(Bucket=f"{bucket}-backup")
+    left = [found for found in bench.world.store.find() if found.origin == "api"]
+    assert {found.name for found in left} == {group, f"{cluster.name}-external-dns"}
+    for found in left:
+        bench.world.store.delete(found)
+
+
+def test_a_cluster_that_failed_is_deleted_as_it_is(bench: Bench) -> None:
+    """EKS changes nothing of it, and lets it be deleted although it is protected."""
+    made = ready(bench)
+    bench.world.store.edit(one(bench.world, "aws_eks_cluster"), failed="EC2 had no capacity.")
+    bench.must_destroy(made)
+    assert [each["what"].split()[0] for each in bench.history(made, "protection.lifted")] == ["database"]
 
 
 def test_objects_of_an_environment_that_was_never_ready_do_not_keep_it(
@@ -207,10 +244,16 @@ def test_a_strangers_interface_keeps_the_network_and_is_named(bench: Bench) -> N
 
 
 def test_protection_is_lifted_and_a_last_snapshot_stays(bench: Bench) -> None:
+    """Also of a database that somebody has stopped, and while EKS takes a moment to change a cluster."""
     made = ready(bench, data={"postgres": {"final_snapshot": True}})
     for type_ in ("aws_db_instance", "aws_eks_cluster"):
-        bench.world.store.edit(one(bench.world, type_), deletion_protection=True)
-    bench.must_destroy(made)
+        assert one(bench.world, type_).state["deletion_protection"]
+    bench.world.store.edit(one(bench.world, "aws_db_instance"), stopped=True)
+    bench.world.store.set_setting("lasts:cluster_update", "0.5")
+    try:
+        bench.must_destroy(made)
+    finally:
+        bench.world.store.set_setting("lasts:cluster_update", "")
     assert len(bench.history(made, "protection.lifted")) == 2
     [taken] = bench.history(made, "snapshot.taken")
     [kept] = bench.history(made, "inventory.kept")

@@ -181,8 +181,10 @@ class Account(Protocol):
         Stores without any are left out.
         """
 
-    def empty_stores(self, tell: Callable[[str, int], None]) -> None:
+    def empty_stores(self, tell: Callable[[str, int], None], is_over: Callable[[], bool]) -> None:
         """Delete all objects in all versions; `tell` hears now and then of which store how many are gone.
+
+        Ends early when `is_over`, as when somebody goes on writing.
 
         Raises:
             Stopped: the stop event was set.

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ClientError
 from tests.support.stacks import synthesized
 
 from beta9_provisioning.clouds.aws.inventory import kept, leftovers, parse_arn
@@ -122,6 +123,16 @@ def test_kinds_that_are_not_looked_up_are_believed_and_others_are_not(fake: Fake
         arn("log-group:beta9-0123456789ab", "logs"),
     )
     assert [(item.kind, item.id) for item in fake.left()] == [("sns:topic-1", "")]
+
+
+def test_an_account_that_never_used_elasticache_has_no_users(fake: Fake) -> None:
+    def refuse(**_: object) -> None:
+        raise ClientError(
+            {"Error": {"Code": "ServiceLinkedRoleNotFoundFault", "Message": "no"}}, "DescribeUsers"
+        )
+
+    fake.session.client("elasticache").meta.events.register("before-call.elasticache.DescribeUsers", refuse)
+    assert fake.left() == []
 
 
 def test_terminated_instances_are_gone(fake: Fake) -> None:

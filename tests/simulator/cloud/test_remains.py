@@ -251,9 +251,14 @@ def test_a_protected_cluster_is_deleted_once_its_protection_is_lifted(network: N
     eks.update_cluster_config(name="it", deletionProtection=True)
     assert eks.describe_cluster(name="it")["cluster"]["deletionProtection"] is True
     network.delete("aws_eks_node_group", network.nodes)
-    with pytest.raises(CloudError):
-        network.delete("aws_eks_cluster", {**network.cluster, "deletion_protection": True})
-    eks.update_cluster_config(name="it", deletionProtection=False)
+    with pytest.raises(CloudError) as refused:
+        network.delete("aws_eks_cluster", network.cluster)
+    assert refused.value.code == "InvalidRequestException"
+    update = eks.update_cluster_config(name="it", deletionProtection=False)["update"]["id"]
+    network.store.set_setting("lasts:cluster_update", "3600")
+    assert eks.describe_update(name="it", updateId=update)["update"]["status"] == "InProgress"
+    network.store.set_setting("lasts:cluster_update", "0")
+    assert eks.describe_update(name="it", updateId=update)["update"]["status"] == "Successful"
     network.delete("aws_eks_cluster", network.cluster)
 
 

@@ -31,6 +31,8 @@ STRIPED_GIB = 400
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Storage.html#gp3-storage"""
 STRIPED_IOPS, STRIPED_THROUGHPUT = 12000, 500
 PLAIN_IOPS, PLAIN_THROUGHPUT = 3000, 125
+STOPPED = "stopped"
+"""In the state of an instance that somebody has stopped."""
 
 
 def orderable(instance_class: str) -> bool:

@@ -199,9 +199,9 @@ class AwsAccount:
         """Return what is in each bucket, without objects that are Beta9's own; empty ones are left out."""
         return buckets.contents(self._session, self.target.environment_id, is_own)
 
-    def empty_stores(self, tell: Callable[[str, int], None]) -> None:
-        """Delete all objects in all versions, several requests at the same time."""
-        buckets.empty(self._session, self.target.environment_id, tell)
+    def empty_stores(self, tell: Callable[[str, int], None], is_over: Callable[[], bool]) -> None:
+        """Delete all objects in all versions, several requests at the same time, until `is_over`."""
+        buckets.empty(self._session, self.target.environment_id, tell, is_over)
 
     def take_snapshot(self, seconds: float) -> str | None:
         """Take the database's last snapshot, wait for it, and return its name; None without a database.

@@ -29,27 +29,34 @@ _TOLD_SECONDS = 10.0
 # Counted no further: to refuse a delete it is enough.
 _MOST_COUNTED = 100_000
 _ABSENT = "NoSuchBucket"
+# Of single objects in an answer that is none itself, so that nobody has tried again.
+_PASSING = frozenset({"InternalError", "ServiceUnavailable", "SlowDown"})
 
 
 def buckets_of(session: AwsSession, environment_id: str) -> list[str]:
-    """Return the names of an environment's buckets; they end with its own suffix."""
-    suffix = names(environment_id).bucket("")
+    """Return the names of an environment's buckets."""
+    own = names(environment_id)
     s3: S3Client = session.client("s3")
     pages = s3.get_paginator("list_buckets").paginate()
     return [
-        name for page in pages for bucket in page["Buckets"] if suffix in (name := bucket.get("Name", ""))
+        name for page in pages for bucket in page["Buckets"] if own.is_bucket(name := bucket.get("Name", ""))
     ]
 
 
 def contents(session: AwsSession, environment_id: str, is_own: Callable[[str], bool]) -> list[Contents]:
     """Return what is in each bucket, without objects whose keys `is_own` accepts; empty buckets are left out.
 
+    What S3 wrote into the log of accesses is nobody's.
+
     Raises:
         AwsError: AWS failed, or the role may not look.
     """
+    own = names(environment_id)
     found = []
     with session.explained("list the objects of the environment"):
         for bucket in buckets_of(session, environment_id):
+            if own.is_log_bucket(bucket):
+                continue
             counted = _count(session.client("s3"), bucket, is_own)
             if counted.objects:
                 found.append(counted)
@@ -67,8 +74,15 @@ def _count(s3: S3Client, bucket: str, is_own: Callable[[str], bool]) -> Contents
     return Contents(bucket, objects, size)
 
 
-def empty(session: AwsSession, environment_id: str, tell: Callable[[str, int], None]) -> None:
+def empty(
+    session: AwsSession,
+    environment_id: str,
+    tell: Callable[[str, int], None],
+    is_over: Callable[[], bool],
+) -> None:
     """Delete all objects of an environment in all versions; `tell` hears a bucket and how many are gone.
+
+    Ends early when `is_over`: who goes on writing would keep it busy for ever.
 
     Raises:
         AwsError: AWS refused to delete an object or failed.
@@ -77,20 +91,20 @@ def empty(session: AwsSession, environment_id: str, tell: Callable[[str, int], N
     with session.explained("empty the environment's buckets"):
         for bucket in buckets_of(session, environment_id):
             try:
-                _empty(session.client("s3"), bucket, tell)
+                _empty(session.client("s3"), bucket, tell, is_over)
             except ClientError as error:
                 if error_code(error) != _ABSENT:
                     raise
 
 
-def _empty(s3: S3Client, bucket: str, tell: Callable[[str, int], None]) -> None:
+def _empty(s3: S3Client, bucket: str, tell: Callable[[str, int], None], is_over: Callable[[], bool]) -> None:
     """List some pages, delete them at the same time, and begin anew.
 
     A listing is never continued behind a version that is deleted by then: that is not relied on.
     """
     deleted, told = 0, time.monotonic()
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="empty-bucket") as pool:
-        while pages := list(islice(_pages(s3, bucket), _PAGES)):
+        while not is_over() and (pages := list(islice(_pages(s3, bucket), _PAGES))):
             deleted += sum(pool.map(partial(_delete, s3, bucket), pages))
             if time.monotonic() - told >= _TOLD_SECONDS:
                 told = time.monotonic()
@@ -108,12 +122,16 @@ def _pages(s3: S3Client, bucket: str) -> Iterator[list[ObjectIdentifierTypeDef]]
 
 
 def _delete(s3: S3Client, bucket: str, doomed: list[ObjectIdentifierTypeDef]) -> int:
+    """Delete versions, and return how many are gone: those that S3 was too busy for are listed again."""
     answer: Any = s3.delete_objects(Bucket=bucket, Delete={"Objects": doomed, "Quiet": True})
-    for failure in answer.get("Errors", ()):
+    failures = answer.get("Errors", ())
+    for failure in failures:
+        if failure.get("Code") in _PASSING:
+            continue
         raise AwsError(
             f"The object {failure.get('Key')} in the bucket {bucket} could not be deleted.",
             detail=f"{failure.get('Code')}: {failure.get('Message')}",
             remedy="Allow the role s3:DeleteObject and s3:DeleteObjectVersion on the bucket, and lift any "
             "lock on its objects.",
         )
-    return len(doomed)
+    return len(doomed) - len(failures)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from beta9_provisioning.clouds.aws.buckets import buckets_of
-from beta9_provisioning.clouds.aws.inventory_kinds import EC2, GONE, KIND_OF, NAMED, PARTS
-from beta9_provisioning.clouds.aws.names import names
+from beta9_provisioning.clouds.aws.inventory_kinds import EC2, GONE, KIND_OF, NAMED, PARTS, NamedKind
+from beta9_provisioning.clouds.aws.names import Names, names
 from beta9_provisioning.clouds.aws.session import AwsSession, error_code
 from beta9_provisioning.clouds.aws.sweep import load_balancers
 from beta9_provisioning.clouds.cloud import Leftover
@@ -41,7 +41,7 @@ def leftovers(session: AwsSession, environment_id: str) -> list[Leftover]:
         tagged = set(_tagged(session, environment_id))
         found = {
             *_in_ec2(session, environment_id),
-            *_named(session, own.stem),
+            *_named(session, own),
             *_cluster(session, own.cluster),
             *_balancers(session, own.cluster),
             *_providers(session, environment_id),
@@ -60,11 +60,13 @@ def kept(session: AwsSession, environment_id: str) -> list[Leftover]:
     """
     own = names(environment_id)
     with session.explained("look for what stays of the environment"):
-        pages = session.client("rds").get_paginator("describe_db_snapshots")
+        # Those of a database that is gone cannot be asked for by its name; automated ones go with it.
+        pages = session.client("rds").get_paginator("describe_db_snapshots").paginate(SnapshotType="manual")
         snapshots = [
             Leftover("rds:snapshot", entry["DBSnapshotIdentifier"], f"{entry['SnapshotType']} snapshot")
-            for page in pages.paginate(DBInstanceIdentifier=own.database)
+            for page in pages
             for entry in page["DBSnapshots"]
+            if entry["DBInstanceIdentifier"] == own.database
         ]
         keys = [
             Leftover("kms:key", id_, f"deleted on {entry['DeletionDate']:%Y-%m-%d}")
@@ -134,15 +136,35 @@ def _ec2_entries(
                 yield one[known.id], one
 
 
-def _named(session: AwsSession, stem: str) -> Iterator[Leftover]:
-    """Yield what has the environment's stem in its name; the stem holds twelve random characters."""
+def _named(session: AwsSession, own: Names) -> Iterator[Leftover]:
+    """Yield what has one of the environment's names, or of most kinds one that begins with its stem.
+
+    Others name roles, secrets and log groups of theirs after a cluster, too.
+    """
+    exact = {
+        "iam:role": own.roles,
+        "kms:alias": {f"alias/{own.cluster}"},
+        "logs:log-group": own.log_groups,
+        "secretsmanager:secret": {own.redis},
+    }
     for kind, known in NAMED.items():
-        client = session.client(known.service)
-        for page in client.get_paginator(known.operation).paginate(**known.arguments(stem)):
+        for id_, status in _listed(session, known, own.stem):
+            mine = id_ in exact[kind] if kind in exact else id_.startswith(own.stem)
+            if mine and status not in GONE:
+                yield Leftover(kind, id_, status)
+
+
+def _listed(session: AwsSession, known: NamedKind, stem: str) -> Iterator[tuple[str, str]]:
+    """Yield name and state of all of a kind."""
+    pages = session.client(known.service).get_paginator(known.operation).paginate(**known.arguments(stem))
+    try:
+        for page in pages:
             for entry in page[known.list]:
-                status = str(entry.get(known.state, "")) if known.state else ""
-                if stem in entry[known.id] and status not in GONE:
-                    yield Leftover(kind, entry[known.id], status)
+                yield entry[known.id], str(entry.get(known.state, "")) if known.state else ""
+    except ClientError as error:
+        # An account that never used the service has none.
+        if error_code(error) != "ServiceLinkedRoleNotFoundFault":
+            raise
 
 
 def _cluster(session: AwsSession, name: str) -> Iterator[Leftover]:

@@ -28,7 +28,7 @@ class Ec2Kind:
 
 @dataclass(frozen=True)
 class NamedKind:
-    """A kind whose names hold the environment's stem.
+    """A kind that is found by its names.
 
     Attributes:
         service: which lists it.
@@ -99,10 +99,6 @@ NAMED: Mapping[str, NamedKind] = {
         "elasticache", "describe_user_groups", "UserGroups", "UserGroupId", "Status"
     ),
     "iam:role": NamedKind("iam", "list_roles", "Roles", "RoleName"),
-    "iam:policy": NamedKind("iam", "list_policies", "Policies", "PolicyName", constant={"Scope": "Local"}),
-    "iam:instance-profile": NamedKind(
-        "iam", "list_instance_profiles", "InstanceProfiles", "InstanceProfileName"
-    ),
     "kms:alias": NamedKind("kms", "list_aliases", "Aliases", "AliasName"),
     "logs:log-group": NamedKind(
         "logs", "describe_log_groups", "logGroups", "logGroupName", filter="logGroupNamePattern"
@@ -125,9 +121,7 @@ KIND_OF: Mapping[str, str] = {
     "aws_elasticache_user": "elasticache:user",
     "aws_elasticache_user_group": "elasticache:usergroup",
     "aws_flow_log": "ec2:vpc-flow-log",
-    "aws_iam_instance_profile": "iam:instance-profile",
     "aws_iam_openid_connect_provider": "iam:oidc-provider",
-    "aws_iam_policy": "iam:policy",
     "aws_iam_role": "iam:role",
     "aws_internet_gateway": "ec2:internet-gateway",
     "aws_kms_alias": "kms:alias",

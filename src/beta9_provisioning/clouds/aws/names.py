@@ -11,6 +11,9 @@ from beta9_provisioning.engine.errors import SynthesisError
 _ENVIRONMENT_ID = re.compile(r"env_[0-9a-z]{16}")
 _STEM_CHARACTERS = 12
 
+DATABASE_LOGS = ("postgresql", "upgrade")
+"""What RDS writes logs of."""
+
 REDIS_USER = "beta9"
 """Who Beta9 is in Valkey."""
 REDIS_PASSWORD = "redis_password"  # noqa: S105  the name of a variable
@@ -70,6 +73,16 @@ class Names:
         """CloudWatch log group of the control plane; EKS knows no other name."""
         return f"/aws/eks/{self.cluster}/cluster"
 
+    def database_log_group(self, log: str) -> str:
+        """CloudWatch log group of one of the `DATABASE_LOGS`; RDS knows no other name."""
+        return f"/aws/rds/instance/{self.database}/{log}"
+
+    @property
+    def log_groups(self) -> frozenset[str]:
+        """All CloudWatch log groups."""
+        database = {self.database_log_group(log) for log in DATABASE_LOGS}
+        return frozenset({self.cluster_log_group, self.flow_log_group, *database})
+
     @property
     def ebs_csi_role(self) -> str:
         """IAM role of the EBS CSI driver's controller."""
@@ -121,6 +134,14 @@ class Names:
     def bucket(self, prefix: str) -> str:
         """S3 bucket, from the user's prefix and the environment's own suffix."""
         return f"{prefix}-{self.stem.removeprefix('beta9-')}"
+
+    def is_bucket(self, name: str) -> bool:
+        """Return whether S3 bucket of that name is one of the environment's, whatever its prefix."""
+        return name.endswith(self.bucket("")) or self.is_log_bucket(name)
+
+    def is_log_bucket(self, name: str) -> bool:
+        """Return whether it is the one with the log of accesses."""
+        return name.endswith(self.log_bucket(""))
 
     def log_bucket(self, prefix: str) -> str:
         """S3 bucket with the log of accesses to the other one."""

@@ -23,62 +23,96 @@ from beta9_provisioning.engine.spec import ENVIRONMENT_ID_TAG
 if TYPE_CHECKING:
     from types_boto3_eks import EKSClient
 
-_POLL_SECONDS = 5.0
+_POLL_SECONDS = 2.0
 _NO_DATABASE = frozenset({"DBInstanceNotFound", "DBInstanceNotFoundFault"})
 _NO_SNAPSHOT = frozenset({"DBSnapshotNotFound", "DBSnapshotNotFoundFault"})
 _NO_CLUSTER = "ResourceNotFoundException"
 _BUSY = frozenset({"InvalidDBInstanceState", "InvalidDBInstanceStateFault", "ResourceInUseException"})
+# "Viewing Amazon RDS DB instance status" in the RDS user guide.
+_LOST = frozenset({"deleting", "failed", "inaccessible-encryption-credentials"})
+_LOST_PREFIX = "incompatible-"
+
+
+class _Patience:
+    """How long is waited for AWS."""
+
+    def __init__(self, seconds: float, stop: threading.Event) -> None:
+        self._deadline = time.monotonic() + seconds
+        self._stop = stop
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() >= self._deadline
+
+    def pause(self) -> None:
+        if self._stop.wait(_POLL_SECONDS):
+            raise Stopped("Lifting the protection was stopped.")
+
+    def insist(self, attempt: Callable[[], bool]) -> bool:
+        """Return what it returns; what is being made or changed refuses, and is asked again."""
+        while True:
+            try:
+                return attempt()
+            except ClientError as error:
+                if error_code(error) not in _BUSY or self.is_over:
+                    raise
+            self.pause()
 
 
 def lift(session: AwsSession, environment_id: str, seconds: float, stop: threading.Event) -> list[str]:
     """Turn off the deletion protection of database and cluster; return in words what was protected.
 
-    What is still being made, or changed by somebody else, cannot be changed: that is waited for.
+    What is still being made, or changed by somebody else, cannot be changed: that is waited for. A database
+    that somebody has stopped is started. What will never be usable is left to be deleted as it is.
 
     Raises:
         AwsError: something was busy for all of the time, or another failure of AWS.
         Stopped: the stop event was set.
     """
     own = names(environment_id)
+    patience = _Patience(seconds, stop)
     lifted = []
-    deadline = time.monotonic() + seconds
     with session.explained("lift the deletion protection"):
-        for what, lift_it in (
-            (f"database {own.database}", partial(_lift_database, session.client("rds"), own.database)),
-            (f"cluster {own.cluster}", partial(_lift_cluster, session.client("eks"), own.cluster)),
-        ):
-            while (done := _unless_busy(lift_it, deadline)) is None:
-                if stop.wait(_POLL_SECONDS):
-                    raise Stopped("Lifting the deletion protection was stopped.")
-            if done:
-                lifted.append(what)
+        if patience.insist(partial(_lift_database, session.client("rds"), own.database)):
+            lifted.append(f"database {own.database}")
+        if patience.insist(partial(_lift_cluster, session.client("eks"), own.cluster, patience)):
+            lifted.append(f"cluster {own.cluster}")
     return lifted
-
-
-def _unless_busy(lift_it: Callable[[], bool], deadline: float) -> bool | None:
-    """Return what it returns; None if it is to be tried again."""
-    try:
-        return lift_it()
-    except ClientError as error:
-        if error_code(error) not in _BUSY or time.monotonic() >= deadline:
-            raise
-        return None
 
 
 def _lift_database(rds: Any, name: str) -> bool:
     database = _database(rds, name)
-    if database is None or database["DBInstanceStatus"] == "deleting" or not database["DeletionProtection"]:
+    if database is None or not database["DeletionProtection"] or _is_lost(database):
         return False
+    _wake(rds, database)
     rds.modify_db_instance(DBInstanceIdentifier=name, DeletionProtection=False, ApplyImmediately=True)
     return True
 
 
-def _lift_cluster(eks: EKSClient, name: str) -> bool:
+def _is_lost(database: dict[str, Any]) -> bool:
+    """Return whether a database is on its way out, or will not be available again by itself."""
+    status: str = database["DBInstanceStatus"]
+    return status in _LOST or status.startswith(_LOST_PREFIX)
+
+
+def _wake(rds: Any, database: dict[str, Any]) -> None:
+    """Start a database that is stopped; it then refuses all else until it has started."""
+    if database["DBInstanceStatus"] == "stopped":
+        rds.start_db_instance(DBInstanceIdentifier=database["DBInstanceIdentifier"])
+
+
+def _lift_cluster(eks: EKSClient, name: str, patience: _Patience) -> bool:
     try:
         cluster = eks.describe_cluster(name=name)["cluster"]
-        if cluster.get("status") == "DELETING" or not cluster.get("deletionProtection"):
+        # EKS deletes one that failed although it is protected: "Protect EKS clusters from accidental
+        # deletion" in its user guide.
+        if cluster.get("status") in ("DELETING", "FAILED") or not cluster.get("deletionProtection"):
             return False
-        eks.update_cluster_config(name=name, deletionProtection=False)
+        update = eks.update_cluster_config(name=name, deletionProtection=False)["update"]
+        # Whatever is deleted next must not meet an update that is under way.
+        while update.get("status") == "InProgress" and not patience.is_over:
+            patience.pause()
+            update = eks.describe_update(name=name, updateId=update.get("id", ""))["update"]
     except ClientError as error:
         if error_code(error) != _NO_CLUSTER:
             raise
@@ -98,29 +132,34 @@ def take_snapshot(
 
     One that an earlier try has taken counts. Raises:
 
-        AwsError: `snapshot_failed` when it is not there after so many seconds, or another failure of AWS.
+        AwsError: `snapshot_failed` when it cannot be taken, or is not there after so many seconds; or another
+            failure of AWS.
         Stopped: the stop event was set.
     """
     name, database = snapshot_name(environment_id), names(environment_id).database
-    deadline = time.monotonic() + seconds
+    patience = _Patience(seconds, stop)
     with session.explained(f"take the final snapshot {name}"):
         rds = session.client("rds")
         while (status := _snapshot(rds, name)) != "available":
-            if status == "failed" or time.monotonic() >= deadline:
-                raise _failed(name, status or "absent")
+            if status == "failed" or patience.is_over:
+                raise _failed(name, f"Its status is {status or 'absent'}.")
             if status is None:
                 found = _database(rds, database)
                 if found is None or found["DBInstanceStatus"] == "deleting":
                     return None
-                if found["DBInstanceStatus"] == "available":
-                    tags = [{"Key": ENVIRONMENT_ID_TAG, "Value": environment_id}]
-                    rds.create_db_snapshot(
-                        DBSnapshotIdentifier=name, DBInstanceIdentifier=database, Tags=tags
-                    )
-                    continue
-            if stop.wait(_POLL_SECONDS):
-                raise Stopped(f"Taking the final snapshot {name} was stopped.")
+                if _is_lost(found):
+                    raise _failed(name, f"The database is {found['DBInstanceStatus']}.")
+                _wake(rds, found)
+                patience.insist(partial(_begin, rds, name, database, environment_id))
+            else:
+                patience.pause()
     return name
+
+
+def _begin(rds: Any, name: str, database: str, environment_id: str) -> bool:
+    tags = [{"Key": ENVIRONMENT_ID_TAG, "Value": environment_id}]
+    rds.create_db_snapshot(DBSnapshotIdentifier=name, DBInstanceIdentifier=database, Tags=tags)
+    return True
 
 
 def _snapshot(rds: Any, name: str) -> str | None:
@@ -143,10 +182,10 @@ def _database(rds: Any, name: str) -> dict[str, Any] | None:
     return found
 
 
-def _failed(name: str, status: str) -> AwsError:
+def _failed(name: str, detail: str) -> AwsError:
     return AwsError(
         f"The final snapshot {name} could not be taken; nothing was deleted.",
-        detail=f"Its status is {status}.",
+        detail=detail,
         remedy="See in RDS why, delete a failed snapshot there, then delete the environment again. Without a "
         "snapshot it is deleted when data.postgres.final_snapshot is false.",
         code="snapshot_failed",

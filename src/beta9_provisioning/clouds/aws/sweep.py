@@ -33,7 +33,18 @@ _GONE = frozenset(
     }
 )
 # In use for now: by what is on its way out, mostly.
-_HELD = frozenset({"DependencyViolation", "InvalidParameterValue", "ResourceInUse", "VolumeInUse"})
+_HELD = frozenset(
+    {
+        "DependencyViolation",
+        "InvalidGroup.InUse",
+        "InvalidNetworkInterface.InUse",
+        "InvalidParameterValue",
+        "OperationAbortedException",
+        "OperationNotPermitted",
+        "ResourceInUse",
+        "VolumeInUse",
+    }
+)
 
 
 def sweep(session: AwsSession, environment_id: str, seconds: float, stop: threading.Event) -> list[str]:
@@ -182,10 +193,10 @@ class _Broom:
                 return all(deleted)
 
     def _logs(self) -> bool:
+        """Delete log groups by their names: others that name the cluster are not ours."""
         logs = self._session.client("logs")
-        pages = logs.get_paginator("describe_log_groups").paginate(logGroupNamePattern=self._names.stem)
         done = True
-        for name in [group["logGroupName"] for page in pages for group in page["logGroups"]]:
+        for name in sorted(self._names.log_groups):
             done &= self._remove("logs:log-group", name, lambda id_: logs.delete_log_group(logGroupName=id_))
         return done
 

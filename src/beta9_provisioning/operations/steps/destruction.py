@@ -1,6 +1,7 @@
 """The steps that take an environment down, by what the state says and not by its configuration (ADR 9)."""
 
 import shutil
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -132,18 +133,26 @@ def _delete_all_but_last(context: Context) -> None:
     hold its network, and can be removed when the cluster is gone and not before.
     """
     first = [one for one in built(context) if not context.cloud.is_deleted_last(one.split(".", 1)[0])]
+    ended = threading.Event()
     with ThreadPoolExecutor(1, thread_name_prefix="empty-stores") as pool:
-        emptied = pool.submit(copy_context().run, _empty_stores, context)
-        if first:
-            _delete(context, sorted(first))
+        emptied = pool.submit(copy_context().run, _empty_stores, context, ended)
+        try:
+            if first:
+                _delete(context, sorted(first))
+        except BaseException:
+            # Not told before the pool has ended.
+            ended.set()
+            raise
         emptied.result()
 
 
-def _empty_stores(context: Context) -> None:
+def _empty_stores(context: Context, ended: threading.Event) -> None:
+    deadline = time.monotonic() + context.settings.apply_timeout_minutes * 60
+
     def tell(store: str, deleted: int) -> None:
         context.recorder.emit("objects.deleted", f"Deleted {deleted} versions in {store}.", count=deleted)
 
-    context.account.empty_stores(tell)
+    context.account.empty_stores(tell, lambda: ended.is_set() or time.monotonic() >= deadline)
 
 
 def _sweep(context: Context) -> None:

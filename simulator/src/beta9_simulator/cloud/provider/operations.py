@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Any
 
-from beta9_simulator.cloud import behaviours, checks, rules
+from beta9_simulator.cloud import behaviours, checks, deleting
 from beta9_simulator.cloud.behaviours import Scope
 from beta9_simulator.cloud.catalog import Entry, catalog
 from beta9_simulator.cloud.demand import Demand
@@ -19,7 +19,7 @@ from beta9_simulator.cloud.templates import Context, render_whole
 
 State = dict[str, Any]
 _POLL_SECONDS = 0.2
-_CREATE, _UPDATE, _DELETE = range(3)
+_CREATE, _UPDATE = range(2)
 _PLACEHOLDER = re.compile(r"\$\{?(\w+)\}?")
 _ID_SHAPES = {"hex": "[0-9a-f]{8,17}", "digits": r"\d+", "upper": "[A-Z0-9]+", "alnum": "[a-z0-9]+"}
 
@@ -126,7 +126,7 @@ class Operations:
         found = self._store.get(scope.account, scope.region, type, prior["id"])
         while found is not None and found.status != "deleting":
             try:
-                self._start_delete(entry, found, prior)
+                self._start_delete(found, prior)
                 break
             except CloudError as refusal:
                 if refusal.code != "DependencyViolation" or time.monotonic() >= deadline:
@@ -180,21 +180,10 @@ class Operations:
         tags = state.get("tags") or {}
         return str(state.get(entry.name) or tags.get("Name", ""))
 
-    def _start_delete(self, entry: Entry, found: StoredObject, prior: State) -> None:
-        if entry.protected_by and prior.get(entry.protected_by):
-            raise CloudError(
-                "InvalidParameterCombination",
-                f"Cannot delete {found.name}: {entry.protected_by} is on. Switch it off and try again.",
-            )
+    def _start_delete(self, found: StoredObject, prior: State) -> None:
         if found.type in behaviours.REFUSED:
             behaviours.REFUSED[found.type](self._store, found, prior)
-        seconds = self._seconds(entry, _DELETE)
-        self._store.delete(found, seconds, lambda: rules.check_delete(self._store, found))
-        if found.type in behaviours.DELETED:
-            behaviours.DELETED[found.type](self._store, found)
-        for link in entry.cascade:
-            for other in list(rules.linked(self._store, found, link)):
-                self._store.delete(other, seconds)
+        deleting.delete(self._store, found)
 
     def _wait(self, target: StoredObject) -> None:
         """Wait until nothing is going on with an object, or it is gone."""

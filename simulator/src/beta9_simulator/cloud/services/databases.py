@@ -31,7 +31,7 @@ def _db_instance(found: StoredObject) -> State:
         "DBInstanceArn": state["arn"],
         "DbiResourceId": state["resource_id"],
         "DBInstanceClass": state["instance_class"],
-        "DBInstanceStatus": state["status"],
+        "DBInstanceStatus": "stopped" if state.get(rds_rules.STOPPED) else state["status"],
         "DBName": state["db_name"],
         "Engine": state["engine"],
         "EngineVersion": state["engine_version_actual"],

@@ -10,6 +10,7 @@ from beta9_simulator.cloud.services.request import Handler, Request, page, when
 from beta9_simulator.cloud.store import StoredObject
 
 _PAGE = 100
+_UPDATE_SECONDS = 10.0
 
 
 def _cluster(request: Request) -> StoredObject:
@@ -31,7 +32,7 @@ def _describe_cluster(request: Request) -> dict[str, Any]:
         "createdAt": when(found.created_at),
         "version": state["version"],
         "roleArn": state["role_arn"],
-        "status": state["status"],
+        "status": "FAILED" if state.get("failed") else state["status"],
         "tags": found.tags,
         "deletionProtection": bool(state["deletion_protection"]),
         "identity": {"oidc": {"issuer": state["identity"][0]["oidc"][0]["issuer"]}},
@@ -121,20 +122,32 @@ def _update_cluster_config(request: Request) -> dict[str, Any]:
     wanted = request.params.get("deletionProtection")
     if wanted is None:
         raise CloudError("UnsupportedOperation", "The simulated cloud changes deletionProtection only")
-    request.store.edit(found, deletion_protection=wanted)
+    update = {"id": str(uuid.uuid4()), "value": str(wanted).lower(), "at": time.time()}
+    request.store.edit(found, deletion_protection=wanted, last_update=update)
+    return {"update": _update(request, update)}
+
+
+def _describe_update(request: Request) -> dict[str, Any]:
+    update, id_ = _cluster(request).state.get("last_update"), request.params["updateId"]
+    if not update or update["id"] != id_:
+        raise CloudError("ResourceNotFoundException", f"No update found for ID: {id_}.")
+    return {"update": _update(request, update)}
+
+
+def _update(request: Request, update: dict[str, Any]) -> dict[str, Any]:
+    lasts = request.store.lasting("cluster_update", _UPDATE_SECONDS)
     return {
-        "update": {
-            "id": str(uuid.uuid4()),
-            "status": "Successful",
-            "type": "DeletionProtectionUpdate",
-            "params": [{"type": "DeletionProtection", "value": str(wanted).lower()}],
-            "createdAt": when(time.time()),
-            "errors": [],
-        }
+        "id": update["id"],
+        "status": "InProgress" if time.time() < update["at"] + lasts else "Successful",
+        "type": "DeletionProtectionUpdate",
+        "params": [{"type": "DeletionProtection", "value": update["value"]}],
+        "createdAt": when(update["at"]),
+        "errors": [],
     }
 
 
 HANDLERS: dict[str, Handler] = {
+    "DescribeUpdate": _describe_update,
     "UpdateClusterConfig": _update_cluster_config,
     "DescribeCluster": _describe_cluster,
     "ListClusters": _list_clusters,

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from beta9_simulator.cloud.rds_rules import STOPPED
 from beta9_simulator.cloud.reading import current
 from beta9_simulator.cloud.rules import CloudError
 from beta9_simulator.cloud.services.request import Handler, Request, page, tag_list, when
@@ -48,9 +49,22 @@ def _modify_db_instance(request: Request) -> State:
     if found.status in ("creating", "deleting"):
         status = current(found)["status"]
         raise CloudError("InvalidDBInstanceState", f"Database instance is not in available state: {status}.")
+    if found.state.get(STOPPED):
+        raise CloudError("InvalidDBInstanceState", "You can't modify a stopped DB instance")
     if "DeletionProtection" in request.params:
         request.store.edit(found, deletion_protection=request.params["DeletionProtection"])
     return {"DBInstance": {"DBInstanceIdentifier": found.name, "DBInstanceStatus": "available"}}
+
+
+def _start_db_instance(request: Request) -> State:
+    found = _database(request)
+    if not found.state.get(STOPPED):
+        raise CloudError(
+            "InvalidDBInstanceState",
+            f"Instance {found.name} is not stopped or is not in a state to be started.",
+        )
+    request.store.edit(found, **{STOPPED: False})
+    return {"DBInstance": {"DBInstanceIdentifier": found.name, "DBInstanceStatus": "starting"}}
 
 
 def _create_db_snapshot(request: Request) -> State:
@@ -59,8 +73,8 @@ def _create_db_snapshot(request: Request) -> State:
         raise CloudError(
             "InvalidParameterValue", f"The parameter DBSnapshotIdentifier is not a valid identifier: {name}"
         )
-    if found.status != "available":
-        status = current(found)["status"]
+    if found.status != "available" or found.state.get(STOPPED):
+        status = "stopped" if found.state.get(STOPPED) else current(found)["status"]
         raise CloudError("InvalidDBInstanceState", f"Instance is not currently available: it is {status}.")
     if request.find(SNAPSHOT, id=name):
         raise CloudError(
@@ -120,6 +134,7 @@ RDS: dict[str, Handler] = {
         _named("DBParameterGroupName", DBParameterGroupFamily="family"),
     ),
     "ModifyDBInstance": _modify_db_instance,
+    "StartDBInstance": _start_db_instance,
     "CreateDBSnapshot": _create_db_snapshot,
     "DescribeDBSnapshots": _describe_db_snapshots,
 }

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from beta9_provisioning.clouds.aws import storage
+from beta9_provisioning.clouds.aws.names import DATABASE_LOGS
 from beta9_provisioning.clouds.aws.stack.draft import Draft
 from beta9_provisioning.clouds.aws.stack.eks import Cluster
 from beta9_provisioning.clouds.aws.stack.iam import Iam
@@ -14,7 +15,6 @@ from beta9_provisioning.engine.synthesis.blocks import Ref, one
 POSTGRES_PORT = 5432
 DATABASE = "beta9"
 DATABASE_USER = "beta9"
-LOGS = ("postgresql", "upgrade")
 LOG_DAYS = 30
 # Statements are not logged, for those that make users hold passwords in plain text; slow ones are.
 _PARAMETERS = {"log_min_duration_statement": "5000", "log_statement": "none", "rds.force_ssl": "1"}
@@ -85,7 +85,7 @@ def add_database(draft: Draft, iam: Iam, network: Network, cluster: Cluster) -> 
         backup_window=_BACKUP_WINDOW,
         maintenance_window=_MAINTENANCE_WINDOW,
         copy_tags_to_snapshot=True,
-        enabled_cloudwatch_logs_exports=list(LOGS),
+        enabled_cloudwatch_logs_exports=list(DATABASE_LOGS),
         monitoring_interval=_MONITORING_SECONDS,
         monitoring_role_arn=role.ref("arn"),
         performance_insights_enabled=True,
@@ -123,5 +123,7 @@ def _parameters(draft: Draft) -> Resource:
 
 def _log_groups(draft: Draft) -> list[Resource]:
     """Add the log groups before RDS would make them, which keeps logs for ever."""
-    names = {log: f"/aws/rds/instance/{draft.names.database}/{log}" for log in LOGS}
-    return [log_group(draft, f"database_{log}", name, LOG_DAYS) for log, name in names.items()]
+    return [
+        log_group(draft, f"database_{log}", draft.names.database_log_group(log), LOG_DAYS)
+        for log in DATABASE_LOGS
+    ]
