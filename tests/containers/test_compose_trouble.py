@@ -8,6 +8,8 @@ import pytest
 from tests.containers.composed import SIMULATED, Api, Composed, composed, docker, inspect, tell, timed
 from tests.support.waiting import until
 
+from beta9_provisioning.clouds.aws.inventory_kinds import OWNER_OF
+
 # A small disk; a short lease, so that a lost worker is judged soon; and a short wait for leftovers.
 OVERRIDE = {
     "services": {"worker-simulated": {"environment": {"LEASE_SECONDS": "10", "LEFTOVER_GRACE_SECONDS": "5"}}},
@@ -21,8 +23,6 @@ OVERRIDE = {
         }
     },
 }
-PARTS = {"aws_iam_role_policy_attachment", "aws_route", "aws_route_table_association"}
-"""What is not named, for it ends with what is."""
 FILLER = "/var/lib/beta9/filler"
 figures: dict[str, float] = {}
 
@@ -110,7 +110,8 @@ def test_a_worker_that_its_memory_limit_killed_is_told_of_and_nothing_is_lost(
     api.delete(environment_id)
     found = api.wait(environment_id, "destroyed", "failed")
     if found["status"] == "failed":
-        # Terraform was killed with its container: what it had not written into its state is named.
+        # Terraform was killed with its container: what it had not written into its state is named, but for
+        # parts, which end with what is.
         assert found["error"]["code"] == "leftovers"
         told = [event for event in api.events(environment_id) if event["type"] == "inventory.leftovers"]
         found_left = told[-1]["data"]["resources"]
@@ -118,7 +119,7 @@ def test_a_worker_that_its_memory_limit_killed_is_told_of_and_nothing_is_lost(
         rows = "[(one.type, one.id, one.name) for one in inventory(store) if 'tfstate' not in one.id]"
         how = "import json; from beta9_simulator.cloud.inventory import inventory; "
         left = json.loads(running.in_cloud(f"{how} print(json.dumps({rows}))"))
-        assert [row for row in left if row[0] not in PARTS and not {*row[1:]} & named] == []
+        assert [row for row in left if row[0] not in OWNER_OF and not {*row[1:]} & named] == []
         for _, id_, _ in left:  # what the remedy asks for
             running.in_cloud(f"store.execute('delete from objects where id=?', '{id_}')")
         api.delete(environment_id)
