@@ -13,7 +13,21 @@ from beta9_provisioning.engine.kubernetes.access import ClusterAccess, Token
 
 if TYPE_CHECKING:
     from types_boto3_eks import EKSClient
+    from types_boto3_eks.type_defs import ClusterTypeDef
     from types_boto3_sts import STSClient
+
+
+def find(session: AwsSession, cluster_name: str) -> ClusterTypeDef | None:
+    """Return what EKS says of a cluster, or None when there is none.
+
+    Raises:
+        ClientError: AWS refused.
+    """
+    eks: EKSClient = session.client("eks")
+    try:
+        return eks.describe_cluster(name=cluster_name)["cluster"]
+    except eks.exceptions.ResourceNotFoundException:
+        return None
 
 
 def describe(session: AwsSession, cluster_name: str) -> ClusterAccess:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from beta9_provisioning.clouds.aws import cluster_access
 from beta9_provisioning.clouds.aws.buckets import buckets_of
 from beta9_provisioning.clouds.aws.inventory_kinds import EC2, GONE, KIND_OF, NAMED, PARTS, NamedKind
 from beta9_provisioning.clouds.aws.names import Names, names
@@ -23,7 +24,6 @@ from beta9_provisioning.clouds.cloud import Leftover
 from beta9_provisioning.engine.spec import ENVIRONMENT_ID_TAG
 
 if TYPE_CHECKING:
-    from types_boto3_eks import EKSClient
     from types_boto3_iam import IAMClient
     from types_boto3_resourcegroupstaggingapi import ResourceGroupsTaggingAPIClient
 
@@ -168,12 +168,8 @@ def _listed(session: AwsSession, known: NamedKind, stem: str) -> Iterator[tuple[
 
 
 def _cluster(session: AwsSession, name: str) -> Iterator[Leftover]:
-    eks: EKSClient = session.client("eks")
-    try:
-        yield Leftover("eks:cluster", name, eks.describe_cluster(name=name)["cluster"].get("status", ""))
-    except ClientError as error:
-        if error_code(error) != "ResourceNotFoundException":
-            raise
+    if found := cluster_access.find(session, name):
+        yield Leftover("eks:cluster", name, found.get("status", ""))
 
 
 def _balancers(session: AwsSession, cluster: str) -> Iterator[Leftover]:

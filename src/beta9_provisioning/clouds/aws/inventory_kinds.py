@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -37,7 +37,6 @@ class NamedKind:
         id: name of an entry.
         state: of an entry; None if it has none.
         filter: argument that takes the stem, so that AWS looks for it; empty without one.
-        constant: arguments that are always the same.
     """
 
     service: str
@@ -46,11 +45,10 @@ class NamedKind:
     id: str
     state: str | None = None
     filter: str = ""
-    constant: Mapping[str, Any] = field(default_factory=dict)
 
     def arguments(self, stem: str) -> dict[str, Any]:
         """Return the arguments of the operation."""
-        return {**self.constant, **({self.filter: stem} if self.filter else {})}
+        return {self.filter: stem} if self.filter else {}
 
 
 EC2: Mapping[str, Ec2Kind] = {

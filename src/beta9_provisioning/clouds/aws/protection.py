@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from beta9_provisioning.clouds.aws import cluster_access
 from beta9_provisioning.clouds.aws.names import names
 from beta9_provisioning.clouds.aws.refusals import AwsError
 from beta9_provisioning.clouds.aws.session import AwsSession, error_code
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 2.0
 _NO_DATABASE = frozenset({"DBInstanceNotFound", "DBInstanceNotFoundFault"})
 _NO_SNAPSHOT = frozenset({"DBSnapshotNotFound", "DBSnapshotNotFoundFault"})
-_NO_CLUSTER = "ResourceNotFoundException"
 _BUSY = frozenset({"InvalidDBInstanceState", "InvalidDBInstanceStateFault", "ResourceInUseException"})
 # "Viewing Amazon RDS DB instance status" in the RDS user guide.
 _LOST = frozenset({"deleting", "failed", "inaccessible-encryption-credentials"})
 _LOST_PREFIX = "incompatible-"
+_LOST_CLUSTER = ("DELETING", "FAILED")
 
 
 class _Patience:
@@ -75,7 +76,7 @@ def lift(session: AwsSession, environment_id: str, seconds: float, stop: threadi
     with session.explained("lift the deletion protection"):
         if patience.insist(partial(_lift_database, session.client("rds"), own.database)):
             lifted.append(f"database {own.database}")
-        if patience.insist(partial(_lift_cluster, session.client("eks"), own.cluster, patience)):
+        if patience.insist(partial(_lift_cluster, session, own.cluster, patience)):
             lifted.append(f"cluster {own.cluster}")
     return lifted
 
@@ -101,22 +102,18 @@ def _wake(rds: Any, database: dict[str, Any]) -> None:
         rds.start_db_instance(DBInstanceIdentifier=database["DBInstanceIdentifier"])
 
 
-def _lift_cluster(eks: EKSClient, name: str, patience: _Patience) -> bool:
-    try:
-        cluster = eks.describe_cluster(name=name)["cluster"]
-        # EKS deletes one that failed although it is protected: "Protect EKS clusters from accidental
-        # deletion" in its user guide.
-        if cluster.get("status") in ("DELETING", "FAILED") or not cluster.get("deletionProtection"):
-            return False
-        update = eks.update_cluster_config(name=name, deletionProtection=False)["update"]
-        # Whatever is deleted next must not meet an update that is under way.
-        while update.get("status") == "InProgress" and not patience.is_over:
-            patience.pause()
-            update = eks.describe_update(name=name, updateId=update.get("id", ""))["update"]
-    except ClientError as error:
-        if error_code(error) != _NO_CLUSTER:
-            raise
+def _lift_cluster(session: AwsSession, name: str, patience: _Patience) -> bool:
+    cluster = cluster_access.find(session, name)
+    # EKS deletes one that failed although it is protected: "Protect EKS clusters from accidental deletion" in
+    # its user guide.
+    if cluster is None or cluster.get("status") in _LOST_CLUSTER or not cluster.get("deletionProtection"):
         return False
+    eks: EKSClient = session.client("eks")
+    update = eks.update_cluster_config(name=name, deletionProtection=False)["update"]
+    # Whatever is deleted next must not meet an update that is under way.
+    while update.get("status") == "InProgress" and not patience.is_over:
+        patience.pause()
+        update = eks.describe_update(name=name, updateId=update.get("id", ""))["update"]
     return True
 
 

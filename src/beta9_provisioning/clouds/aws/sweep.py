@@ -14,6 +14,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from beta9_provisioning.clouds.aws import cluster_access
 from beta9_provisioning.clouds.aws.names import names
 from beta9_provisioning.clouds.aws.session import AwsSession, error_code
 from beta9_provisioning.engine.errors import Stopped
@@ -59,7 +60,7 @@ def sweep(session: AwsSession, environment_id: str, seconds: float, stop: thread
     broom = _Broom(session, environment_id)
     deadline = time.monotonic() + seconds
     with session.explained("remove what the cluster has left in the account"):
-        if broom.cluster_exists():
+        if cluster_access.find(session, names(environment_id).cluster) is not None:
             return []
         while not broom.sweep() and time.monotonic() < deadline:
             if stop.wait(_POLL_SECONDS):
@@ -120,15 +121,6 @@ class _Broom:
         self._names = names(environment_id)
         self._ec2 = session.client("ec2")
         self._balancers: set[str] = set()
-
-    def cluster_exists(self) -> bool:
-        try:
-            self._session.client("eks").describe_cluster(name=self._names.cluster)
-        except ClientError as error:
-            if error_code(error) != "ResourceNotFoundException":
-                raise
-            return False
-        return True
 
     def sweep(self) -> bool:
         """Remove what can be removed, and return whether that was all."""

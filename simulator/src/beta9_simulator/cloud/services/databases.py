@@ -1,6 +1,7 @@
 """RDS and ElastiCache: instances and replication groups, to read."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from beta9_simulator.cloud import rds_rules
 from beta9_simulator.cloud.reading import current
@@ -12,16 +13,29 @@ from beta9_simulator.cloud.zones import zones_of
 _PAGE = 100
 _CACHE_PORT = 6379
 State = dict[str, Any]
+Item = TypeVar("Item")
+
+
+def listed(request: Request, key: str, found: Sequence[Item], entry: Callable[[Item], State]) -> State:
+    """Return a page of what was found, as both services tell it."""
+    size = int(request.params.get("MaxRecords") or _PAGE)
+    items, marker = page(found, size, request.params.get("Marker"))
+    return {key: [entry(item) for item in items], "Marker": marker}
+
+
+def database(request: Request) -> StoredObject:
+    """Return the instance that a request names; raise ``CloudError`` when there is none."""
+    name = request.params["DBInstanceIdentifier"]
+    found = request.find("aws_db_instance", name=name)
+    if not found:
+        raise CloudError("DBInstanceNotFound", f"DBInstance {name} not found.")
+    return found[0]
 
 
 def _describe_db_instances(request: Request) -> State:
-    name = request.params.get("DBInstanceIdentifier")
-    found = request.find("aws_db_instance", **({"name": name} if name else {}))
-    if name and not found:
-        raise CloudError("DBInstanceNotFound", f"DBInstance {name} not found.")
-    size = int(request.params.get("MaxRecords") or _PAGE)
-    items, marker = page(found, size, request.params.get("Marker"))
-    return {"DBInstances": [_db_instance(item) for item in items], "Marker": marker}
+    named = request.params.get("DBInstanceIdentifier")
+    found = [database(request)] if named else request.find("aws_db_instance")
+    return listed(request, "DBInstances", found, _db_instance)
 
 
 def _db_instance(found: StoredObject) -> State:
@@ -60,9 +74,7 @@ def _describe_replication_groups(request: Request) -> State:
     found = request.find("aws_elasticache_replication_group", **({"id": name} if name else {}))
     if name and not found:
         raise CloudError("ReplicationGroupNotFoundFault", f"ReplicationGroup {name} not found.")
-    size = int(request.params.get("MaxRecords") or _PAGE)
-    items, marker = page(found, size, request.params.get("Marker"))
-    return {"ReplicationGroups": [_replication_group(item) for item in items], "Marker": marker}
+    return listed(request, "ReplicationGroups", found, _replication_group)
 
 
 def _replication_group(found: StoredObject) -> State:
@@ -127,8 +139,7 @@ def _describe_orderable_options(request: Request) -> State:
         if wanted.get("EngineVersion") in (None, f"{major}.{minor}")
     ]
     found = options if wanted["Engine"] == "postgres" else []
-    items, marker = page(found, int(wanted.get("MaxRecords") or _PAGE), wanted.get("Marker"))
-    return {"OrderableDBInstanceOptions": items, "Marker": marker}
+    return listed(request, "OrderableDBInstanceOptions", found, dict)
 
 
 RDS: dict[str, Handler] = {

@@ -7,21 +7,19 @@ from typing import Any
 from beta9_simulator.cloud.rds_rules import STOPPED
 from beta9_simulator.cloud.reading import current
 from beta9_simulator.cloud.rules import CloudError
-from beta9_simulator.cloud.services.request import Handler, Request, page, tag_list, when
+from beta9_simulator.cloud.services.databases import database, listed
+from beta9_simulator.cloud.services.request import Handler, Request, tag_list, when
 from beta9_simulator.cloud.store import NewObject, StoredObject
 
 SNAPSHOT = "rds:snapshot"
 SNAPSHOT_SECONDS = 240.0
-_PAGE = 100
 _SNAPSHOT_NAME = re.compile(r"[A-Za-z](?!.*--)[A-Za-z0-9-]{0,254}(?<!-)")
 State = dict[str, Any]
 
 
 def _listing(type: str, key: str, entry: Callable[[StoredObject], State]) -> Handler:
     def describe(request: Request) -> State:
-        size = int(request.params.get("MaxRecords") or _PAGE)
-        items, marker = page(request.find(type), size, request.params.get("Marker"))
-        return {key: [entry(item) for item in items], "Marker": marker}
+        return listed(request, key, request.find(type), entry)
 
     return describe
 
@@ -36,16 +34,8 @@ def _named(attribute: str, **others: str) -> Callable[[StoredObject], State]:
     return entry
 
 
-def _database(request: Request) -> StoredObject:
-    name = request.params["DBInstanceIdentifier"]
-    found = request.find("aws_db_instance", name=name)
-    if not found:
-        raise CloudError("DBInstanceNotFound", f"DBInstance {name} not found.")
-    return found[0]
-
-
 def _modify_db_instance(request: Request) -> State:
-    found = _database(request)
+    found = database(request)
     if found.status in ("creating", "deleting"):
         status = current(found)["status"]
         raise CloudError("InvalidDBInstanceState", f"Database instance is not in available state: {status}.")
@@ -57,7 +47,7 @@ def _modify_db_instance(request: Request) -> State:
 
 
 def _start_db_instance(request: Request) -> State:
-    found = _database(request)
+    found = database(request)
     if not found.state.get(STOPPED):
         raise CloudError(
             "InvalidDBInstanceState",
@@ -68,7 +58,7 @@ def _start_db_instance(request: Request) -> State:
 
 
 def _create_db_snapshot(request: Request) -> State:
-    found, name = _database(request), request.params["DBSnapshotIdentifier"]
+    found, name = database(request), request.params["DBSnapshotIdentifier"]
     if not _SNAPSHOT_NAME.fullmatch(name):
         raise CloudError(
             "InvalidParameterValue", f"The parameter DBSnapshotIdentifier is not a valid identifier: {name}"
@@ -106,9 +96,7 @@ def _describe_db_snapshots(request: Request) -> State:
     ]
     if name and not found:
         raise CloudError("DBSnapshotNotFound", f"DBSnapshot {name} not found.")
-    size = int(request.params.get("MaxRecords") or _PAGE)
-    items, marker = page(found, size, request.params.get("Marker"))
-    return {"DBSnapshots": [_snapshot(one) for one in items], "Marker": marker}
+    return listed(request, "DBSnapshots", found, _snapshot)
 
 
 def _snapshot(found: StoredObject) -> State:

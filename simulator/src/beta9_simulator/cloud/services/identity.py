@@ -48,31 +48,6 @@ def _list_attached_role_policies(request: Request) -> dict[str, Any] | None:
     return {"AttachedPolicies": attached, "IsTruncated": False}
 
 
-def _list_policies(request: Request) -> dict[str, Any] | None:
-    if request.params.get("Scope") != "Local":
-        return None
-    own = [
-        {"PolicyName": one.name, "Arn": one.state["arn"], "Path": one.state["path"]}
-        for one in request.find_global("aws_iam_policy")
-    ]
-    return _paged(request, "Policies", own)
-
-
-def _list_instance_profiles(request: Request) -> dict[str, Any]:
-    own = [
-        {
-            "InstanceProfileName": one.name,
-            "InstanceProfileId": one.state["unique_id"],
-            "Arn": one.state["arn"],
-            "Path": one.state["path"],
-            "CreateDate": when(one.created_at),
-            "Roles": [],
-        }
-        for one in request.find_global("aws_iam_instance_profile")
-    ]
-    return _paged(request, "InstanceProfiles", own)
-
-
 def _list_openid_connect_providers(request: Request) -> dict[str, Any]:
     found = request.find_global("aws_iam_openid_connect_provider")
     return {"OpenIDConnectProviderList": [{"Arn": one.state["arn"]} for one in found]}
@@ -86,17 +61,9 @@ def _list_openid_connect_provider_tags(request: Request) -> dict[str, Any]:
     return {"Tags": tag_list(found[0].tags), "IsTruncated": False}
 
 
-def _paged(request: Request, key: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
-    size = int(request.params.get("MaxItems") or _PAGE)
-    items, marker = page(entries, size, request.params.get("Marker"))
-    return {key: items, "IsTruncated": marker is not None, "Marker": marker}
-
-
 IAM: dict[str, Handler] = {
-    "ListInstanceProfiles": _list_instance_profiles,
     "ListOpenIDConnectProviders": _list_openid_connect_providers,
     "ListOpenIDConnectProviderTags": _list_openid_connect_provider_tags,
-    "ListPolicies": _list_policies,
     "GetRole": _get_role,
     "ListRoles": _list_roles,
     "ListAttachedRolePolicies": _list_attached_role_policies,
