@@ -50,6 +50,18 @@ def test_no_room_names_a_cloud(room: str) -> None:
     assert named == []
 
 
+def test_no_statement_takes_its_time_by_a_keyword() -> None:
+    """Functions can be given another meaning by `search_path`, as the simulation does; keywords cannot."""
+    keyword = re.compile(r"(?i)\b(current_(time|date|timestamp)|local(time|timestamp))\b")
+    named = [
+        f"{path.relative_to(PRODUCT)}: {line.strip()}"
+        for path in sorted(PRODUCT.rglob("*.py"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if keyword.search(line)
+    ]
+    assert named == []
+
+
 def test_the_words_are_found_where_a_cloud_is_meant() -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources("clouds/aws"))
     assert len(CLOUDS_WORDS.findall(text)) > 100

@@ -1,12 +1,12 @@
 """Work beside requests and operations: a thread survives whatever it raises, and counts it."""
 
-import threading
 from collections.abc import Callable
 
 import structlog
 from prometheus_client import Counter
 from sqlalchemy.exc import SQLAlchemyError
 
+from beta9_provisioning.kit import runtime
 from beta9_provisioning.kit.database_errors import Backoff, Trouble, describe, trouble
 
 log = structlog.get_logger(__name__)
@@ -38,7 +38,7 @@ def repeat(
     do: Callable[[], object],
     *,
     every: float,
-    ended: threading.Event,
+    ended: runtime.Event,
     longest: float = _LONGEST_PAUSE,
 ) -> None:
     """Do something every so many seconds until `ended`; after failures the pauses grow to `longest`."""

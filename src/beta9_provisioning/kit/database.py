@@ -1,6 +1,5 @@
 """Database engine and sessions: one way to connect, with bounds on waiting, to a server that writes."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -12,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from beta9_provisioning.kit import database_url
+from beta9_provisioning.kit import database_url, runtime
 from beta9_provisioning.kit.database_errors import READ_ONLY, Trouble, describe, sqlstate, trouble
 from beta9_provisioning.kit.silence import AttentiveConnection, Patience, ServerSilent
 
@@ -134,7 +133,7 @@ def _watch(engine: Engine, settings: dict[str, str], *, is_bounded: bool) -> Non
         except BaseException:
             connection.close()
             raise
-        record.info["used"] = time.monotonic()
+        record.info["used"] = runtime.monotonic()
 
     @event.listens_for(engine, "handle_error")
     def discard(context: ExceptionContext) -> None:
@@ -147,11 +146,11 @@ def _keep_fit(engine: Engine) -> None:
 
     @event.listens_for(engine, "checkin")
     def note(_connection: object, record: ConnectionPoolEntry) -> None:
-        record.info["used"] = time.monotonic()
+        record.info["used"] = runtime.monotonic()
 
     @event.listens_for(engine, "checkout")
     def ping(connection: AttentiveConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
-        if time.monotonic() - record.info["used"] < _TRUSTED_SECONDS:
+        if runtime.monotonic() - record.info["used"] < _TRUSTED_SECONDS:
             return
         try:
             _refuse_read_only(connection, "SELECT current_setting('transaction_read_only') = 'off'")

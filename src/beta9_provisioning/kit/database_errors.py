@@ -3,13 +3,12 @@
 Judged by SQLSTATE (PostgreSQL manual, appendix A) and by what driver and pool say of the connection.
 """
 
-import random
-import threading
-import time
 from enum import StrEnum
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from beta9_provisioning.kit import runtime
 
 READ_ONLY = "25006"
 """SQLSTATE of a write on a server, or in a session, that only reads."""
@@ -83,12 +82,12 @@ class Backoff:
     def next(self) -> float:
         """Return the next pause in seconds."""
         bound, self._bound = self._bound, min(2 * self._bound, self._longest)
-        return random.uniform(0, bound)  # noqa: S311  spreads load, guards nothing
+        return runtime.chance().uniform(0, bound)
 
-    def pause(self, stop: threading.Event) -> None:
+    def pause(self, stop: runtime.Event) -> None:
         """Sleep the next pause; a stop that comes meanwhile ends it."""
         seconds = self.next()
         if stop.is_set():
-            time.sleep(seconds)
+            runtime.sleep(seconds)
         else:
             stop.wait(seconds)

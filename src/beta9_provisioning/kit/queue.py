@@ -1,6 +1,6 @@
 """The job queue: Dramatiq on Redis. A message is a hint that carries one id; losing it loses nothing."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import dramatiq
 import redis
@@ -61,8 +61,24 @@ def make_broker(url: str) -> RedisBroker:
     return broker
 
 
+class JobQueue(Protocol):
+    """What the service needs of a queue. Every method but `close` raises QueueUnavailable when it is away."""
+
+    def send(self, actor: str, identifier: str) -> None:
+        """Send one message."""
+
+    def backlog(self) -> int:
+        """Return how many messages wait."""
+
+    def check_writable(self) -> None:
+        """See that a message could be sent now."""
+
+    def close(self) -> None:
+        """Close the connections."""
+
+
 class Queue:
-    """Sends hints to the workers, and knows the backlog."""
+    """Sends hints to the workers through Redis, and knows the backlog."""
 
     def __init__(self, url: str) -> None:
         self._where = redis_url.address(url)

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import threading
 from datetime import timedelta
 
 import dramatiq
@@ -16,7 +15,7 @@ from beta9_provisioning.clouds.registry import child_variables, preload
 from beta9_provisioning.clouds.synthesis import new_synthesizer
 from beta9_provisioning.engine.processes.child_variables import ignored
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
-from beta9_provisioning.kit import logs, tracing
+from beta9_provisioning.kit import logs, runtime, tracing
 from beta9_provisioning.kit.database import DatabaseUnavailable, hasten
 from beta9_provisioning.kit.database_errors import describe
 from beta9_provisioning.kit.listening import cannot_listen
@@ -28,6 +27,7 @@ from beta9_provisioning.operations.records import schema
 from beta9_provisioning.operations.records.leases import Observer
 from beta9_provisioning.operations.records.sessions import get_engine, get_sessions
 from beta9_provisioning.operations.run.runner import Runner
+from beta9_provisioning.operations.run.toolbox import GENUINE
 from beta9_provisioning.operations.workflows import workflow_of
 from beta9_provisioning.settings import Settings, run_or_explain
 from beta9_provisioning.worker.actors import register
@@ -139,7 +139,7 @@ def _serve(
         get_engine(),
         factory,
         queue,
-        Runner(factory, settings, synthesizer, workflow_of, metrics.observe_step),
+        Runner(factory, settings, synthesizer, workflow_of, metrics.observe_step, tools=GENUINE),
         metrics,
         actor=ACTOR,
         lease_seconds=settings.lease_seconds,
@@ -162,7 +162,7 @@ def _serve(
     pruner.start()
     signer.start()
     consumer.start()
-    threading.Thread(target=preload, name="preload", daemon=True).start()
+    runtime.thread(preload, name="preload", daemon=True).start()
     log.info("worker_started", worker=worker.name, threads=settings.worker_threads)
     told.wait()
     # A message that is taken from now on is dropped: another worker's reconciler sends its hint again.

@@ -1,8 +1,5 @@
 """The heartbeat of one worker process: renews leases, keeps the liveness lock, passes cancels on."""
 
-import secrets
-import threading
-import time
 from collections.abc import Callable
 from uuid import UUID
 
@@ -10,6 +7,7 @@ import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from beta9_provisioning.kit import runtime
 from beta9_provisioning.kit.background import failed, repeat
 from beta9_provisioning.kit.database import Sessions, own_connection, transaction
 from beta9_provisioning.kit.database_errors import Trouble, trouble
@@ -42,7 +40,7 @@ class Heartbeat:
         give_up: Callable[[], None],
         *,
         interval: float | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = runtime.monotonic,
     ) -> None:
         """Take what the heart needs to beat.
 
@@ -54,7 +52,7 @@ class Heartbeat:
             interval: seconds between two beats; a sixth of a lease, and at most 5 s, unless it is given.
             clock: tells by its seconds how long ago a lease was renewed.
         """
-        self.liveness_key = secrets.randbits(62)
+        self.liveness_key = runtime.chance().getrandbits(62)
         self._engine = engine
         self._factory = factory
         self._lease_seconds = lease_seconds
@@ -63,12 +61,12 @@ class Heartbeat:
         self._held: dict[UUID, tuple[Stop, float]] = {}
         self._give_up = give_up
         self._missed = 0
-        self._lock = threading.Lock()
-        self._ended = threading.Event()
+        self._lock = runtime.lock()
+        self._ended = runtime.event()
         self._liveness: Connection | None = None
         self._threads = [
-            threading.Thread(target=self._run, name="heartbeat", daemon=True),
-            threading.Thread(target=self._watch, name="lease-watch", daemon=True),
+            runtime.thread(self._run, name="heartbeat", daemon=True),
+            runtime.thread(self._watch, name="lease-watch", daemon=True),
         ]
 
     def start(self) -> None:
@@ -87,9 +85,9 @@ class Heartbeat:
         A beat that does not end within 12 s is left to itself; the lock ends with the process at the latest.
         """
         self._ended.set()
-        until = time.monotonic() + _STOP_SECONDS
+        until = runtime.monotonic() + _STOP_SECONDS
         for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()))
+            thread.join(max(0.0, until - runtime.monotonic()))
         if not any(thread.is_alive() for thread in self._threads):
             self._drop_liveness()
 
@@ -110,13 +108,13 @@ class Heartbeat:
                 stop.request(reason)
 
     def _run(self) -> None:
-        repeat("heartbeat", self._beat, every=self._interval, ended=self._ended, longest=self._interval)
+        repeat("heartbeat", self.beat, every=self._interval, ended=self._ended, longest=self._interval)
 
     def _watch(self) -> None:
         every = self._interval / _WATCHES_A_BEAT
-        repeat("lease-watch", self._look_at_leases, every=every, ended=self._ended, longest=every)
+        repeat("lease-watch", self.look_at_leases, every=every, ended=self._ended, longest=every)
 
-    def _beat(self) -> None:
+    def beat(self) -> None:
         """Keep the liveness lock and the leases; neither waits for the other to succeed."""
         is_sound = True
         for work in (self._keep_liveness, self._renew):
@@ -128,7 +126,8 @@ class Heartbeat:
         if is_sound:
             self._missed = 0
 
-    def _look_at_leases(self) -> None:
+    def look_at_leases(self) -> None:
+        """Stop what could not be renewed for half a lease, and give up when no beat comes to its end."""
         now = self._clock()
         with self._lock:
             for stop, renewed_at in self._held.values():

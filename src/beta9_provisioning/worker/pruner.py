@@ -1,10 +1,10 @@
 """The pruner: deletes old details of the journal once an hour, when the settings say so."""
 
-import threading
 from datetime import timedelta
 
 import structlog
 
+from beta9_provisioning.kit import runtime
 from beta9_provisioning.kit.background import repeat
 from beta9_provisioning.kit.database import Sessions
 from beta9_provisioning.operations.records.prune import prune
@@ -22,8 +22,8 @@ class Pruner:
         self._factory = factory
         self._older_than = older_than
         self._every = every
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pruner", daemon=True)
+        self._ended = runtime.event()
+        self._thread = runtime.thread(self._run, name="pruner", daemon=True)
 
     def start(self) -> None:
         """Work in the background, unless nothing is to be deleted."""

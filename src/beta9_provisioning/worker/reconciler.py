@@ -1,15 +1,14 @@
 """The reconciler: re-sends hints for operations that nobody claimed, and ends those of lost workers."""
 
-import threading
-import time
 from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from beta9_provisioning.kit import runtime
 from beta9_provisioning.kit.background import failed, repeat
 from beta9_provisioning.kit.database import Sessions, transaction
-from beta9_provisioning.kit.queue import Queue
+from beta9_provisioning.kit.queue import JobQueue
 from beta9_provisioning.operations.records.leases import Observer, take_from_lost_worker
 from beta9_provisioning.operations.records.store import LeaseLost, unclaimed, waiting
 
@@ -28,7 +27,7 @@ class Reconciler:
     """
 
     def __init__(
-        self, observer: Observer, factory: Sessions, queue: Queue, actor: str, *, interval: float
+        self, observer: Observer, factory: Sessions, queue: JobQueue, actor: str, *, interval: float
     ) -> None:
         self._observer = observer
         self._factory = factory
@@ -36,12 +35,12 @@ class Reconciler:
         self._actor = actor
         self._interval = interval
         self._due = 0.0
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
+        self._ended = runtime.event()
+        self._thread = runtime.thread(self._run, name="reconciler", daemon=True)
 
     def start(self) -> None:
         """Work in the background."""
-        self._due = time.monotonic() + self._interval
+        self._due = runtime.monotonic() + self._interval
         self._thread.start()
 
     def stop(self) -> None:
@@ -65,14 +64,14 @@ class Reconciler:
 
     def _run(self) -> None:
         pace = self._observer.pace
-        repeat("reconciler", self._turn, every=min(self._interval, pace), ended=self._ended, longest=pace)
+        repeat("reconciler", self.turn, every=min(self._interval, pace), ended=self._ended, longest=pace)
 
-    def _turn(self) -> None:
-        # The observer has to look more often than long intervals are.
-        if time.monotonic() < self._due:
+    def turn(self) -> None:
+        """Do a round if one is due, and else look: the observer has to more often than long intervals are."""
+        if runtime.monotonic() < self._due:
             self._observer.look()
             return
-        self._due = time.monotonic() + self._interval
+        self._due = runtime.monotonic() + self._interval
         self.round()
 
     def _end_lost(self) -> None:

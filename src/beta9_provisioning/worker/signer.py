@@ -1,12 +1,12 @@
 """The signer: signs the heads of the audit log's chains at intervals, when there is a key."""
 
-import threading
 from datetime import timedelta
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from beta9_provisioning.audit.signatures import LOG_LINE, sign_moved
+from beta9_provisioning.kit import runtime
 from beta9_provisioning.kit.background import repeat
 from beta9_provisioning.kit.database import Sessions
 
@@ -24,8 +24,8 @@ class Signer:
         self._factory = factory
         self._key = key
         self._every = timedelta(seconds=seconds)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="signer", daemon=True)
+        self._ended = runtime.event()
+        self._thread = runtime.thread(self._run, name="signer", daemon=True)
 
     def start(self) -> None:
         """Work in the background, unless there is no key."""

@@ -1,19 +1,16 @@
 """One worker: claims operations, runs them, and wakes what waited behind them."""
 
-import os
-import socket
-import time
 from collections.abc import Callable
-from uuid import uuid4
 
 import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from beta9_provisioning.kit import runtime
 from beta9_provisioning.kit.background import failed
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.database_errors import Backoff, Trouble, describe, trouble
-from beta9_provisioning.kit.queue import Queue, QueueUnavailable
+from beta9_provisioning.kit.queue import JobQueue, QueueUnavailable
 from beta9_provisioning.operations.records import schema
 from beta9_provisioning.operations.records.store import Claim, claim, waiting
 from beta9_provisioning.operations.records.versions import NewerThanWorker
@@ -36,7 +33,7 @@ class Worker:
         self,
         engine: Engine,
         factory: Sessions,
-        queue: Queue,
+        queue: JobQueue,
         runner: Runner,
         metrics: Metrics,
         *,
@@ -44,7 +41,7 @@ class Worker:
         lease_seconds: float,
         give_up: Callable[[], None],
     ) -> None:
-        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self.name = runtime.process_name()
         self._factory = factory
         self._queue = queue
         self._runner = runner
@@ -61,7 +58,7 @@ class Worker:
 
     def run(self, operation_id: str) -> None:
         """Run an operation if it is there to be taken; a message that came twice does nothing."""
-        asked = time.monotonic()
+        asked = runtime.monotonic()
         try:
             taken = self._claim(operation_id)
         except SQLAlchemyError as error:
@@ -78,7 +75,7 @@ class Worker:
         self.heartbeat.hold(taken.lease_token, stop, since=asked)
         if self._stopping:
             stop.request(StopReason.WORKER_STOPPED)
-        began = time.monotonic()
+        began = runtime.monotonic()
         try:
             with self._metrics.running.track_inprogress():
                 status = self._runner.run(taken, stop)
@@ -86,14 +83,14 @@ class Worker:
             self.heartbeat.release(taken.lease_token)
         if status is None:
             self._metrics.leases_lost.inc()
-        self._metrics.duration.labels(taken.kind, status or "lease_lost").observe(time.monotonic() - began)
+        self._metrics.duration.labels(taken.kind, status or "lease_lost").observe(runtime.monotonic() - began)
         self._wake(taken.environment_id)
 
     def _claim(self, operation_id: str) -> Claim | None:
         """Claim an operation; ask again when the answer to the commit was lost: it may be ours to run."""
-        token = uuid4()
+        token = runtime.uuid4()
         backoff = Backoff()
-        until = time.monotonic() + self._lease_seconds / 4
+        until = runtime.monotonic() + self._lease_seconds / 4
         committing = False
         while committing or not self._stopping:
             try:
@@ -113,10 +110,10 @@ class Worker:
                     session.commit()
                     return taken
             except SQLAlchemyError as error:
-                if not committing or trouble(error) is Trouble.FAULT or time.monotonic() > until:
+                if not committing or trouble(error) is Trouble.FAULT or runtime.monotonic() > until:
                     raise
                 log.warning("claim_unanswered", operation_id=operation_id, error=describe(error))
-                time.sleep(backoff.next())
+                runtime.sleep(backoff.next())
         return None
 
     def _wake(self, environment_id: str) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.kubernetes import patience as module
 from beta9_provisioning.engine.kubernetes.patience import Patience
+from beta9_provisioning.kit import runtime
 
 
 class Clock(threading.Event):
-    """A stop event that takes no time to be waited for, and the clock in place of the module's `time`."""
+    """A stop event that takes no time to be waited for, and the clock of the host."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -20,9 +22,6 @@ class Clock(threading.Event):
         self.waits: list[float] = []
         self.stops_at: int | None = None
         """Which wait is ended by a request to stop."""
-
-    def monotonic(self) -> float:
-        return self.now
 
     def wait(self, timeout: float | None = None) -> bool:
         assert timeout is not None
@@ -33,11 +32,20 @@ class Clock(threading.Event):
         return self.is_set()
 
 
+class _Host(runtime.Host):
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def monotonic(self) -> float:
+        return self._clock.now
+
+
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock() -> Iterator[Clock]:
     clock = Clock()
-    monkeypatch.setattr(module, "time", clock)
-    return clock
+    before = runtime.install(_Host(clock))
+    yield clock
+    runtime.install(before)
 
 
 def test_delays_grow_until_the_deadline(clock: Clock) -> None:

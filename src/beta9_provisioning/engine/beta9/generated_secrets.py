@@ -7,7 +7,7 @@ import secrets
 from dataclasses import asdict, dataclass, fields
 
 from beta9_provisioning.engine.kubernetes.api import ClusterError
-from beta9_provisioning.engine.kubernetes.kubernetes import Kubernetes
+from beta9_provisioning.engine.tool_ports import KubernetesPort
 
 SECRET_NAME = "beta9-generated"  # noqa: S105  the name of an object
 DATABASE_PASSWORD_KEY = "database_password"  # noqa: S105  a key's name
@@ -37,7 +37,7 @@ class GeneratedSecrets:
         )
 
 
-def kept_secrets(kubernetes: Kubernetes, namespace: str) -> GeneratedSecrets:
+def kept_secrets(kubernetes: KubernetesPort, namespace: str) -> GeneratedSecrets:
     """Return the environment's secrets from its cluster; the first call makes them, and the namespace.
 
     When two call it at once, both get the same ones.

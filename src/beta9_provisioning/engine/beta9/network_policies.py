@@ -18,7 +18,7 @@ from typing import Any
 from beta9_provisioning.engine.beta9.database_user import COMPONENT as DATABASE_USER
 from beta9_provisioning.engine.beta9.releases import BETA9_NAMESPACE
 from beta9_provisioning.engine.beta9.values import COMPONENT_LABEL, GATEWAY
-from beta9_provisioning.engine.kubernetes.kubernetes import Kubernetes
+from beta9_provisioning.engine.tool_ports import KubernetesPort
 
 POLICY = "beta9-guarded-networks"
 # Those of our charts, and where pods land that name none. Not kube-system: what runs there is the cloud's and
@@ -31,7 +31,7 @@ _ALL_BUT_BETA9S_OWN: dict[str, Any] = {
 }
 
 
-def write_policies(kubernetes: Kubernetes, guarded: Sequence[str]) -> None:
+def write_policies(kubernetes: KubernetesPort, guarded: Sequence[str]) -> None:
     """Write a policy into each namespace, before there are pods; make a namespace that is not there yet.
 
     `guarded` are the address ranges (CIDR) that pods must not reach. An older form is replaced.

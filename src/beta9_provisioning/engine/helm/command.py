@@ -129,6 +129,7 @@ class HelmProcess:
         kubeconfig: gives the kubeconfig for the next call.
         env: the environment to take PATH, proxies and certificates from; nothing else of it is passed on.
         stop: ends Helm.
+        run: runs it; a simulation has its own.
     """
 
     binary: Path | str
@@ -136,6 +137,7 @@ class HelmProcess:
     kubeconfig: Callable[[], str]
     env: Mapping[str, str]
     stop: threading.Event
+    run: process.Run = process.run
 
     def call(
         self,
@@ -159,7 +161,7 @@ class HelmProcess:
             memory_file("helm") as output,
         ):
             log = path_of(output)
-            finished = process.run(
+            finished = self.run(
                 [str(self.binary), *arguments],
                 cwd=self.directory,
                 env=self._environment(path_of(kubeconfig)),

@@ -20,6 +20,7 @@ from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.helm.command import HelmProcess, Output
 from beta9_provisioning.engine.helm.release import Release, chart_ref
 from beta9_provisioning.engine.kubernetes.patience import Patience
+from beta9_provisioning.engine.processes import process
 from beta9_provisioning.kit import certificates
 from beta9_provisioning.kit.masking import mask_text
 from beta9_provisioning.kit.texts import ANSWER_BYTES
@@ -75,8 +76,9 @@ class Helm:
         stop: threading.Event,
         chart_source: str,
         on_line: Callable[[str], None] | None = None,
+        run: process.Run = process.run,
     ) -> None:
-        self._process = HelmProcess(binary, directory, kubeconfig, env, stop)
+        self._process = HelmProcess(binary, directory, kubeconfig, env, stop, run)
         self._chart_source = chart_source
         self._on_line = on_line
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-import time
-
 from beta9_provisioning.engine.errors import Stopped
+from beta9_provisioning.kit import runtime
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 8.0
@@ -19,22 +17,22 @@ class Patience:
     `seconds` counts from now. A try that would have less than `least` seconds is not begun.
     """
 
-    def __init__(self, seconds: float, stop: threading.Event, least: float = 0.0) -> None:
+    def __init__(self, seconds: float, stop: runtime.Event, least: float = 0.0) -> None:
         self._stop = stop
         self._least = least
-        self._start = time.monotonic()
+        self._start = runtime.monotonic()
         self._deadline = self._start + seconds
         self._delay = FIRST_DELAY
 
     @property
     def left(self) -> float:
         """Seconds until the deadline; at least a little, so that it can serve as a timeout."""
-        return max(self._deadline - time.monotonic(), 0.1)
+        return max(self._deadline - runtime.monotonic(), 0.1)
 
     @property
     def waited(self) -> float:
         """Seconds since the start."""
-        return time.monotonic() - self._start
+        return runtime.monotonic() - self._start
 
     def go_on(self) -> None:
         """Do nothing, unless there was a request to stop.
@@ -52,7 +50,7 @@ class Patience:
             Stopped: the stop event was set.
         """
         delay = max(self._delay, at_least)
-        if time.monotonic() + delay + self._least >= self._deadline:
+        if runtime.monotonic() + delay + self._least >= self._deadline:
             return False
         self._stop.wait(delay)
         self.go_on()

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, Protocol
 
 from prometheus_client import Counter
 
@@ -94,6 +94,29 @@ class Bounds:
 
 
 UNBOUNDED = Bounds()
+
+
+class Run(Protocol):
+    """Runs a command as `run` below does, whose arguments these are."""
+
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        log: Path,
+        stop: threading.Event,
+        timeout: float,
+        on_line: Callable[[str], None] | None = None,
+        interrupt: signal.Signals = signal.SIGINT,
+        grace: float = 60.0,
+        stdin: bytes | None = None,
+        secret_output: bool = False,
+        pass_on: Sequence[int] = (),
+        bounds: Bounds = UNBOUNDED,
+    ) -> Finished:
+        """Run a command to its end and return how it ended."""
 
 
 def run(

@@ -15,8 +15,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import threading
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +28,7 @@ from beta9_provisioning.engine.terraform.errors import Diagnostic, Rule, Terrafo
 from beta9_provisioning.engine.terraform.event_log import append_to
 from beta9_provisioning.engine.terraform.events import TEXT, TerraformEvent, parse
 from beta9_provisioning.engine.terraform.unsaved_state import ERRORED_STATE, Superseded, set_aside
+from beta9_provisioning.kit import runtime
 from beta9_provisioning.kit.masking import LineMasker
 from beta9_provisioning.kit.texts import ANSWER_BYTES
 
@@ -74,11 +73,12 @@ class Terraform:
         binary: Path | str,
         directory: Path,
         env: Mapping[str, str],
-        stop: threading.Event,
+        stop: runtime.Event,
         on_event: Callable[[TerraformEvent], None],
         rules: Sequence[Rule] = (),
         lock_timeout: float = 60.0,
         grace: float = 60.0,
+        run: process.Run = process.run,
     ) -> None:
         """Prepare; nothing is started.
 
@@ -91,6 +91,7 @@ class Terraform:
             rules: what errors of the cloud's provider and state backend mean.
             lock_timeout: seconds to wait for another command in this directory.
             grace: seconds between the interrupt and the kill.
+            run: runs the program; a simulation has its own.
         """
         self._binary = str(binary)
         self._directory = directory
@@ -100,6 +101,7 @@ class Terraform:
         self._rules = rules
         self._lock_timeout = lock_timeout
         self._grace = grace
+        self._run_process = run
 
     @property
     def is_running(self) -> bool:
@@ -216,12 +218,12 @@ class Terraform:
         self, arguments: Sequence[str], timeout: float, on_line: Callable[[str], None]
     ) -> process.Finished:
         """Run a command as soon as no other one writes in this directory."""
-        deadline = time.monotonic() + self._lock_timeout
+        deadline = runtime.monotonic() + self._lock_timeout
         while True:
             try:
                 return self._run(arguments, self._directory / LOG, timeout, on_line, secret_output=True)
             except process.AlreadyRunning:
-                if time.monotonic() >= deadline:
+                if runtime.monotonic() >= deadline:
                     raise
                 self._stop.wait(0.2)
 
@@ -254,7 +256,7 @@ class Terraform:
         *,
         secret_output: bool = False,
     ) -> process.Finished:
-        return process.run(
+        return self._run_process(
             [self._binary, *arguments],
             cwd=self._directory,
             env=self._env,

@@ -7,19 +7,18 @@ could not be saved.
 
 import os
 import shutil
-import threading
-import time
 from pathlib import Path
 
 from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.processes.process import AlreadyRunning, claim
 from beta9_provisioning.engine.terraform.terraform import LOG
 from beta9_provisioning.engine.terraform.unsaved_state import ERRORED_STATE, SUPERSEDED_STATES
+from beta9_provisioning.kit import runtime
 
 _POLL_SECONDS = 0.2
 
 
-def clear(directory: Path, stop: threading.Event, *, patience: float = 60.0) -> None:
+def clear(directory: Path, stop: runtime.Event, *, patience: float = 60.0) -> None:
     """Remove everything but states that could not be saved from a directory; make it if it is absent.
 
     A Terraform that a dead worker left is waited for, at most `patience` seconds: it holds the lock on the
@@ -33,7 +32,7 @@ def clear(directory: Path, stop: threading.Event, *, patience: float = 60.0) -> 
     log = directory / LOG
     descriptor = os.open(log, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _lock(descriptor, log, stop, time.monotonic() + patience)
+        _lock(descriptor, log, stop, runtime.monotonic() + patience)
         for entry in directory.iterdir():
             if entry.name in (LOG, ERRORED_STATE) or entry.match(SUPERSEDED_STATES):
                 continue
@@ -46,12 +45,12 @@ def clear(directory: Path, stop: threading.Event, *, patience: float = 60.0) -> 
         os.close(descriptor)
 
 
-def _lock(descriptor: int, log: Path, stop: threading.Event, deadline: float) -> None:
+def _lock(descriptor: int, log: Path, stop: runtime.Event, deadline: float) -> None:
     while True:
         try:
             claim(descriptor, log)
         except AlreadyRunning:
-            if time.monotonic() >= deadline:
+            if runtime.monotonic() >= deadline:
                 raise
             if stop.wait(_POLL_SECONDS):
                 raise Stopped("The wait for another command was stopped.") from None

@@ -1,6 +1,5 @@
 """The event journal: events are numbered per environment, one by one in the order of commit."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,6 +8,7 @@ from typing import Any
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
+from beta9_provisioning.kit import runtime
 from beta9_provisioning.kit.texts import clean_document, clean_text
 from beta9_provisioning.operations.records.model import EnvironmentRow, EventRow
 
@@ -25,7 +25,7 @@ class NewEvent:
     message: str
     data: dict[str, Any] = field(default_factory=dict)
     operation_id: str | None = None
-    happened: float = field(default_factory=time.monotonic)
+    happened: float = field(default_factory=runtime.monotonic)
 
 
 def append(session: Session, environment_id: str, events: Sequence[NewEvent]) -> None:
@@ -43,7 +43,7 @@ def append(session: Session, environment_id: str, events: Sequence[NewEvent]) ->
         .returning(EnvironmentRow.last_event, func.clock_timestamp())
         .execution_options(synchronize_session=False)
     ).one()
-    read = time.monotonic()
+    read = runtime.monotonic()
     session.execute(
         insert(EventRow),
         [

@@ -5,7 +5,6 @@ silent, whatever the cause. A session-level advisory lock lives exactly as long 
 liveness connection, so that a process that died is known dead within seconds.
 """
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from beta9_provisioning.kit import runtime
 from beta9_provisioning.kit.database import own_connection
 from beta9_provisioning.lifecycle import Reason
 from beta9_provisioning.operations.records.model import AttemptRow, EnvironmentRow, OperationRow
@@ -136,7 +136,7 @@ class Observer:
     """
 
     def __init__(
-        self, engine: Engine, lease_seconds: float, clock: Callable[[], float] = time.monotonic
+        self, engine: Engine, lease_seconds: float, clock: Callable[[], float] = runtime.monotonic
     ) -> None:
         """Take an engine; nothing is connected yet. `clock` tells seconds that never jump."""
         self.pace = lease_seconds / 4

@@ -6,7 +6,6 @@ soon, lets the others through, and tries again.
 """
 
 import sys
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from beta9_provisioning.kit import runtime
 from beta9_provisioning.kit.database import DatabaseUnavailable, check_session, connect
 from beta9_provisioning.kit.database_errors import sqlstate
 from beta9_provisioning.operations.records import schema
@@ -121,10 +121,10 @@ def _wait_for_turn(connection: Connection, patience: Patience, tell: Callable[[s
     By asking again and again: a replica that waited inside a statement would be an open transaction, for
     which an index that the other one builds concurrently would wait in turn.
     """
-    began = time.monotonic()
+    began = runtime.monotonic()
     told = began - patience.word + min(1.0, patience.word)  # a turn of a moment is not worth a word
     while not connection.scalar(select(func.pg_try_advisory_lock(LOCK_KEY))):
-        now = time.monotonic()
+        now = runtime.monotonic()
         if now - told >= patience.word:
             told = now
             tell(f"Waiting for another `db init` ({_holder(connection)}) since {now - began:.0f} s.")
@@ -135,7 +135,7 @@ def _wait_for_turn(connection: Connection, patience: Patience, tell: Callable[[s
                 "it, end it with pg_terminate_backend, then run `beta9-provisioning db init` again."
             )
         connection.commit()
-        time.sleep(_TURN_SECONDS)
+        runtime.sleep(_TURN_SECONDS)
     connection.commit()
 
 
@@ -164,7 +164,7 @@ def _upgrade(connection: Connection, patience: Patience, versions: Iterable[Path
             connection.rollback()
             if pause is None:
                 raise MigrationFailed(_blocked(schema.current(connection))) from error
-            time.sleep(pause)
+            runtime.sleep(pause)
         else:
             return
 

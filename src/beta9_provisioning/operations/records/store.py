@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import and_, exists, func, select, update
 from sqlalchemy.orm import Session, aliased
 
+from beta9_provisioning.kit import runtime
 from beta9_provisioning.kit.ids import new_id
 from beta9_provisioning.kit.origin import UNKNOWN, Origin, traceparent
 from beta9_provisioning.kit.texts import clean_document, clean_text
@@ -199,7 +200,7 @@ def claim(
         check(environment, operation, versions)
         environment.state_version = versions.state  # from now on its state may be one of this release
         attempt = AttemptRow(
-            lease_token=token or uuid4(),
+            lease_token=token or runtime.uuid4(),
             operation_id=operation.id,
             number=operation.attempts + 1,
             worker=worker,

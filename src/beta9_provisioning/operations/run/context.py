@@ -1,7 +1,6 @@
 """What a step knows: the claimed operation, the tools, its working directory, and ways to report."""
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from beta9_provisioning.clouds.registry import cloud_of
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.processes.child_variables import TERRAFORM, chosen
 from beta9_provisioning.engine.synthesis.synthesize import Backend
-from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
+from beta9_provisioning.kit import runtime
 from beta9_provisioning.kit.certificates import for_tools
 from beta9_provisioning.lifecycle import Kind
 from beta9_provisioning.operations.records.proof import Fate
@@ -24,6 +23,7 @@ from beta9_provisioning.operations.records.store import Claim
 from beta9_provisioning.operations.run.charts import chart_source
 from beta9_provisioning.operations.run.recorder import Recorder
 from beta9_provisioning.operations.run.stopping import Stop
+from beta9_provisioning.operations.run.toolbox import GENUINE, SynthesizerPort, Tools
 from beta9_provisioning.schemas.configuration import Cloud as CloudSection
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 from beta9_provisioning.settings import Settings
@@ -53,13 +53,14 @@ def _not_begun() -> bool:
 class Context:
     """One attempt at an operation.
 
-    The fields after `fate_of` are what one step leaves for the next. `resources` is closed at the end of the
+    The fields after `tools` are what one step leaves for the next. `resources` is closed at the end of the
     attempt, before its end is written, however it ends. A destroy gets along without `config`, which may be
     one that this version refuses (ADR 9).
 
     Attributes:
         choices: what was chosen for the environment, with which its stack is made.
         fate_of: tells of a lease token whether its attempt is proven over, children and all.
+        tools: makes what the steps work with.
         secrets: what Terraform's ephemeral variables are given, by name.
         outputs: Terraform's outputs, the sensitive ones included.
         sensitive_outputs: the names of those that nobody may be shown.
@@ -73,9 +74,10 @@ class Context:
     settings: Settings
     stop: Stop
     recorder: Recorder
-    synthesizer: Synthesizer
+    synthesizer: SynthesizerPort
     resources: ExitStack
     fate_of: Callable[[str], Fate]
+    tools: Tools = GENUINE
     choices: Mapping[str, Any] | None = None
     backend: Backend | None = None
     stack: Path | None = None
@@ -135,11 +137,10 @@ class Context:
         """The customer's account, one object for the whole attempt: it holds credentials that refresh."""
         return self.open_account(self.stop.event)
 
-    def open_account(self, stop: threading.Event) -> Account:
+    def open_account(self, stop: runtime.Event) -> Account:
         """Return the customer's account as an object that another event than the attempt's closes."""
-        return self.cloud.open_account(
-            self.place, self.claim.environment_id, settings=self.settings, stop=stop
-        )
+        environment_id, settings = self.claim.environment_id, self.settings
+        return self.tools.account(self.cloud, self.place, environment_id, settings=settings, stop=stop)
 
     @property
     def workers_from(self) -> tuple[str, ...]:

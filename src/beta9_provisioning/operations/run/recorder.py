@@ -1,7 +1,5 @@
 """Writes a running operation's events in small batches, so that Terraform never waits for the database."""
 
-import threading
-import time
 from collections.abc import Callable
 from contextvars import copy_context
 from types import TracebackType
@@ -11,6 +9,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from beta9_provisioning.kit import runtime
 from beta9_provisioning.kit.background import failed, repeat
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.database_errors import Backoff, Trouble, trouble
@@ -41,15 +40,15 @@ class Recorder:
         self._factory = factory
         self._claim = claim
         self._stop = stop
-        self._lock = threading.Lock()
-        self._writing = threading.Lock()
+        self._lock = runtime.lock()
+        self._writing = runtime.lock()
         self._pending: list[NewEvent] = []
         self._done_with = 0
         self._most = _BATCH_EVENTS
         self._progress: dict[str, Any] | None = None
-        self._done = threading.Event()
-        self._thread = threading.Thread(
-            target=copy_context().run, args=(self._run,), name=f"recorder-{claim.operation_id}", daemon=True
+        self._done = runtime.event()
+        self._thread = runtime.thread(
+            copy_context().run, self._run, name=f"recorder-{claim.operation_id}", daemon=True
         )
 
     def __enter__(self) -> Self:
@@ -110,8 +109,8 @@ class Recorder:
                     raise
                 failed("operation", error)
                 if self._stop.event.is_set() and give_up is None:
-                    give_up = time.monotonic() + STOPPED_SECONDS
-                if kind is Trouble.BUSY and give_up is not None and time.monotonic() > give_up:
+                    give_up = runtime.monotonic() + STOPPED_SECONDS
+                if kind is Trouble.BUSY and give_up is not None and runtime.monotonic() > give_up:
                     raise LeaseLost("a row stayed locked, and the worker has to stop") from error
                 backoff.pause(self._stop.event)
 

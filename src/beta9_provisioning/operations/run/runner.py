@@ -1,6 +1,5 @@
 """Runs a claimed operation: a list of steps and one loop. Load, work, apply: no session stays open."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -11,8 +10,7 @@ from typing import Any, Protocol
 import structlog
 
 from beta9_provisioning.engine.errors import DiskFull, EngineError, NotSupported, Stopped
-from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
-from beta9_provisioning.kit import tracing
+from beta9_provisioning.kit import runtime, tracing
 from beta9_provisioning.kit.database import Sessions
 from beta9_provisioning.lifecycle import OperationStatus, Reason
 from beta9_provisioning.operations.records.proof import fate_of
@@ -22,6 +20,7 @@ from beta9_provisioning.operations.run.context import ConfigurationUnreadable, C
 from beta9_provisioning.operations.run.full_disk import full_disk
 from beta9_provisioning.operations.run.recorder import Recorder
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
+from beta9_provisioning.operations.run.toolbox import GENUINE, SynthesizerPort, Tools
 from beta9_provisioning.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -67,15 +66,18 @@ class Runner:
         self,
         factory: Sessions,
         settings: Settings,
-        synthesizer: Synthesizer,
+        synthesizer: SynthesizerPort,
         workflows: Workflows,
         observe: StepObserver = _unobserved,
+        *,
+        tools: Tools = GENUINE,
     ) -> None:
         self._factory = factory
         self._settings = settings
         self._synthesizer = synthesizer
         self._workflows = workflows
         self._observe = observe
+        self._tools = tools
 
     def run(self, claim: Claim, stop: Stop) -> OperationStatus | None:
         """Run a claimed operation to its end and return how it ended; None when the lease was lost.
@@ -128,7 +130,8 @@ class Runner:
 
     def _context(self, claim: Claim, stop: Stop, recorder: Recorder, resources: ExitStack) -> Context:
         proof = partial(fate_of, self._factory)
-        return Context(claim, self._settings, stop, recorder, self._synthesizer, resources, proof)
+        tools = self._tools
+        return Context(claim, self._settings, stop, recorder, self._synthesizer, resources, proof, tools)
 
     def _walk(self, context: Context, steps: Sequence[Step]) -> None:
         # The claim has moved the operation to its first working status already.
@@ -149,7 +152,7 @@ class Runner:
         context.recorder.progress(step.title)
         # Written before the work begins: what the journal does not know has not been started.
         context.recorder.insist(lambda _: None)
-        began = time.monotonic()
+        began = runtime.monotonic()
         try:
             _run_unless_stopped(step, context)
         except LeaseLost:
@@ -157,11 +160,11 @@ class Runner:
         except (Exception, SystemExit) as error:
             told = full_disk(error, context.settings.workdir_base) or error
             failure = _failure(step, told, context.stop)
-            seconds = round(time.monotonic() - began, 3)
+            seconds = round(runtime.monotonic() - began, 3)
             self._observe(step, seconds, succeeded=False)
             emit("step.failed", failure.message, step=step.name, title=step.title, seconds=seconds)
             raise _StepFailed(failure) from error
-        seconds = round(time.monotonic() - began, 3)
+        seconds = round(runtime.monotonic() - began, 3)
         self._observe(step, seconds, succeeded=True)
         emit("step.finished", f"{step.title}: done.", step=step.name, title=step.title, seconds=seconds)
 

@@ -1,7 +1,8 @@
 """Stopping a running operation: one request, one reason, seen by everything the operation started."""
 
-import threading
 from enum import StrEnum
+
+from beta9_provisioning.kit import runtime
 
 
 class StopReason(StrEnum):
@@ -19,9 +20,9 @@ class Stop:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = runtime.lock()
         self._reason: StopReason | None = None
-        self._branches: list[threading.Event] = []
+        self._branches: list[runtime.Event] = []
         self.event = self.branch()
 
     @property
@@ -37,9 +38,9 @@ class Stop:
             for branch in self._branches:
                 branch.set()
 
-    def branch(self) -> threading.Event:
+    def branch(self) -> runtime.Event:
         """Return an event that is set with the request, and that may be set alone to stop one part."""
-        event = threading.Event()
+        event = runtime.event()
         with self._lock:
             self._branches.append(event)
             if self._reason is not None:

@@ -1,9 +1,6 @@
 """An environment's cluster as the steps use it: nodes, charts, and what they report to the journal."""
 
 import os
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from types import TracebackType
 from typing import Self
@@ -11,10 +8,9 @@ from typing import Self
 from beta9_provisioning.engine.beta9.network_policies import write_policies
 from beta9_provisioning.engine.beta9.releases import base_releases
 from beta9_provisioning.engine.errors import EngineError
-from beta9_provisioning.engine.helm.helm import Helm, Installed
+from beta9_provisioning.engine.helm.helm import Installed
 from beta9_provisioning.engine.helm.release import Release
-from beta9_provisioning.engine.kubernetes.kubernetes import Kubernetes
-from beta9_provisioning.kit import tracing
+from beta9_provisioning.kit import runtime, tracing
 from beta9_provisioning.lifecycle import Kind
 from beta9_provisioning.operations.run.context import Context
 
@@ -31,14 +27,14 @@ class Cluster:
         EngineError: `cluster_missing` or `cluster_not_ready`, when it is made.
     """
 
-    def __init__(self, context: Context, stop: threading.Event | None = None) -> None:
+    def __init__(self, context: Context, stop: runtime.Event | None = None) -> None:
         self._context = context
         self.access = context.account.cluster_access()
         directory = context.workdir / "cluster"
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         stop = stop or context.stop.event
-        self.kubernetes = Kubernetes(self.access, stop)
-        self.helm = Helm(
+        self.kubernetes = context.tools.kubernetes(self.access, stop)
+        self.helm = context.tools.helm(
             binary=context.settings.helm_binary,
             directory=directory,
             kubeconfig=self.access.kubeconfig,
@@ -86,7 +82,7 @@ class Cluster:
             context.cloud.platform(context.config),
             ingress_controller=context.settings.ingress_controller,
         )
-        with ThreadPoolExecutor(max_workers=len(releases), thread_name_prefix="helm") as pool:
+        with runtime.pool(len(releases), "helm") as pool:
             # A context of its own for each: one cannot be entered twice at a time.
             for future in [pool.submit(copy_context().run, self.install, one) for one in releases]:
                 future.result()
@@ -96,14 +92,14 @@ class Cluster:
         emit = self._context.recorder.emit
         title = f"{release.name} {release.version}"
         emit("helm.release", f"Started to install {title}.", release=release.name, phase="start")
-        began = time.monotonic()
+        began = runtime.monotonic()
         try:
             with tracing.span(f"helm install {release.name}", {"helm.chart": title}):
                 self.helm.install(release)
         except EngineError as error:
             emit("helm.release", error.message, release=release.name, phase="errored", code=error.code)
             raise
-        seconds = round(time.monotonic() - began, 3)
+        seconds = round(runtime.monotonic() - began, 3)
         emit("helm.release", f"Installed {title}.", release=release.name, phase="complete", seconds=seconds)
 
     def uninstall(self, one: Installed, timeout: float) -> None:

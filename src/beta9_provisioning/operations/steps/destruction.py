@@ -1,10 +1,7 @@
 """The steps that take an environment down, by what the state says and not by its configuration (ADR 9)."""
 
 import shutil
-import threading
-import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
 
@@ -14,6 +11,7 @@ from beta9_provisioning.engine.errors import EngineError, Stopped
 from beta9_provisioning.engine.synthesis.synthesize import stack_directory, write_bare
 from beta9_provisioning.engine.terraform.errors import TerraformFailed
 from beta9_provisioning.engine.terraform.working_directory import clear
+from beta9_provisioning.kit import runtime
 from beta9_provisioning.operations.records.standing import standing, was_ready
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.steps import infrastructure
@@ -133,8 +131,8 @@ def _delete_all_but_last(context: Context) -> None:
     hold its network, and can be removed when the cluster is gone and not before.
     """
     first = [one for one in built(context) if not context.cloud.is_deleted_last(one.split(".", 1)[0])]
-    ended = threading.Event()
-    with ThreadPoolExecutor(1, thread_name_prefix="empty-stores") as pool:
+    ended = runtime.event()
+    with runtime.pool(1, "empty-stores") as pool:
         emptied = pool.submit(copy_context().run, _empty_stores, context, ended)
         try:
             if first:
@@ -146,13 +144,13 @@ def _delete_all_but_last(context: Context) -> None:
         emptied.result()
 
 
-def _empty_stores(context: Context, ended: threading.Event) -> None:
-    deadline = time.monotonic() + context.settings.apply_timeout_minutes * 60
+def _empty_stores(context: Context, ended: runtime.Event) -> None:
+    deadline = runtime.monotonic() + context.settings.apply_timeout_minutes * 60
 
     def tell(store: str, deleted: int) -> None:
         context.recorder.emit("objects.deleted", f"Deleted {deleted} versions in {store}.", count=deleted)
 
-    context.account.empty_stores(tell, lambda: ended.is_set() or time.monotonic() >= deadline)
+    context.account.empty_stores(tell, lambda: ended.is_set() or runtime.monotonic() >= deadline)
 
 
 def _sweep(context: Context) -> None:
@@ -197,11 +195,11 @@ def check_nothing_left(context: Context) -> None:
     It may also need a while to list what is new. If Terraform did not delete all that was created, the cloud
     must show nothing for the whole grace.
     """
-    deadline = time.monotonic() + context.settings.leftover_grace_seconds
+    deadline = runtime.monotonic() + context.settings.leftover_grace_seconds
     # Late logs may have made the cluster's log group again since Terraform, and since the first sweep.
     _sweep(context)
     while (left := context.account.leftovers()) or context.unaccounted:
-        if time.monotonic() >= deadline:
+        if runtime.monotonic() >= deadline:
             if left:
                 raise _leftovers_found(context, left)
             break

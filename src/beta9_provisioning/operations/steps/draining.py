@@ -6,12 +6,11 @@ objects, then the controllers. A cluster that does not do it costs a deadline an
 removed in the cloud, when the cluster is gone (`Account.sweep`).
 """
 
-import time
-
 from beta9_provisioning.engine.beta9.releases import BETA9_NAMESPACE
 from beta9_provisioning.engine.errors import EngineError, Stopped
 from beta9_provisioning.engine.helm.helm import LIST_SECONDS, HelmFailed
 from beta9_provisioning.engine.kubernetes.api import ClusterError
+from beta9_provisioning.kit import runtime
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.steps.cluster import SYSTEM_NAMESPACE, Cluster
 from beta9_provisioning.operations.steps.infrastructure import built
@@ -44,12 +43,12 @@ def drain(context: Context) -> None:
 def _drain_in_time(context: Context, cluster: Cluster) -> None:
     """Try until the deadline; what fails then is told, and the destroy goes on."""
     minutes = context.settings.drain_timeout_minutes
-    deadline = time.monotonic() + minutes * 60
+    deadline = runtime.monotonic() + minutes * 60
     while True:
         try:
             _drain(cluster, deadline)
         except (ClusterError, HelmFailed) as error:
-            if time.monotonic() + _POLL_SECONDS < deadline:
+            if runtime.monotonic() + _POLL_SECONDS < deadline:
                 if context.stop.event.wait(_POLL_SECONDS):
                     raise Stopped("Removing Beta9 from the cluster was stopped.") from error
                 continue
@@ -65,7 +64,7 @@ def _drain_in_time(context: Context, cluster: Cluster) -> None:
 
 def _drain(cluster: Cluster, deadline: float) -> None:
     def left() -> float:
-        return max(deadline - time.monotonic(), 1.0)
+        return max(deadline - runtime.monotonic(), 1.0)
 
     installed = cluster.helm.releases(timeout=min(left(), LIST_SECONDS))
     beta9 = [one for one in installed if one.namespace == BETA9_NAMESPACE]

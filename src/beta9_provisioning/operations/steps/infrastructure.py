@@ -6,8 +6,8 @@ from beta9_provisioning.engine.synthesis.subject import Subject
 from beta9_provisioning.engine.synthesis.synthesize import stack_directory
 from beta9_provisioning.engine.terraform.events import TerraformEvent
 from beta9_provisioning.engine.terraform.progress import Progress
-from beta9_provisioning.engine.terraform.terraform import Terraform
 from beta9_provisioning.engine.terraform.working_directory import clear
+from beta9_provisioning.engine.tool_ports import TerraformPort
 from beta9_provisioning.operations.records.chosen import keep_choices
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.run.narration import Narrator
@@ -130,7 +130,7 @@ def built(context: Context) -> frozenset[str]:
 
 def terraform_of(
     context: Context, title: str, on_progress: Callable[[Progress], None] | None = None
-) -> Terraform:
+) -> TerraformPort:
     """Return Terraform in the environment's directory; the journal is told what it does."""
     assert context.stack is not None
     narrator = Narrator(context.recorder, title, on_progress)
@@ -141,7 +141,7 @@ def terraform_of(
         narrator.take(event)
         spans.take(event)
 
-    return Terraform(
+    return context.tools.terraform(
         binary=context.settings.terraform_binary,
         directory=context.stack,
         env=context.child_env | {f"TF_VAR_{name}": value for name, value in context.secrets.items()},

@@ -4,7 +4,6 @@ The overlap saves time and decides nothing: a chart that fails here is tried aga
 which alone may fail the operation (ADR 2). It never outlives the attempt.
 """
 
-import threading
 from contextvars import copy_context
 from types import TracebackType
 from typing import Self
@@ -13,6 +12,7 @@ import structlog
 
 from beta9_provisioning.engine.errors import EngineError, Stopped
 from beta9_provisioning.engine.terraform.progress import Progress
+from beta9_provisioning.kit import runtime
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.steps.cluster import Cluster
 
@@ -27,7 +27,7 @@ class BaseCharts:
         assert context.choices is not None
         self._needed = context.cloud.cluster_ready_addresses(context.choices)
         self._stop = context.stop.branch()
-        self._thread: threading.Thread | None = None
+        self._thread: runtime.Thread | None = None
         self._installed = False
 
     def __enter__(self) -> Self:
@@ -43,7 +43,7 @@ class BaseCharts:
     def look(self, progress: Progress) -> None:
         """Start, if Terraform has come far enough."""
         if self._thread is None and self._needed <= progress.completed_addresses:
-            thread = threading.Thread(target=copy_context().run, args=(self._run,), name="base-charts")
+            thread = runtime.thread(copy_context().run, self._run, name="base-charts")
             thread.start()
             self._thread = thread
 

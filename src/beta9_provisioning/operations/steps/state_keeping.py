@@ -4,13 +4,12 @@ The worker holds the state's lock for the whole attempt, and Terraform runs with
 """
 
 import socket
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from beta9_provisioning.clouds.cloud import Account, StateLock
 from beta9_provisioning.engine.errors import EngineError, Stopped
+from beta9_provisioning.kit import runtime
 from beta9_provisioning.operations.records.proof import Fate
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.steps.infrastructure import terraform_of
@@ -44,7 +43,7 @@ def lock_state(context: Context) -> None:
         operation=claim.kind,
         info=f"operation {claim.operation_id}, attempt {claim.attempt}, of {claim.environment_id}",
     )
-    deadline = time.monotonic() + context.settings.lease_seconds
+    deadline = runtime.monotonic() + context.settings.lease_seconds
     told, removed = None, set[str]()
     while (held := context.account.lock_state(lock)) is not None:
         holder = context.fate_of(held.id)
@@ -54,7 +53,7 @@ def lock_state(context: Context) -> None:
             message = "Removed the lock on the state that an earlier attempt had left."
             context.recorder.emit("state.lock_removed", message, lock=held.id, info=held.info)
             continue
-        if holder is not Fate.ENDING and time.monotonic() >= deadline:
+        if holder is not Fate.ENDING and runtime.monotonic() >= deadline:
             raise _locked(held)
         if held.id and held.id != told:
             told = held.id
@@ -87,8 +86,8 @@ def _unlock_state(context: Context, lock_id: str) -> None:
 @contextmanager
 def _account_for(context: Context, seconds: float) -> Iterator[Account]:
     """Give the account for so many seconds, also when the attempt was asked to stop, which closes its own."""
-    over = threading.Event()
-    timer = threading.Timer(seconds, over.set)
+    over = runtime.event()
+    timer = runtime.timer(seconds, over.set)
     timer.start()
     try:
         yield context.open_account(over)
