@@ -13,6 +13,8 @@ from beta9_provisioning.lifecycle import (
     CANCELLABLE_KINDS,
     FINAL,
     PATHS,
+    RESUMED,
+    RUNNING,
     EnvironmentStatus,
     Kind,
     OperationStatus,
@@ -38,6 +40,10 @@ CANCEL = """\
 A cancel is a request: a queued operation ends at once, a running one when its worker has stopped Terraform
 and Helm. {kinds} cannot be cancelled: a half-destroyed environment is no goal."""
 
+RESUME = """\
+An attempt may end before its operation does: its worker was lost or shut down, or its Terraform was killed.
+Then another attempt goes on (`{resumed}`): with the first step again, and in the status that was reached."""
+
 PUBLIC = """\
 An environment's public status follows from its latest operation. It is one of {statuses}."""
 
@@ -47,6 +53,7 @@ def chart(kind: Kind) -> str:
     path = PATHS[kind]
     lines = ["stateDiagram-v2", f"    [*] --> {path[0]}"]
     lines += [f"    {before} --> {after}" for before, after in pairwise(path)]
+    lines += [f"    {status} --> {status}: {RESUMED}" for status in path if status in RUNNING]
     lines += [f"    {before} --> {end}" for before in path for end in early_ends(kind, before)]
     lines += [f"    {end} --> [*]" for end in OperationStatus if end in FINAL and is_reached(kind, end)]
     return "\n".join(["```mermaid", *lines, "```"])
@@ -85,7 +92,7 @@ def render() -> str:
     parts = ["# The life of an operation", wrap(NOTICE), wrap(INTRODUCTION, reasons=spell(Reason))]
     for kind in Kind:
         parts += [f"## {kind.capitalize()}", chart(kind)]
-    parts += [wrap(CANCEL, kinds=never_cancelled())]
+    parts += [wrap(RESUME, resumed=RESUMED), wrap(CANCEL, kinds=never_cancelled())]
     parts += ["## Public statuses", wrap(PUBLIC, statuses=spell(EnvironmentStatus)), table()]
     return "\n\n".join(parts) + "\n"
 

@@ -69,6 +69,9 @@ PATHS: dict[Kind, tuple[OperationStatus, ...]] = {
 FINAL = frozenset({_S.SUCCEEDED, _S.FAILED, _S.CANCELLED})
 RUNNING = frozenset(_S) - FINAL - {_S.QUEUED}
 
+RESUMED = "resumed"
+"""The move of a running operation to where it stands, by another attempt: it changes no status."""
+
 # A destroy cannot be cancelled: what it has deleted is gone, and a half-destroyed environment is no goal.
 CANCELLABLE_KINDS = frozenset({Kind.PROVISION, Kind.UPDATE})
 

@@ -132,6 +132,9 @@ class Settings(BaseSettings):
     """Port of the worker's own /metrics; 0 turns it off."""
     lease_seconds: Annotated[float, Field(ge=2)] = 55.0
     """Seconds after its last heartbeat at which a silent worker's operation is taken from it."""
+    shutdown_seconds: Annotated[float, Field(gt=0)] = 120.0
+    """Longest time a worker that is told to end waits for Terraform and Helm to stop, so that it can hand its
+    operations back. They are given a third of a lease each."""
     event_retention_days: Annotated[int, Field(ge=0)] = 0
     """Days after which workers delete the details of events; summaries stay, and 0 keeps everything."""
     backup_recipients: Annotated[tuple[str, ...], NoDecode] = ()

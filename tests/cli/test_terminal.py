@@ -79,7 +79,7 @@ def test_ctrl_c_at_a_prompt_was_a_failure(
     fake: FakeApi, variables: dict[str, str], keys: bytes, code: int, told: str
 ) -> None:
     fake.on("GET", ONE, answer_json(fake_api.environment()))
-    ended = run(["env", "delete", ENVIRONMENT_ID], variables, when="data?", press=keys)
+    ended = run(["env", "delete", ENVIRONMENT_ID], variables, when="data?", press=keys, is_prompt=True)
     assert ended.code == code
     assert told in ended.screen
     assert not fake.requests("DELETE", ONE)

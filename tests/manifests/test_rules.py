@@ -24,7 +24,6 @@ from tests.support.manifests import (
 
 from beta9_provisioning.api.streams import StreamTimes
 from beta9_provisioning.settings import Settings
-from beta9_provisioning.worker import __main__ as worker_main
 from beta9_provisioning.worker import heartbeat, pruner, reconciler
 from beta9_simulator.cluster import pod_security
 from beta9_simulator.cluster.syntax import is_label_key, is_label_value, quantity
@@ -241,7 +240,7 @@ def test_the_worker_finds_what_its_image_has(service: list[Manifest]) -> None:
 def test_the_worker_is_given_longer_than_it_takes_to_stop(service: list[Manifest]) -> None:
     """The consumer waits twice: for operations, then for the threads that fetch."""
     threads = reconciler._STOP_SECONDS + pruner._STOP_SECONDS + heartbeat._STOP_SECONDS
-    takes = 2 * worker_main._SHUTDOWN_MS / 1000 + threads
+    takes = 2 * Settings().shutdown_seconds + threads
     worker = find(service, "Deployment", WORKER)["spec"]["template"]["spec"]
     assert worker["terminationGracePeriodSeconds"] > takes
     api = find(service, "Deployment", API)["spec"]["template"]["spec"]

@@ -9,7 +9,7 @@ from tests.support.simulated import ROOT, World
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.kit.database import Sessions
 from beta9_provisioning.lifecycle import OperationStatus
-from beta9_provisioning.operations.run.runner import Runner, Workflows
+from beta9_provisioning.operations.run.runner import Runner, Unfinished, Workflows
 from beta9_provisioning.operations.run.stopping import Stop
 from beta9_provisioning.operations.workflows import workflow_of
 from beta9_provisioning.settings import Settings
@@ -33,7 +33,7 @@ class Bench:
 
     def run(
         self, operation_id: str, workflows: Workflows = workflow_of, stop: Stop | None = None
-    ) -> OperationStatus | None:
+    ) -> OperationStatus | Unfinished:
         claim = take(self.sessions, operation_id)
         runner = Runner(self.sessions, self.settings, self.synthesizer, workflows)
         return runner.run(claim, stop or Stop())

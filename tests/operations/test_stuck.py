@@ -20,9 +20,10 @@ from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.kit.database import transaction
 from beta9_provisioning.lifecycle import OperationStatus, Reason
 from beta9_provisioning.operations.records.model import AttemptRow, EnvironmentRow, EventRow
-from beta9_provisioning.operations.records.store import Failure, fail_attempt
+from beta9_provisioning.operations.records.resuming import give_up
+from beta9_provisioning.operations.records.store import Failure, end_attempt, fail_operation
 from beta9_provisioning.operations.run.context import Context
-from beta9_provisioning.operations.run.runner import Step
+from beta9_provisioning.operations.run.runner import Step, Unfinished
 from beta9_provisioning.operations.workflows import PROVISION
 from beta9_provisioning.schemas.configuration import Cloud as CloudSection
 
@@ -127,7 +128,7 @@ def test_a_killed_terraform_leaves_an_environment_that_can_be_deleted(bench: Ben
     killer = threading.Thread(target=kill)
     killer.start()
     try:
-        assert bench.run(made.operation_id) is S.FAILED
+        assert bench.run(made.operation_id) is Unfinished.HANDED_BACK
     finally:
         killed.set()
         killer.join()
@@ -135,7 +136,8 @@ def test_a_killed_terraform_leaves_an_environment_that_can_be_deleted(bench: Ben
             bench.world.delay(slow, None)
             # AWS lifts the protection of nothing that it is still making.
             bench.world.finish(slow)
-    assert bench.error(made.operation_id)["code"] == "terraform_killed"
+    with transaction(bench.sessions) as session:
+        give_up(session)
 
     destroy = add_destroy(bench.sessions, made.environment_id)
     assert bench.run(destroy) is S.FAILED
@@ -207,8 +209,9 @@ def test_the_lock_of_a_lost_worker_is_taken_only_when_its_children_must_be_gone(
     lost = take(bench.sessions, add_destroy(bench.sessions, made.environment_id), lease=LONGER_LEASE)
     assert account(bench, made).lock_state(StateLock(id=str(lost.lease_token))) is None
     with transaction(bench.sessions) as session:
-        attempt = session.get_one(AttemptRow, lost.lease_token)
-        fail_attempt(session, attempt, Failure(Reason.WORKER_LOST, "worker_lost", "It was lost."))
+        end_attempt(session, lost.lease_token, "worker_lost", is_over=False)
+        failure = Failure(Reason.WORKER_LOST, "worker_lost", "It was lost.")
+        fail_operation(session, lost.operation_id, failure)
 
     # The operator has shortened the leases meanwhile: the lost worker's children do not know.
     bench.settings = bench.settings.model_copy(update={"lease_seconds": SHORT_LEASE})

@@ -43,3 +43,11 @@ def assert_ended(*pids: int) -> None:
 def wait_for_end(*pids: int) -> None:
     """Wait until all of these processes have ended."""
     until(lambda: all(parent(pid) is None for pid in pids), f"the processes {pids} have ended")
+
+
+def lives(pid: int) -> bool:
+    """Return whether a process exists and has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -9,10 +9,11 @@ from tests.support.proxy import Proxy, proxy_to
 from tests.support.waiting import until
 from tests.worker.rig import attempt, experienced, hints, lose_redis, lose_worker, wait_long_ago
 
-from beta9_provisioning.kit.database import Sessions, connect
+from beta9_provisioning.kit.database import Sessions, connect, transaction
 from beta9_provisioning.kit.database import sessions as session_factory
 from beta9_provisioning.kit.queue import ACTOR, Queue, QueueUnavailable
 from beta9_provisioning.operations.records.leases import Observer
+from beta9_provisioning.operations.records.store import Claim, request_cancel
 from beta9_provisioning.worker import reconciler as module
 from beta9_provisioning.worker.reconciler import Reconciler
 
@@ -53,10 +54,12 @@ def distant_queue(redis_proxy: Proxy) -> Iterator[Queue]:
     queue.close()
 
 
-def finishes(factory: Sessions, environment_id: str) -> list[str]:
-    return [
-        data["reason"] for _, type_, data in events(factory, environment_id) if type_ == "operation.finished"
-    ]
+def destroy_instead(sessions: Sessions, claim: Claim) -> str:
+    """Ask for the end of an operation, and for a destroy, as a delete does."""
+    behind = add_destroy(sessions, claim.environment_id)
+    with transaction(sessions) as session:
+        request_cancel(session, session.merge(operation(sessions, claim.operation_id)))
+    return behind
 
 
 def test_losing_redis_loses_no_operation(
@@ -128,23 +131,22 @@ def test_what_runs_or_waits_behind_it_is_not_sent(
     assert operation(sessions, made.operation_id).status == "planning"
 
 
-def test_a_lost_workers_operation_ends_in_the_truth(
+def test_a_lost_workers_operation_goes_to_another_one(
     sessions: Sessions, redis_url: str, reconciler: Reconciler
 ) -> None:
     claim = lose_worker(sessions)
     reconciler.round()
-    row = operation(sessions, claim.operation_id)
-    assert (row.status, row.reason) == ("failed", "worker_lost")
-    assert status(sessions, claim.environment_id) == "failed"
+    assert status(sessions, claim.environment_id) == "provisioning"
     assert attempt(sessions, claim).outcome == "worker_lost"
-    assert hints(redis_url) == []
+    assert hints(redis_url) == [claim.operation_id]
+    assert take(sessions, claim.operation_id).attempt == claim.attempt + 1
 
 
 def test_the_destroy_behind_a_lost_worker_is_woken(
     sessions: Sessions, redis_url: str, reconciler: Reconciler
 ) -> None:
     claim = lose_worker(sessions)
-    behind = add_destroy(sessions, claim.environment_id)
+    behind = destroy_instead(sessions, claim)
     reconciler.round()
     assert hints(redis_url) == [behind]
     assert status(sessions, claim.environment_id) == "destroy_queued"
@@ -156,7 +158,7 @@ def test_a_live_worker_keeps_its_operation_beside_a_lost_one(
     lost = lose_worker(sessions)
     live = take(sessions, make_environment(sessions).operation_id)
     reconciler.round()
-    assert operation(sessions, lost.operation_id).status == "failed"
+    assert attempt(sessions, lost).outcome == "worker_lost"
     assert operation(sessions, live.operation_id).status == "planning"
     assert attempt(sessions, live).ended_at is None
 
@@ -183,21 +185,22 @@ def test_several_reconcilers_end_a_lost_attempt_once(
         thread.join()
     assert problems == []
     for claim in claims:
-        assert finishes(sessions, claim.environment_id) == ["worker_lost"]
+        types = [type_ for _, type_, _ in events(sessions, claim.environment_id)]
+        assert types.count("operation.interrupted") == 1
         assert attempt(sessions, claim).outcome == "worker_lost"
-    assert hints(redis_url) == []
+    assert set(hints(redis_url)) == {claim.operation_id for claim in claims}
 
 
 def test_without_redis_lost_operations_end_and_the_destroy_is_woken_later(
     make: Make, sessions: Sessions, redis_url: str, redis_proxy: Proxy, distant_queue: Queue
 ) -> None:
     claim = lose_worker(sessions)
-    behind = add_destroy(sessions, claim.environment_id)
+    behind = destroy_instead(sessions, claim)
     reconciler = make(sessions, distant_queue)
     redis_proxy.cut()
     with pytest.raises(QueueUnavailable):
         reconciler.round()
-    assert operation(sessions, claim.operation_id).reason == "worker_lost"
+    assert operation(sessions, claim.operation_id).status == "cancelled"
     redis_proxy.heal()
     wait_long_ago(sessions, behind)
     reconciler.round()
@@ -208,12 +211,10 @@ def test_without_redis_all_lost_operations_end_in_one_round(
     make: Make, sessions: Sessions, redis_proxy: Proxy, distant_queue: Queue
 ) -> None:
     claims = [lose_worker(sessions) for _ in range(3)]
-    for claim in claims:
-        add_destroy(sessions, claim.environment_id)
     redis_proxy.cut()
     with pytest.raises(QueueUnavailable):
         make(sessions, distant_queue).round()
-    assert [operation(sessions, claim.operation_id).reason for claim in claims] == ["worker_lost"] * 3
+    assert [attempt(sessions, claim).outcome for claim in claims] == ["worker_lost"] * 3
 
 
 def test_it_outlives_an_absent_redis(
@@ -226,9 +227,10 @@ def test_it_outlives_an_absent_redis(
     reconciler = make(sessions, distant_queue)
     reconciler.start()
     try:
-        until(lambda: operation(sessions, lost.operation_id).status == "failed", "a round without Redis")
+        until(lambda: attempt(sessions, lost).outcome == "worker_lost", "a round without Redis")
         redis_proxy.heal()
-        until(lambda: hints(redis_url) == [made.operation_id], "the hint is sent when Redis is back")
+        both = {made.operation_id, lost.operation_id}
+        until(lambda: set(hints(redis_url)) == both, "the hints are sent when Redis is back")
     finally:
         reconciler.stop()
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
-from tests.operations.rows import add_destroy, events, make_environment, operation, status
+from tests.operations.rows import Made, add_destroy, events, make_environment, operation, status
 from tests.support.proxy import proxy_to
 from tests.support.waiting import until
 from tests.worker.rig import Work, consuming, hints, make_worker, nothing, row_waiters
@@ -17,7 +17,7 @@ from beta9_provisioning.kit.database import Sessions, connect, transaction
 from beta9_provisioning.kit.database import sessions as session_factory
 from beta9_provisioning.kit.queue import ACTOR, Queue
 from beta9_provisioning.lifecycle import Kind
-from beta9_provisioning.operations.records.store import lock_environment, request_cancel
+from beta9_provisioning.operations.records.store import lock_environment, request_cancel, waiting
 from beta9_provisioning.settings import Settings
 from beta9_provisioning.worker.heartbeat import Heartbeat
 from beta9_provisioning.worker.metrics import Metrics
@@ -43,6 +43,10 @@ def worker(
 
 def finished(factory: Sessions, operation_id: str) -> bool:
     return operation(factory, operation_id).finished_at is not None
+
+
+def interrupted(factory: Sessions, made: Made) -> bool:
+    return any(type_ == "operation.interrupted" for _, type_, _ in events(factory, made.environment_id))
 
 
 def sample(registry: CollectorRegistry, name: str, **labels: str) -> float:
@@ -145,7 +149,7 @@ def test_a_cancel_ends_a_running_operation_and_wakes_the_destroy(
     assert operation(sessions, made.operation_id).status == "cancelled"
 
 
-def test_shutting_down_stops_what_runs_and_says_why(
+def test_shutting_down_stops_what_runs_and_hands_it_back(
     sessions: Sessions, queue: Queue, redis_url: str, worker: Worker, work: Work
 ) -> None:
     running = [make_environment(sessions) for _ in range(2)]
@@ -157,14 +161,13 @@ def test_shutting_down_stops_what_runs_and_says_why(
         until(lambda: work.count(Kind.PROVISION) == 2, "both run")
         worker.shut_down()
         for made in running:
-            until(lambda one=made: finished(sessions, one.operation_id), "it has ended")  # type: ignore[misc]
+            until(lambda one=made: interrupted(sessions, one), "it is handed back")  # type: ignore[misc]
         queue.send(ACTOR, late.operation_id)
         until(lambda: queue.backlog() == 0, "the late message is taken")
     for made in running:
-        row = operation(sessions, made.operation_id)
-        assert (row.status, row.reason) == ("failed", "worker_stopped")
-        assert row.error is not None
-        assert row.error["remedy"]
+        assert operation(sessions, made.operation_id).status == "planning"
+        with transaction(sessions) as session:
+            assert waiting(session, made.environment_id) == made.operation_id
     # The message is lost, the row is not: the reconciler of a worker that stays sends again.
     assert operation(sessions, late.operation_id).status == "queued"
     assert work.count(Kind.PROVISION) == 2
@@ -183,8 +186,7 @@ def test_an_operation_claimed_while_shutting_down_is_stopped(
         until(lambda: row_waiters(sessions) == 1, "the claim waits for the row")
         worker.shut_down()
     thread.join()
-    row = operation(sessions, made.operation_id)
-    assert (row.status, row.reason) == ("failed", "worker_stopped")
+    assert interrupted(sessions, made)
 
 
 def test_a_claim_without_a_database_leaves_the_operation_queued(
@@ -255,6 +257,7 @@ def test_metrics_count_what_ran(
     assert sample(metrics.registry, running) == 0
     count = "provisioning_worker_operation_seconds_count"
     assert sample(metrics.registry, count, kind="provision", outcome="succeeded") == 1
-    assert sample(metrics.registry, count, kind="provision", outcome="failed") == 2
+    assert sample(metrics.registry, count, kind="provision", outcome="failed") == 1
+    assert sample(metrics.registry, count, kind="provision", outcome="handed_back") == 1
     assert sample(metrics.registry, "provisioning_worker_dispatch_seconds_count") == 3
     assert sample(metrics.registry, "provisioning_worker_leases_lost_total") == 0

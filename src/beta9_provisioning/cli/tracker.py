@@ -47,9 +47,11 @@ class Tracker:
         handlers: dict[str, Callable[[Event], Line | None]] = {
             "environment.status": self._status,
             "operation.queued": self._operation_queued,
+            "operation.interrupted": self._interrupted,
             "step.started": self._step_started,
             "step.finished": self._step_finished,
             "step.failed": self._step_failed,
+            "step.interrupted": self._step_interrupted,
             "terraform.planned": self._planned,
             "terraform.resource": self._resource,
             "terraform.diagnostic": self._diagnostic,
@@ -79,6 +81,15 @@ class Tracker:
         self.in_flight.clear()
         self.done, self.total = 0, None
         return Line(Text(f"  {event.message}", style="dim"))
+
+    def _interrupted(self, event: Event) -> Line:
+        """Another attempt begins with the first step."""
+        self.steps.clear()
+        self.in_flight.clear()
+        return Line(Text(f"  ! {event.message}", style="yellow"))
+
+    def _step_interrupted(self, event: Event) -> None:
+        """Leave the telling to the end of the attempt."""
 
     def _step_started(self, event: Event) -> Line:
         title = str(event.data.get("title", event.message))

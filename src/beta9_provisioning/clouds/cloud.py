@@ -93,6 +93,19 @@ class StateLock:
 
 
 @dataclass(frozen=True)
+class UnsavedState:
+    """A Terraform state that could not be saved in its place.
+
+    Attributes:
+        id: the lease token of the attempt that made it.
+        content: of the file that Terraform left.
+    """
+
+    id: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
 class WorkerProblem:
     """What is wrong with a worker's machine, in words for its operator.
 
@@ -164,6 +177,21 @@ class Account(Protocol):
 
     def has_state(self) -> bool:
         """Return whether there is a state that holds any resource."""
+
+    def keep_stack(self, operation_id: str, content: bytes) -> None:
+        """Lay an operation's stack beside the state, in the place of an earlier one's; it holds no secret."""
+
+    def kept_stack(self, operation_id: str) -> bytes | None:
+        """Return the stack that an earlier attempt at the operation laid there, if there is one."""
+
+    def keep_unsaved_state(self, state: UnsavedState) -> None:
+        """Lay a state that could not be saved beside its place, for the next attempt."""
+
+    def unsaved_states(self) -> Sequence[UnsavedState]:
+        """Return the states that were laid there."""
+
+    def forget_unsaved_state(self, id_: str) -> None:
+        """Remove a state that was laid there."""
 
     def cluster_access(self) -> ClusterAccess:
         """Return how to reach the Kubernetes API of the environment's cluster.

@@ -38,6 +38,12 @@ class Stopped(EngineError):
     code = "stopped"
 
 
+class Interrupted(EngineError):
+    """The work was cut off from outside, by what says nothing against it: it may be tried again."""
+
+    code = "interrupted"
+
+
 class NotSupported(EngineError):
     """The configuration asks for something that this release cannot build."""
 

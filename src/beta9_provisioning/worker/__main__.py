@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from beta9_provisioning.audit.signatures import KeyUnusable, read_private_key
 from beta9_provisioning.clouds.registry import child_variables, preload
 from beta9_provisioning.clouds.synthesis import new_synthesizer
+from beta9_provisioning.engine.processes import watchdog
 from beta9_provisioning.engine.processes.child_variables import ignored
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.kit import logs, runtime, tracing
@@ -42,8 +43,6 @@ log = structlog.get_logger(__name__)
 
 # How long an idle worker waits before it looks into Redis again, in milliseconds.
 _IDLE_MS = 40
-# Terraform's grace after its one SIGINT (process.run) plus time to write the end.
-_SHUTDOWN_MS = 120_000
 
 
 def main(settings: Settings) -> int:
@@ -155,6 +154,8 @@ def _serve(
     # Fetch no more than can run, so that the list's length is the true backlog.
     consumer.queue_prefetch = settings.worker_threads
 
+    # What it has started is asked to stop when its own lease-watch would have asked, were it not frozen.
+    watchdog.start(settings.lease_seconds / 2)
     # Before anything is claimed: the port may be taken.
     _serve_metrics(settings, metrics)
     worker.heartbeat.start()
@@ -172,7 +173,7 @@ def _serve(
     reconciler.stop()
     pruner.stop()
     signer.stop()
-    consumer.stop(timeout=_SHUTDOWN_MS)
+    consumer.stop(timeout=int(settings.shutdown_seconds * 1000))
     worker.heartbeat.stop()
     queue.close()
     log.info("worker_stopped", worker=worker.name)

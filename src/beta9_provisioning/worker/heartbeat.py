@@ -7,6 +7,7 @@ import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from beta9_provisioning.engine.processes import watchdog
 from beta9_provisioning.kit import runtime
 from beta9_provisioning.kit.background import failed, repeat
 from beta9_provisioning.kit.database import Sessions, own_connection, transaction
@@ -49,14 +50,14 @@ class Heartbeat:
             factory: for renewals.
             lease_seconds: how long a renewed lease lasts.
             give_up: ends the process, which can neither keep its leases nor notice that they are lost.
-            interval: seconds between two beats; a sixth of a lease, and at most 5 s, unless it is given.
+            interval: seconds between two beats; a sixth of a lease, and at most 2.5 s, unless it is given.
             clock: tells by its seconds how long ago a lease was renewed.
         """
         self.liveness_key = runtime.chance().getrandbits(62)
         self._engine = engine
         self._factory = factory
         self._lease_seconds = lease_seconds
-        self._interval = min(5.0, lease_seconds / 6) if interval is None else interval
+        self._interval = min(2.5, lease_seconds / 6) if interval is None else interval
         self._clock = clock
         self._held: dict[UUID, tuple[Stop, float]] = {}
         self._give_up = give_up
@@ -128,6 +129,7 @@ class Heartbeat:
 
     def look_at_leases(self) -> None:
         """Stop what could not be renewed for half a lease, and give up when no beat comes to its end."""
+        watchdog.kick()
         now = self._clock()
         with self._lock:
             for stop, renewed_at in self._held.values():

@@ -34,8 +34,8 @@ class Metrics:
         )
         self.duration = Histogram(
             "provisioning_worker_operation_seconds",
-            "Seconds that an attempt at an operation ran, by kind and outcome; lease_lost: another may have "
-            "taken the operation over meanwhile.",
+            "Seconds that an attempt at an operation ran, by kind and outcome; lease_lost, handed_back: "
+            "another attempt follows.",
             ["kind", "outcome"],
             registry=self.registry,
             buckets=_MINUTES,

@@ -1,4 +1,4 @@
-"""The reconciler: re-sends hints for operations that nobody claimed, and ends those of lost workers."""
+"""The reconciler: sends hints for what nobody claimed again, and takes from lost workers what they held."""
 
 from uuid import UUID
 
@@ -75,14 +75,14 @@ class Reconciler:
         self.round()
 
     def _end_lost(self) -> None:
-        """End what lost workers held; the operations behind it are sent by the next rounds if not now."""
+        """End the attempts of lost workers; what may go on then is sent by the next rounds if not now."""
         following = [self._end(token, environment_id) for token, environment_id in self._observer.look()]
         for operation_id in filter(None, following):
             self._queue.send(self._actor, operation_id)
             log.info("hint_sent", operation_id=operation_id)
 
     def _end(self, token: UUID, environment_id: str) -> str | None:
-        """End one attempt unless somebody else was first; return the operation that waited behind it."""
+        """End one attempt unless somebody else was first; return what may go on then."""
         try:
             with transaction(self._factory) as session:
                 taken = take_from_lost_worker(session, token, environment_id)

@@ -14,7 +14,7 @@ from beta9_provisioning.kit.queue import JobQueue, QueueUnavailable
 from beta9_provisioning.operations.records import schema
 from beta9_provisioning.operations.records.store import Claim, claim, waiting
 from beta9_provisioning.operations.records.versions import NewerThanWorker
-from beta9_provisioning.operations.run.runner import Runner
+from beta9_provisioning.operations.run.runner import Runner, Unfinished
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
 from beta9_provisioning.worker.heartbeat import Heartbeat
 from beta9_provisioning.worker.metrics import Metrics
@@ -81,9 +81,9 @@ class Worker:
                 status = self._runner.run(taken, stop)
         finally:
             self.heartbeat.release(taken.lease_token)
-        if status is None:
+        if status is Unfinished.LEASE_LOST:
             self._metrics.leases_lost.inc()
-        self._metrics.duration.labels(taken.kind, status or "lease_lost").observe(runtime.monotonic() - began)
+        self._metrics.duration.labels(taken.kind, status).observe(runtime.monotonic() - began)
         self._wake(taken.environment_id)
 
     def _claim(self, operation_id: str) -> Claim | None:
@@ -117,7 +117,10 @@ class Worker:
         return None
 
     def _wake(self, environment_id: str) -> None:
-        """Send the hint for a destroy that waited for this operation; the reconciler does if this fails."""
+        """Send the hint for what may go on now: a destroy that waited, or the operation's next attempt.
+
+        The reconciler does if this fails.
+        """
         try:
             with transaction(self._factory) as session:
                 following = waiting(session, environment_id)

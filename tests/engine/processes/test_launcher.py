@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.process_tree import lives
 from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_provisioning.engine.processes import launcher
+from beta9_provisioning.engine.processes.watchdog import UNWATCHED, Watchdog
 
 # Writes its process id to the file $1, then one line for every SIGINT; ends when there is a file $1.end, or
 # by itself after two minutes.
@@ -33,9 +35,23 @@ def started() -> Iterator[list[subprocess.Popen[bytes]]]:
         process.wait()
 
 
-def command(*program: str, parent: int | None = None, grace: float = GUARD_SECONDS) -> list[str]:
+def command(
+    *program: str,
+    parent: int | None = None,
+    grace: float = GUARD_SECONDS,
+    watched: tuple[str, str] = UNWATCHED,
+) -> list[str]:
     parent = os.getpid() if parent is None else parent
-    words = [launcher.__file__, str(parent), str(int(signal.SIGINT)), str(grace), "0", "0", *program]
+    words = [
+        launcher.__file__,
+        str(parent),
+        str(int(signal.SIGINT)),
+        str(grace),
+        "0",
+        "0",
+        *watched,
+        *program,
+    ]
     return [sys.executable, "-I", "-S", *words]
 
 
@@ -47,13 +63,6 @@ def run(*program: str, parent: int | None = None) -> subprocess.CompletedProcess
         timeout=GUARD_SECONDS,
         check=False,
     )
-
-
-def lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 @pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 128 + 9)])
@@ -184,6 +193,21 @@ def test_death_of_the_launcher_interrupts_the_child(
     process.kill()
     until(lambda: "interrupted" in log.read_text(), "it is interrupted")
     os.kill(child, signal.SIGKILL)
+
+
+def test_silence_of_a_parent_that_lives_interrupts_once(
+    tmp_path: Path, started: list[subprocess.Popen[bytes]]
+) -> None:
+    log, watched = tmp_path / "log", Watchdog(3.0)
+    process = subprocess.Popen(
+        command("sh", "-c", COUNTER, "sh", str(log), watched=watched.words), pass_fds=[watched.descriptor]
+    )
+    started.append(process)
+    until(log.exists, "the child runs")
+    until(lambda: "interrupted" in log.read_text(), "it is interrupted when nothing is told any more")
+    (tmp_path / "log.end").touch()
+    process.wait()
+    assert log.read_text().count("interrupted") == 1
 
 
 # Holds so much memory that a kill takes it a while; tells its process id in the file $1, and waits.

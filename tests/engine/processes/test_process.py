@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.process_tree import lives
 from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_provisioning.engine.errors import Stopped
@@ -316,6 +317,37 @@ def test_an_asynchronous_exception_stops_the_command_gracefully(run: Runner) -> 
     assert not thread.is_alive()
     assert len(raised) == 1
     assert run.log.read_text() == "ready\ninterrupt 1\n"
+
+
+# Tells its own process id and its launcher's, and lives on for a while after it was asked to stop.
+SLOW_TO_STOP = """
+trap 'sleep 0.5; echo saved; exit 0' INT
+echo "$$ $PPID"; while :; do sleep 0.05; done
+"""
+
+
+def kill_launcher(run: Runner) -> Callable[[str], None]:
+    """Return an observer that kills the launcher when the command has told its process id."""
+
+    def take(line: str) -> None:
+        run.lines.append(line)
+        if line != "saved":
+            os.kill(int(line.split()[1]), signal.SIGKILL)
+
+    return take
+
+
+def test_a_command_whose_launcher_was_killed_is_waited_for(run: Runner) -> None:
+    finished = run("sh", "-c", SLOW_TO_STOP, on_line=kill_launcher(run))
+    assert finished.returncode == 128 + signal.SIGKILL
+    assert run.lines[-1] == "saved"
+
+
+def test_a_command_without_its_launcher_is_killed_after_the_grace(run: Runner) -> None:
+    deaf = "trap '' INT; echo \"$$ $PPID\"; while :; do sleep 0.05; done"
+    finished = run("sh", "-c", deaf, on_line=kill_launcher(run), grace=0.3)
+    assert finished.returncode == 128 + signal.SIGKILL
+    assert not lives(int(run.lines[0].split()[0]))
 
 
 def test_missing_program_is_named(run: Runner) -> None:

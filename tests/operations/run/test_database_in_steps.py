@@ -15,7 +15,7 @@ from beta9_provisioning.lifecycle import OperationStatus, Reason
 from beta9_provisioning.operations.records.store import lock_environment
 from beta9_provisioning.operations.run import recorder
 from beta9_provisioning.operations.run.context import Context
-from beta9_provisioning.operations.run.runner import Runner, Step
+from beta9_provisioning.operations.run.runner import Runner, Step, Unfinished
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
 from beta9_provisioning.operations.steps import destruction
 from beta9_provisioning.settings import Settings
@@ -87,5 +87,5 @@ def test_a_worker_told_to_stop_waits_for_no_row_that_stays_locked(
             Step("second", "Second", S.APPLYING, Reason.TERRAFORM_FAILED, lambda _: None),
         )
         ended = Runner(sessions, settings, new_synthesizer(), lambda _: steps).run(claim, stop)
-        assert ended is None
+        assert ended is Unfinished.LEASE_LOST
     assert operation(sessions, made.operation_id).status == "planning"

@@ -16,7 +16,7 @@ from beta9_provisioning.kit.database import sessions as session_factory
 from beta9_provisioning.kit.queue import Queue
 from beta9_provisioning.lifecycle import OperationStatus, Reason
 from beta9_provisioning.operations.run.context import Context
-from beta9_provisioning.operations.run.runner import Runner, Step
+from beta9_provisioning.operations.run.runner import Runner, Step, Unfinished
 from beta9_provisioning.operations.run.stopping import Stop
 from beta9_provisioning.settings import Settings
 
@@ -30,7 +30,7 @@ def made(sessions: Sessions) -> Made:
 
 def run(
     sessions: Sessions, distant: Engine, settings: Settings, made: Made, *, last: Callable[[Context], None]
-) -> OperationStatus | None:
+) -> OperationStatus | Unfinished:
     """Run three steps over the line that loses answers; each tells something."""
 
     def tell(context: Context) -> None:

@@ -12,13 +12,14 @@ from tests.operations.rows import CONFIG, events, make_environment, operation, s
 from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.clouds.synthesis import new_synthesizer
-from beta9_provisioning.engine.errors import EngineError, Stopped
+from beta9_provisioning.engine.errors import EngineError, Interrupted, Stopped
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import PATHS, Kind, OperationStatus, Reason
-from beta9_provisioning.operations.records.model import AttemptRow, EnvironmentRow
-from beta9_provisioning.operations.records.store import Claim
+from beta9_provisioning.operations.records.model import AttemptRow, EnvironmentRow, OperationRow
+from beta9_provisioning.operations.records.resuming import MOST_LOST_ATTEMPTS
+from beta9_provisioning.operations.records.store import Claim, request_cancel
 from beta9_provisioning.operations.run.context import Context
-from beta9_provisioning.operations.run.runner import Runner, Step
+from beta9_provisioning.operations.run.runner import Runner, Step, Unfinished
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
 from beta9_provisioning.operations.workflows import DESTROY, DESTROY_NOTHING, PROVISION, workflow_of
 from beta9_provisioning.settings import Settings
@@ -40,7 +41,7 @@ class Fixture:
         self.settings = Settings(workdir_base=tmp_path)
         self.metrics = Metrics()
 
-    def run(self, **work: Callable[[Context], None]) -> OperationStatus | None:
+    def run(self, **work: Callable[[Context], None]) -> OperationStatus | Unfinished:
         """Run steps one to four; a step named in `work` does that, the others nothing."""
 
         def step(name: str) -> Callable[[Context], None]:
@@ -67,8 +68,15 @@ class Fixture:
             if sample.name == "provisioning_worker_step_seconds_count" and sample.labels["outcome"] == outcome
         ]
 
+    def again(self) -> None:
+        """Claim the operation for the next attempt."""
+        self.claim, self.stop = take(self.sessions, self.made.operation_id), Stop()
+
+    def journal(self) -> list[tuple[int, str, dict[str, Any]]]:
+        return events(self.sessions, self.made.environment_id)
+
     def types(self) -> list[str]:
-        return [type_ for _, type_, _ in events(self.sessions, self.made.environment_id)]
+        return [type_ for _, type_, _ in self.journal()]
 
 
 @pytest.fixture
@@ -150,9 +158,43 @@ def test_a_cancel_between_steps_starts_no_further_step(fixture: Fixture) -> None
     assert fixture.ran == ["one"]
 
 
-def test_a_worker_that_stops_says_so(fixture: Fixture) -> None:
-    fixture.run(one=lambda _: fixture.stop.request(StopReason.WORKER_STOPPED))
-    assert operation(fixture.sessions, fixture.made.operation_id).reason == Reason.WORKER_STOPPED
+def test_a_worker_that_stops_hands_back(fixture: Fixture) -> None:
+    def work(_: Context) -> None:
+        fixture.stop.request(StopReason.WORKER_STOPPED)
+        raise Stopped("terraform apply was stopped.")
+
+    assert fixture.run(three=work) is Unfinished.HANDED_BACK
+    assert operation(fixture.sessions, fixture.made.operation_id).status == "applying"
+    assert fixture.types()[-2:] == ["step.interrupted", "operation.interrupted"]
+    fixture.again()
+    assert fixture.run() is S.SUCCEEDED
+    assert fixture.ran == ["one", "two", "three", "one", "two", "three", "four"]
+    changes = [data["to"] for _, type_, data in fixture.journal() if type_ == "environment.status"]
+    assert changes == ["queued", "provisioning", "bootstrapping", "ready"]
+
+
+def test_a_tool_that_was_killed_is_tried_again_and_tells_why_at_last(fixture: Fixture) -> None:
+    def killed(_: Context) -> None:
+        raise Interrupted("Terraform was killed.", code="terraform_killed", remedy="Look at the memory.")
+
+    for _ in range(MOST_LOST_ATTEMPTS - 1):
+        assert fixture.run(two=killed) is Unfinished.HANDED_BACK
+        fixture.again()
+    assert fixture.run(two=killed) is S.FAILED
+    row = operation(fixture.sessions, fixture.made.operation_id)
+    assert row.error is not None
+    assert (row.error["code"], row.reason) == ("terraform_killed", Reason.TERRAFORM_FAILED)
+
+
+def test_a_cancel_that_comes_with_the_shutdown_ends_the_operation(fixture: Fixture) -> None:
+    def work(_: Context) -> None:
+        with transaction(fixture.sessions) as session:
+            row = session.get_one(OperationRow, fixture.made.operation_id)
+            request_cancel(session, row)
+        fixture.stop.request(StopReason.WORKER_STOPPED)
+        raise Stopped("stopped")
+
+    assert fixture.run(two=work) is S.CANCELLED
 
 
 def test_a_lost_lease_stops_the_work_and_writes_nothing(fixture: Fixture) -> None:
@@ -167,7 +209,7 @@ def test_a_lost_lease_stops_the_work_and_writes_nothing(fixture: Fixture) -> Non
         assert context.stop.event.wait(GUARD_SECONDS), "the recorder did not notice"
         raise Stopped("stopped")
 
-    assert fixture.run(two=lose) is None
+    assert fixture.run(two=lose) is Unfinished.LEASE_LOST
     assert fixture.ran == ["one", "two"]
     assert "test" not in fixture.types()
     assert operation(fixture.sessions, fixture.made.operation_id).status == "planning"

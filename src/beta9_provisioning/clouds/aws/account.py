@@ -19,6 +19,7 @@ from beta9_provisioning.clouds.aws import (
     sweep,
     zones,
 )
+from beta9_provisioning.clouds.aws.beside_state import BesideState
 from beta9_provisioning.clouds.aws.choices import Choices
 from beta9_provisioning.clouds.aws.names import REDIS_PASSWORD, names
 from beta9_provisioning.clouds.aws.orderable import choose_class
@@ -28,7 +29,7 @@ from beta9_provisioning.clouds.aws.sizes import SIZES, node_types
 from beta9_provisioning.clouds.aws.state_bucket import StateBucket, state_key
 from beta9_provisioning.clouds.aws.state_lock import StateLockObject
 from beta9_provisioning.clouds.aws.versions import DEFAULTS
-from beta9_provisioning.clouds.cloud import Contents, Leftover, StateLock
+from beta9_provisioning.clouds.cloud import Contents, Leftover, StateLock, UnsavedState
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess
 from beta9_provisioning.engine.spec import tags
 from beta9_provisioning.engine.synthesis.synthesize import Backend
@@ -77,6 +78,7 @@ class AwsAccount:
         self._lock = StateLockObject(
             self._session, target.account_id, self._bucket.name, state_key(target.environment_id)
         )
+        self._beside = BesideState(self._session, target.account_id, self._bucket.name, target.environment_id)
 
     def check_access(self) -> None:
         """Assume the role, and see that it belongs to the account.
@@ -164,6 +166,26 @@ class AwsAccount:
     def has_state(self) -> bool:
         """Return whether there is a state that holds any resource, or one that cannot be read."""
         return self._bucket.holds_resources(self.target.environment_id)
+
+    def keep_stack(self, operation_id: str, content: bytes) -> None:
+        """Lay an operation's stack beside the state, in the place of an earlier one's."""
+        self._beside.keep_stack(operation_id, content)
+
+    def kept_stack(self, operation_id: str) -> bytes | None:
+        """Return the stack that an earlier attempt at the operation laid there, if there is one."""
+        return self._beside.kept_stack(operation_id)
+
+    def keep_unsaved_state(self, state: UnsavedState) -> None:
+        """Lay a state that could not be saved beside its place."""
+        self._beside.keep_unsaved(state)
+
+    def unsaved_states(self) -> list[UnsavedState]:
+        """Return the states that were laid there."""
+        return self._beside.unsaved()
+
+    def forget_unsaved_state(self, id_: str) -> None:
+        """Remove a state that was laid there."""
+        self._beside.forget_unsaved(id_)
 
     def cluster_access(self) -> ClusterAccess:
         """Return how to reach the cluster's Kubernetes API as the role.

@@ -64,6 +64,10 @@ _TRANSIENT = (
 _REFUSED = ("asked for the client to provide credentials", "must be logged in to the server", "unauthorized")
 
 
+SIGNALLED = 128
+"""Exit codes above this stand for signals, see `process.Finished`."""
+
+
 @dataclass(frozen=True)
 class Output:
     """What a call printed (stdout and stderr together, the last 64 KiB if not all) and its code.
@@ -97,6 +101,11 @@ class Output:
     def crashed(self) -> bool:
         """Whether Helm ended by a fault of its own, or was out of memory."""
         return self.returncode == _CRASH_CODE
+
+    @property
+    def signalled(self) -> bool:
+        """Whether a signal ended Helm."""
+        return self.returncode > SIGNALLED
 
     @property
     def led_off_tls(self) -> bool:

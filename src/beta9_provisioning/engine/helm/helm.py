@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from beta9_provisioning.engine.errors import EngineError
-from beta9_provisioning.engine.helm.command import HelmProcess, Output
+from beta9_provisioning.engine.errors import EngineError, Interrupted
+from beta9_provisioning.engine.helm.command import SIGNALLED, HelmProcess, Output
 from beta9_provisioning.engine.helm.release import Release, chart_ref
 from beta9_provisioning.engine.kubernetes.patience import Patience
 from beta9_provisioning.engine.processes import process
@@ -47,6 +47,12 @@ class HelmFailed(EngineError):
     """A release could not be installed or removed."""
 
     code = "helm_failed"
+
+
+class HelmKilled(HelmFailed, Interrupted):
+    """Helm was ended by a signal that this program did not send, as the kernel's for want of memory."""
+
+    code = "helm_killed"
 
 
 @dataclass(frozen=True)
@@ -234,6 +240,12 @@ def _pending(release: Release, output: Output) -> HelmFailed:
 def _failed(doing: str, output: Output, namespace: str | None = None) -> HelmFailed:
     if output.untrusted:
         return _untrusted(doing, output)
+    if output.signalled and not output.timed_out:
+        return HelmKilled(
+            f"Helm was killed while it was to {doing}.",
+            detail=f"It ended by signal {output.returncode - SIGNALLED}. {output.words}".strip(),
+            remedy="Look at the memory of the worker. Then delete the environment, or try again.",
+        )
     late = output.timed_out or output.says("deadline exceeded", "timed out waiting")
     where = f" in {namespace}" if namespace else ""
     look = f"kubectl --namespace {namespace} get pods,events" if namespace else "kubectl get nodes"

@@ -1,18 +1,21 @@
 """The program between a worker and its child: it makes the child stop gracefully, exactly once.
 
-Usage: `python -I -S launcher.py PARENT INTERRUPT GRACE MEMORY FILE PROGRAM [ARGUMENT...]`
+Usage: `python -I -S launcher.py PARENT INTERRUPT GRACE MEMORY FILE WATCHDOG SILENCE PROGRAM [ARGUMENT...]`
 
 PARENT is the process id of whoever started the launcher, INTERRUPT the number of the signal that asks
 PROGRAM to stop, GRACE the seconds PROGRAM then has before SIGKILL, MEMORY and FILE the most bytes of data
-that each of its processes may have in memory and in one file (0: any). The launcher imports the standard
-library only and is run as a file, because its start is paid for every Terraform and Helm command.
+that each of its processes may have in memory and in one file (0: any), WATCHDOG the descriptor of a file in
+which the parent writes when it last lived, by the monotonic clock in seconds (-1: none), and SILENCE the
+seconds after which it is taken for dead (see `watchdog`). The launcher imports the standard library only and
+is run as a file, because its start is paid for every Terraform and Helm command.
 
-It stays alive beside PROGRAM, which runs in a process group of its own, and acts on two things:
+It stays alive beside PROGRAM, which runs in a process group of its own, and acts on three things:
 
 - SIGTERM, sent by the parent to ask for a stop, or by the kernel when the parent dies (PR_SET_PDEATHSIG):
   INTERRUPT goes to PROGRAM's group. Only the first SIGTERM does this. Terraform takes a second signal as
   "exit now" and loses state, and a worker that is killed while it waits for a stop would otherwise cause
   just that.
+- SILENCE of a parent that stands still without being dead: the same happens.
 - PROGRAM's end: what is left of its group is killed, and when the last of it has ended, the launcher exits
   with PROGRAM's code, 128 + n if signal n ended it. A killed process goes on until it has released its
   memory, so whoever waits for the launcher would else meet processes that still write. Orphans pass to the
@@ -37,6 +40,7 @@ import time
 
 TYPE_CHECKING = False  # as typing's, whose import would be a fifth of the launcher's start
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
 PARENT_GONE = 125
@@ -45,6 +49,7 @@ NOT_FOUND = 127
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+LOOK_SECONDS = 1.0
 WATCHED = (signal.SIGTERM, signal.SIGCHLD)
 # Python ignores the first two from its start and a shell's background jobs ignore the others. Ignored
 # signals stay ignored across exec, so without a reset PROGRAM could be deaf to them.
@@ -60,8 +65,9 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, signal.SIG_DFL)
     signal_on_death_of(parent, signal.SIGTERM)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    child = start(arguments[5:], interrupt, bounds)
-    supervise(child, interrupt, grace)
+    watchdog, silence = int(arguments[5]), float(arguments[6])
+    child = start(arguments[7:], interrupt, bounds, watchdog)
+    supervise(child, interrupt, grace, lambda: is_silent(watchdog, silence))
     status = end_group(child)
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
@@ -80,7 +86,7 @@ def prctl(option: int, value: int) -> None:
         raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
 
 
-def start(argv: list[str], interrupt: int, bounds: dict[int, int]) -> int:
+def start(argv: list[str], interrupt: int, bounds: dict[int, int], watchdog: int) -> int:
     """Start `argv` in a process group of its own and return its process id."""
     launcher = os.getpid()
     child = os.fork()
@@ -88,6 +94,8 @@ def start(argv: list[str], interrupt: int, bounds: dict[int, int]) -> int:
         os.setpgid(0, 0)
         signal_on_death_of(launcher, interrupt)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
+        if watchdog >= 0:
+            os.close(watchdog)
         for kind, most in bounds.items():
             if most:
                 resource.setrlimit(kind, (most, most))
@@ -116,23 +124,25 @@ def environment() -> dict[bytes, bytes]:
     return {name: value for name, _, value in (entry.partition(b"=") for entry in entries) if name}
 
 
-def supervise(child: int, interrupt: int, grace: float) -> None:
-    """Pass on the first SIGTERM, kill after the grace; return when `child` has ended, still unreaped."""
-    interrupted = False
+def is_silent(watchdog: int, silence: float) -> bool:
+    """Return whether the parent has written no sign of life for too long."""
+    return watchdog >= 0 and time.monotonic() - float(os.pread(watchdog, 64, 0)) > silence
+
+
+def supervise(child: int, interrupt: int, grace: float, is_abandoned: Callable[[], bool]) -> None:
+    """Ask for the stop once, kill after the grace; return when `child` has ended, still unreaped."""
     deadline: float | None = None
+    is_killed = False
     while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        left = LOOK_SECONDS if deadline is None else deadline - time.monotonic()
+        info = signal.sigtimedwait(WATCHED, min(LOOK_SECONDS, max(0.0, left)))
         if deadline is None:
-            received: int | None = signal.sigwait(WATCHED)
-        else:
-            info = signal.sigtimedwait(WATCHED, max(0.0, deadline - time.monotonic()))
-            received = info.si_signo if info else None
-        if received is None:
+            if (info is not None and info.si_signo == signal.SIGTERM) or is_abandoned():
+                deadline = time.monotonic() + grace
+                os.killpg(child, interrupt)
+        elif not is_killed and time.monotonic() >= deadline:
+            is_killed = True
             os.killpg(child, signal.SIGKILL)
-            deadline = None
-        elif received == signal.SIGTERM and not interrupted:
-            interrupted = True
-            deadline = time.monotonic() + grace
-            os.killpg(child, interrupt)
 
 
 def end_group(child: int) -> int:

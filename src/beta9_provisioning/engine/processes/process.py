@@ -25,8 +25,9 @@ from typing import BinaryIO, Literal, Protocol
 from prometheus_client import Counter
 
 from beta9_provisioning.engine.errors import EngineError
-from beta9_provisioning.engine.processes import launcher
+from beta9_provisioning.engine.processes import launcher, watchdog
 from beta9_provisioning.engine.processes.memory import memory_file
+from beta9_provisioning.engine.processes.remains import end_session
 from beta9_provisioning.engine.processes.tolerant import Tolerant
 
 POLL_SECONDS = 0.03
@@ -151,8 +152,9 @@ def run(
     `Stopped`, which is taken like an asynchronous exception.
 
     Call it on a thread that lives until it returns: the death of the thread counts as the death of the
-    process. `env` is the complete environment of the command; `stdin` is its input, empty if None;
-    it inherits the descriptors in `pass_on`. What it does when it comes to its `bounds` is its affair.
+    process, and so does its silence where there is a `watchdog`. `env` is the complete environment of the
+    command; `stdin` is its input, empty if None; it inherits the descriptors in `pass_on`. What it does when
+    it comes to its `bounds` is its affair.
 
     Raises:
         ToolMissing: the program does not exist or is not executable.
@@ -168,7 +170,9 @@ def run(
         output_fd = resources.enter_context(memory_file("output")) if secret_output else log_fd
         tail = _Tail(output_fd)
         command = [sys.executable, "-I", "-S", launcher.__file__]
-        command += [str(os.getpid()), str(int(interrupt)), str(grace), *bounds.words, program, *argv[1:]]
+        command += [str(os.getpid()), str(int(interrupt)), str(grace), *bounds.words]
+        watched = watchdog.current()
+        command += [*(watched.words if watched else watchdog.UNWATCHED), program, *argv[1:]]
         child = subprocess.Popen(
             command,
             cwd=cwd,
@@ -177,11 +181,11 @@ def run(
             stdout=output_fd,
             stderr=output_fd,
             # The log's, too: with it the command inherits the lock.
-            pass_fds=(log_fd, *pass_on),
+            pass_fds=(log_fd, *pass_on, *([watched.descriptor] if watched else [])),
             start_new_session=True,
         )
         observer = Tolerant(on_line or _ignore, Path(program).name)
-        reason = _follow(child, tail, stop, timeout, observer)
+        reason = _follow(child, tail, stop, observer, timeout=timeout, grace=grace)
         # Negative: the launcher itself was ended by a signal, mostly a stop request before it had started
         # anything.
         returncode = child.returncode if child.returncode >= 0 else 128 - child.returncode
@@ -266,8 +270,10 @@ def _follow(
     child: subprocess.Popen[bytes],
     tail: _Tail,
     stop: threading.Event,
-    timeout: float,
     on_line: Callable[[str], None],
+    *,
+    timeout: float,
+    grace: float,
 ) -> Reason | None:
     """Give the child's lines to `on_line` until it has ended; return why it was asked to stop, if it was."""
     deadline = time.monotonic() + timeout
@@ -279,6 +285,8 @@ def _follow(
                     on_line(line)
                 if reason is None and (reason := _reason_to_stop(stop, deadline)):
                     child.terminate()
+            if child.returncode < 0:
+                end_session(child.pid, grace)
             for line in tail.rest():
                 on_line(line)
     except BaseException:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 TARGET_VERSIONS = {"terraform": ">=1.11.0", "opentofu": ">=1.11.0"}
 """What the output is for, as CDK Terrain wants it declared."""
+STACK_FILE = "cdk.tf.json"
+"""Name of the file in a stack's directory that is the stack."""
 # Terraform and OpenTofu both read this. Write-only attributes and ephemeral variables begin here, in both.
 _REQUIRED_VERSION = ">= 1.11.0"
 _STACK = "environment"
@@ -77,14 +79,27 @@ def write_bare(outdir: Path, document: Mapping[str, Any]) -> Path:
     """Write a Terraform configuration that needs no synthesis where `synthesize` would write; return its
     directory.
     """
+    terraform = {"required_version": _REQUIRED_VERSION, **document["terraform"]}
+    text = json.dumps({**document, "terraform": terraform}, indent=2, sort_keys=True)
+    return write_stack(outdir, f"{text}\n".encode())
+
+
+def write_stack(outdir: Path, content: bytes) -> Path:
+    """Write a stack as it is where `synthesize` would write it; return its directory."""
     directory = stack_directory(outdir)
     directory.mkdir(parents=True, exist_ok=True)
-    terraform = {"required_version": _REQUIRED_VERSION, **document["terraform"]}
     complete = directory / "cdk.tf.tmp"
-    text = json.dumps({**document, "terraform": terraform}, indent=2, sort_keys=True)
-    complete.write_text(text + "\n", encoding="utf-8")
-    complete.replace(directory / "cdk.tf.json")
+    complete.write_bytes(content)
+    complete.replace(directory / STACK_FILE)
     return directory
+
+
+def providers_of(content: bytes) -> Any:
+    """Return which providers a stack requires, as it says; None when it is no stack."""
+    try:
+        return json.loads(content)["terraform"]["required_providers"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def stack_directory(outdir: Path) -> Path:

@@ -25,6 +25,7 @@ from beta9_provisioning.engine.errors import Stopped, SynthesisError
 from beta9_provisioning.engine.processes import launcher
 from beta9_provisioning.engine.processes.child_variables import SYNTHESIS, chosen
 from beta9_provisioning.engine.processes.process import UNBOUNDED
+from beta9_provisioning.engine.processes.watchdog import UNWATCHED
 from beta9_provisioning.engine.synthesis.child import Request
 from beta9_provisioning.engine.synthesis.subject import Subject
 from beta9_provisioning.kit.temporary import temporary_directory
@@ -222,6 +223,7 @@ class _Child:
 def _start(module: str, scratch: Path, channel: socket.socket, errors: BinaryIO) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-I", "-S", launcher.__file__]
     command += [str(os.getpid()), str(int(signal.SIGINT)), str(GRACE_SECONDS), *UNBOUNDED.words]
+    command += UNWATCHED
     command += [sys.executable, "-P", "-m", module, str(scratch.absolute())]
     # Not the whole environment: CDK Terrain takes settings from variables of its own.
     env = chosen(os.environ, SYNTHESIS)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.engine.errors import EngineError, Interrupted
 from beta9_provisioning.engine.terraform.events import TerraformEvent
 from beta9_provisioning.kit import certificates
 from beta9_provisioning.kit.masking import quoted
@@ -63,6 +63,10 @@ class TerraformFailed(EngineError):
         super().__init__(message, detail=detail, remedy=remedy, code=code)
         self.diagnostics = diagnostics
         self.errored_state = errored_state
+
+
+class TerraformKilled(TerraformFailed, Interrupted):
+    """Terraform was ended by a signal that this program did not send, as the kernel's for want of memory."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,14 @@ from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.processes import process
 from beta9_provisioning.engine.processes.child_variables import SET_FOR_TERRAFORM
 from beta9_provisioning.engine.processes.memory import memory_file, path_of
-from beta9_provisioning.engine.terraform.errors import Diagnostic, Rule, TerraformFailed, diagnostics, failure
+from beta9_provisioning.engine.terraform.errors import (
+    Diagnostic,
+    Rule,
+    TerraformFailed,
+    TerraformKilled,
+    diagnostics,
+    failure,
+)
 from beta9_provisioning.engine.terraform.event_log import append_to
 from beta9_provisioning.engine.terraform.events import TEXT, TerraformEvent, parse
 from beta9_provisioning.engine.terraform.unsaved_state import ERRORED_STATE, Superseded, set_aside
@@ -275,16 +282,20 @@ class Terraform:
     ) -> NoReturn:
         """Raise the error that says most about how a command ended."""
         what = f"terraform {command}"
-        if finished.killed:
-            raise _killed(f"{what} was killed after {self._grace:g} s of grace.", errors)
+        if finished.stopped and finished.killed:
+            raise Stopped(
+                f"{what} was stopped, and killed after {self._grace:g} s of grace.",
+                detail="What it did in the last 20 s may be missing in the state.",
+            )
         if finished.stopped:
             raise Stopped(
                 f"{what} was stopped before it had finished.",
                 detail="The state is saved; what was being created, if anything, is marked as tainted in it.",
             )
         if finished.timed_out:
+            how = f"killed after {self._grace:g} s of grace" if finished.killed else "the state is saved"
             raise TerraformFailed(
-                f"{what} was stopped because its time was up; the state is saved.",
+                f"{what} was stopped because its time was up; {how}.",
                 code="timeout",
                 detail="\n\n".join(str(error) for error in errors),
                 remedy="See what it was waiting for in the events, then try again.",
@@ -314,8 +325,8 @@ def _document(text: str) -> dict[str, Any] | None:
     return document
 
 
-def _killed(what: str, errors: tuple[Diagnostic, ...]) -> TerraformFailed:
-    return TerraformFailed(
+def _killed(what: str, errors: tuple[Diagnostic, ...]) -> TerraformKilled:
+    return TerraformKilled(
         what,
         code="terraform_killed",
         detail="What it did in the last 20 s may be missing in the state.",

@@ -29,10 +29,12 @@ from beta9_provisioning.kit import runtime
 from beta9_provisioning.kit.database import own_connection
 from beta9_provisioning.lifecycle import Reason
 from beta9_provisioning.operations.records.model import AttemptRow, EnvironmentRow, OperationRow
-from beta9_provisioning.operations.records.store import Failure, fail_attempt
+from beta9_provisioning.operations.records.resuming import MOST_LOST_ATTEMPTS, interrupt
+from beta9_provisioning.operations.records.store import Failure
 
-# A dead process is believed dead after its liveness lock is gone and this many seconds of silence.
-PROVEN_DEATH_SECONDS = 15.0
+# A process without its liveness lock is believed dead after so many seconds of silence, three beats:
+# one whose connection alone was lost has taken its lock again by then.
+PROVEN_DEATH_SECONDS = 8.0
 
 # Every worker holds this lock, shared, beside its own: whoever holds it is a worker that lives.
 _WORKERS_LOCK = 0x6239_776F_726B_6572
@@ -177,7 +179,7 @@ class Observer:
 
 
 def take_from_lost_worker(session: Session, token: UUID, environment_id: str) -> bool:
-    """Fail the operation of an attempt that an `Observer` has judged; False when it was renewed meanwhile.
+    """End an attempt that an `Observer` has judged; False when it was renewed meanwhile.
 
     Also False when a row of it is locked: whoever holds it changes it now, or never lets go of it, and
     neither may hold up those who look after the others.
@@ -198,11 +200,9 @@ def take_from_lost_worker(session: Session, token: UUID, environment_id: str) ->
         Reason.WORKER_LOST,
         "worker_lost",
         "The worker that ran the operation was lost.",
-        f"Worker {attempt.worker} sent its last heartbeat at {attempt.heartbeat_at:%Y-%m-%d %H:%M:%S} UTC. "
-        "What it had created is in the customer's account. If only the worker ended, Terraform has stopped "
-        "and saved its state; if its container or machine ended, too, the state may not know what came last.",
-        "Delete the environment to remove what was created, then create it again. "
-        "If workers are lost repeatedly, look at their memory and their logs.",
+        f"So were those of {MOST_LOST_ATTEMPTS - 1} attempts before. Worker {attempt.worker} sent its last "
+        f"heartbeat at {attempt.heartbeat_at:%Y-%m-%d %H:%M:%S} UTC. What was created is in the account.",
+        "Look at the memory and the logs of the workers. Then delete the environment, and create it again.",
     )
-    fail_attempt(session, attempt, failure)
+    interrupt(session, attempt, failure.reason, failure)
     return True

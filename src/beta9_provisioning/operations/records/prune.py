@@ -37,6 +37,8 @@ SUMMARIES = (
     "environment.changed",
     "operation.queued",
     "operation.claimed",
+    "operation.interrupted",
+    "operation.resumed",
     "operation.finished",
 )
 """Types of events that are never pruned."""

@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, exists, func, select, update
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from beta9_provisioning.kit import runtime
@@ -50,9 +50,13 @@ class Claim:
     """An operation that a worker holds, and all it needs to know to run it.
 
     Attributes:
+        status: where the operation stands: further than at its beginning if an earlier attempt came there.
+        attempt: counts the operation's attempts from 1.
         provider: with `region` and `account_id` where the environment is, as its row says.
         waited: seconds from the request to the claim.
         touched_cloud: whether any operation of the environment may have changed the customer's account.
+        was_interrupted: whether an earlier attempt at the environment ended otherwise than well, so that what
+            it was at may be half done.
         choices: what was chosen for the environment when it was first synthesized; None before that.
         origin: where its request came from.
     """
@@ -61,16 +65,23 @@ class Claim:
     environment_id: str
     environment_name: str
     kind: Kind
+    status: OperationStatus
     config: dict[str, Any]
     attempt: int
     lease_token: UUID
     waited: float
     touched_cloud: bool
+    was_interrupted: bool
     provider: str
     region: str
     account_id: str | None
     choices: dict[str, Any] | None
     origin: Origin
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether this attempt goes on with what an earlier one at the same operation has begun."""
+        return self.attempt > 1
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,11 @@ class Failure:
         """Return the error as it is stored and shown: texts cleaned and bounded."""
         texts = {"code": self.code, "message": self.message, "detail": self.detail, "remedy": self.remedy}
         return {name: clean_text(text) for name, text in texts.items()}
+
+
+CANCELLED = Failure(
+    Reason.CANCELLED, "cancelled", "The operation was cancelled.", "", "Delete the environment to clean up."
+)
 
 
 def latest(session: Session, environment_id: str) -> OperationRow:
@@ -178,10 +194,10 @@ def claim(
     versions: Versions = OURS,
     token: UUID | None = None,
 ) -> Claim | None:
-    """Take a queued operation for one attempt; None when it is not there to be taken.
+    """Take an operation for one attempt; None when it is not there to be taken.
 
-    It is not when another worker was first, when it is over, or when another operation of its
-    environment still runs. With the `token` of a claim whose answer was lost, that claim is answered again.
+    It is when it is queued and no other operation of its environment runs, or when it is under way and its
+    last attempt has ended. With the `token` of a claim whose answer was lost, that claim is answered again.
 
     Raises:
         NewerThanWorker: its configuration or state is of a later version than `versions`; it stays queued.
@@ -195,7 +211,7 @@ def claim(
     operation = session.get_one(OperationRow, operation_id)
     attempt = session.get(AttemptRow, token) if token else None
     if attempt is None:
-        if operation.status != OperationStatus.QUEUED or _is_running(session, environment.id):
+        if not _is_free(session, operation):
             return None
         check(environment, operation, versions)
         environment.state_version = versions.state  # from now on its state may be one of this release
@@ -212,16 +228,19 @@ def claim(
         _begin(session, operation, attempt)
     elif attempt.ended_at is not None:
         return None
+    touched, interrupted = _history(session, environment.id, attempt.lease_token)
     return Claim(
         operation_id=operation.id,
         environment_id=environment.id,
         environment_name=environment.name,
         kind=Kind(operation.kind),
+        status=OperationStatus(operation.status),
         config=operation.config,
         attempt=operation.attempts,
         lease_token=attempt.lease_token,
         waited=(attempt.started_at - operation.created_at).total_seconds(),
-        touched_cloud=_has_touched_cloud(session, environment.id),
+        touched_cloud=touched,
+        was_interrupted=interrupted,
         provider=environment.provider,
         region=environment.region,
         account_id=environment.account_id,
@@ -237,11 +256,16 @@ def _begin(session: Session, operation: OperationRow, attempt: AttemptRow) -> No
     if operation.started_at is None:
         operation.started_at = func.clock_timestamp()
     session.flush()
-    data = {"worker": attempt.worker, "kind": kind}
+    data = {"worker": attempt.worker, "kind": kind, "attempt": attempt.number}
+    if operation.status != OperationStatus.QUEUED:
+        resumed = NewEvent("operation.resumed", "Another attempt went on.", data, operation.id)
+        append(session, operation.environment_id, [resumed])
+        return
     started = NewEvent("operation.claimed", "A worker took the operation.", data, operation.id)
     append(session, operation.environment_id, [started])
     first = min(moves(kind, OperationStatus.QUEUED) - FINAL)
     _move(session, operation.id, OperationStatus.QUEUED, first)
+    session.refresh(operation, ["status"])
 
 
 def advance(session: Session, claim: Claim, before: OperationStatus, after: OperationStatus) -> None:
@@ -324,32 +348,30 @@ def succeed(session: Session, claim: Claim, before: OperationStatus, outputs: di
             .where(EnvironmentRow.id == claim.environment_id)
             .values(outputs=clean_document(outputs))
         )
-    _end_attempt(session, claim.lease_token, "succeeded")
+    end_attempt(session, claim.lease_token, "succeeded", is_over=True)
     _move(session, claim.operation_id, before, OperationStatus.SUCCEEDED)
 
 
-def fail(session: Session, claim: Claim, failure: Failure) -> None:
+def fail(session: Session, claim: Claim, failure: Failure, *, is_over: bool = False) -> None:
     """End a claimed operation with a failure; a cancel that was honoured ends as cancelled.
+
+    `is_over` tells that all that the attempt started has ended.
 
     Raises:
         LeaseLost: when this attempt no longer holds the operation.
     """
     if hold(session, claim, ended_as=failure.reason).ended_at is not None:
         return
-    _end_attempt(session, claim.lease_token, failure.reason)
-    _fail(session, claim.operation_id, failure)
-
-
-def fail_attempt(session: Session, attempt: AttemptRow, failure: Failure) -> None:
-    """End another worker's attempt whose row the caller holds locked; that worker can write no more."""
-    _end_attempt(session, attempt.lease_token, failure.reason)
-    _fail(session, attempt.operation_id, failure)
+    end_attempt(session, claim.lease_token, failure.reason, is_over=is_over)
+    fail_operation(session, claim.operation_id, failure)
 
 
 def request_cancel(session: Session, operation: OperationRow) -> None:
     """Ask for the end of a live operation: at once when queued, by its worker when running."""
     if operation.status == OperationStatus.QUEUED:
-        _fail(session, operation.id, Failure(Reason.CANCELLED, "cancelled", "Cancelled before it started."))
+        fail_operation(
+            session, operation.id, Failure(Reason.CANCELLED, "cancelled", "Cancelled before it started.")
+        )
     elif operation.cancel_requested_at is None and operation.status not in FINAL:
         operation.cancel_requested_at = func.clock_timestamp()
         asked = NewEvent("operation.cancel_requested", "Its cancellation was requested.", {}, operation.id)
@@ -357,17 +379,10 @@ def request_cancel(session: Session, operation: OperationRow) -> None:
 
 
 def waiting(session: Session, environment_id: str, *, versions: Versions = OURS) -> str | None:
-    """Return the id of the environment's queued operation that this worker may claim now, if any."""
-    if _is_running(session, environment_id):
-        return None
+    """Return the id of the environment's operation that this worker may claim now, if any."""
     return session.scalar(
-        select(OperationRow.id)
-        .join(EnvironmentRow, EnvironmentRow.id == OperationRow.environment_id)
-        .where(
-            OperationRow.environment_id == environment_id,
-            OperationRow.status == OperationStatus.QUEUED,
-            *within(versions),
-        )
+        _claimable(versions)
+        .where(OperationRow.environment_id == environment_id)
         .order_by(OperationRow.number)
         .limit(1)
     )
@@ -376,38 +391,65 @@ def waiting(session: Session, environment_id: str, *, versions: Versions = OURS)
 def unclaimed(
     session: Session, *, older_than: float, limit: int = 100, versions: Versions = OURS
 ) -> list[str]:
-    """Return queued operations that this worker could claim, oldest first.
+    """Return operations that this worker could claim, oldest first.
 
-    They have waited `older_than` seconds; those of a later version are left to newer workers.
+    They were requested `older_than` seconds ago; those of a later version are left to newer workers.
     """
-    other = aliased(OperationRow)
-    blocked = exists().where(
-        and_(other.environment_id == OperationRow.environment_id, other.status.in_(RUNNING))
-    )
     return list(
         session.scalars(
-            select(OperationRow.id)
-            .join(EnvironmentRow, EnvironmentRow.id == OperationRow.environment_id)
-            .where(
-                OperationRow.status == OperationStatus.QUEUED,
-                *within(versions),
-                OperationRow.created_at < func.clock_timestamp() - timedelta(seconds=older_than),
-                ~blocked,
-            )
+            _claimable(versions)
+            .where(OperationRow.created_at < func.clock_timestamp() - timedelta(seconds=older_than))
             .order_by(OperationRow.created_at)
             .limit(limit)
         )
     )
 
 
-def _has_touched_cloud(session: Session, environment_id: str) -> bool:
-    """Return whether history knows of a first touch: steps are journaled before they begin."""
+def _claimable(versions: Versions) -> Select[str]:
+    """Select the ids of what a worker of these versions may claim: what is queued or resumable."""
+    other = aliased(OperationRow)
+    blocked = exists().where(
+        and_(other.environment_id == OperationRow.environment_id, other.status.in_(RUNNING))
+    )
+    queued = and_(OperationRow.status == OperationStatus.QUEUED, ~blocked)
+    return (
+        select(OperationRow.id)
+        .join(EnvironmentRow, EnvironmentRow.id == OperationRow.environment_id)
+        .where(OperationRow.status.not_in(FINAL), or_(queued, is_resumable()), *within(versions))
+    )
+
+
+def _history(session: Session, environment_id: str, token: UUID) -> tuple[bool, bool]:
+    """Return whether history knows of a first touch, and of an attempt besides `token` that did not end well.
+
+    Steps are journaled before they begin.
+    """
     touched = exists().where(
         EventRow.environment_id == environment_id,
         EventRow.type == "step.started",
         EventRow.data["step"].astext == FIRST_TOUCH,
     )
-    return bool(session.scalar(select(touched)))
+    interrupted = exists().where(
+        AttemptRow.operation_id == OperationRow.id,
+        OperationRow.environment_id == environment_id,
+        AttemptRow.lease_token != token,
+        AttemptRow.outcome.is_distinct_from("succeeded"),
+    )
+    found = session.execute(select(touched, interrupted)).one()
+    return bool(found[0]), bool(found[1])
+
+
+def is_resumable() -> ColumnElement[bool]:
+    """Return the condition that an operation is under way and no attempt holds it."""
+    held = exists().where(AttemptRow.operation_id == OperationRow.id, AttemptRow.ended_at.is_(None))
+    return and_(OperationRow.status.in_(RUNNING), ~held)
+
+
+def _is_free(session: Session, operation: OperationRow) -> bool:
+    """Return whether an operation may be claimed; the caller holds its environment locked."""
+    if operation.status == OperationStatus.QUEUED:
+        return not _is_running(session, operation.environment_id)
+    return bool(session.scalar(select(exists().where(OperationRow.id == operation.id, is_resumable()))))
 
 
 def _is_running(session: Session, environment_id: str) -> bool:
@@ -422,19 +464,21 @@ def _is_running(session: Session, environment_id: str) -> bool:
     )
 
 
-def _end_attempt(session: Session, token: UUID, outcome: str) -> None:
-    session.execute(
-        update(AttemptRow)
-        .where(AttemptRow.lease_token == token)
-        .values(ended_at=func.clock_timestamp(), outcome=outcome)
-    )
+def end_attempt(session: Session, token: UUID, outcome: str, *, is_over: bool) -> None:
+    """Write an attempt's end; one that is over, children and all, gives the rest of its lease back."""
+    values: dict[str, Any] = {"ended_at": func.clock_timestamp(), "outcome": outcome}
+    if is_over:
+        values["lease_expires_at"] = func.clock_timestamp()
+    session.execute(update(AttemptRow).where(AttemptRow.lease_token == token).values(**values))
 
 
-def _fail(session: Session, operation_id: str, failure: Failure) -> None:
+def fail_operation(session: Session, operation_id: str, failure: Failure) -> OperationStatus:
+    """End an operation that no attempt holds, and return how; an honoured cancel ends as cancelled."""
     operation = session.get_one(OperationRow, operation_id, with_for_update=True, populate_existing=True)
     cancelled = failure.reason is Reason.CANCELLED
     status = OperationStatus.CANCELLED if cancelled else OperationStatus.FAILED
     _move(session, operation_id, OperationStatus(operation.status), status, failure)
+    return status
 
 
 def _move(

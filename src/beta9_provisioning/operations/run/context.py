@@ -1,8 +1,8 @@
 """What a step knows: the claimed operation, the tools, its working directory, and ways to report."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,8 @@ from beta9_provisioning.operations.run.toolbox import GENUINE, SynthesizerPort, 
 from beta9_provisioning.schemas.configuration import Cloud as CloudSection
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 from beta9_provisioning.settings import Settings
+
+_LAST_WORD_SECONDS = 20.0
 
 
 def child_environment(
@@ -141,6 +143,21 @@ class Context:
         """Return the customer's account as an object that another event than the attempt's closes."""
         environment_id, settings = self.claim.environment_id, self.settings
         return self.tools.account(self.cloud, self.place, environment_id, settings=settings, stop=stop)
+
+    @contextmanager
+    def late_account(self) -> Iterator[Account]:
+        """Give the account for a last word, also when the attempt was asked to stop, which closes its own.
+
+        No worker that shuts down waits longer than 20 s for a cloud that does not answer.
+        """
+        over = runtime.event()
+        timer = runtime.timer(_LAST_WORD_SECONDS, over.set)
+        timer.start()
+        try:
+            yield self.open_account(over)
+        finally:
+            timer.cancel()
+            timer.join()
 
     @property
     def workers_from(self) -> tuple[str, ...]:

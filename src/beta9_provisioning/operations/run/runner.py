@@ -3,18 +3,28 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol
 
 import structlog
 
-from beta9_provisioning.engine.errors import DiskFull, EngineError, NotSupported, Stopped
+from beta9_provisioning.engine.errors import DiskFull, EngineError, Interrupted, NotSupported, Stopped
 from beta9_provisioning.kit import runtime, tracing
 from beta9_provisioning.kit.database import Sessions
-from beta9_provisioning.lifecycle import OperationStatus, Reason
+from beta9_provisioning.lifecycle import PATHS, OperationStatus, Reason
 from beta9_provisioning.operations.records.proof import fate_of
-from beta9_provisioning.operations.records.store import Claim, Failure, LeaseLost, advance, fail, succeed
+from beta9_provisioning.operations.records.resuming import STOPPED, hand_back
+from beta9_provisioning.operations.records.store import (
+    CANCELLED,
+    Claim,
+    Failure,
+    LeaseLost,
+    advance,
+    fail,
+    succeed,
+)
 from beta9_provisioning.operations.run.charts import ChartsNotConfigured
 from beta9_provisioning.operations.run.context import ConfigurationUnreadable, Context
 from beta9_provisioning.operations.run.full_disk import full_disk
@@ -24,6 +34,15 @@ from beta9_provisioning.operations.run.toolbox import GENUINE, SynthesizerPort, 
 from beta9_provisioning.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+
+class Unfinished(StrEnum):
+    """How an attempt ended whose operation goes on without it."""
+
+    LEASE_LOST = "lease_lost"
+    """Another worker has taken it over, or will."""
+    HANDED_BACK = "handed_back"
+    """It was left to the next worker that asks."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +98,8 @@ class Runner:
         self._observe = observe
         self._tools = tools
 
-    def run(self, claim: Claim, stop: Stop) -> OperationStatus | None:
-        """Run a claimed operation to its end and return how it ended; None when the lease was lost.
+    def run(self, claim: Claim, stop: Stop) -> OperationStatus | Unfinished:
+        """Run a claimed operation to its end, or to that of this attempt, and return how it ended.
 
         Whatever goes wrong between the claim and the end is told: in a step, beside the steps, or while what
         they opened is closed.
@@ -91,15 +110,15 @@ class Runner:
                 status = self._run(claim, stop)
             except LeaseLost as error:
                 log.warning("lease_lost", detail=str(error))
-                span.fail("lease_lost")
-                return None
+                span.fail(Unfinished.LEASE_LOST)
+                return Unfinished.LEASE_LOST
             log.info("operation_ended", kind=claim.kind, status=status)
             span.note({"provisioning.outcome": status})
             if status is not OperationStatus.SUCCEEDED:
                 span.fail(status)
             return status
 
-    def _run(self, claim: Claim, stop: Stop) -> OperationStatus:
+    def _run(self, claim: Claim, stop: Stop) -> OperationStatus | Unfinished:
         recorder = Recorder(self._factory, claim, stop)
         try:
             with recorder:
@@ -109,14 +128,25 @@ class Runner:
             raise
         except _StepFailed as error:
             failure = error.failure
+            if error.outcome is not None:
+                return self._hand_back(claim, recorder, error.outcome, failure)
+            is_over = True
         except (Exception, SystemExit) as error:  # a library's SystemExit ends nothing on this thread
             log.exception("operation_crashed")
             failure = _crashed("The operation", error)
+            is_over = False
         else:
             return OperationStatus.SUCCEEDED
-        recorder.insist(lambda session: fail(session, claim, failure))
+        recorder.insist(lambda session: fail(session, claim, failure, is_over=is_over))
         cancelled = failure.reason is Reason.CANCELLED
         return OperationStatus.CANCELLED if cancelled else OperationStatus.FAILED
+
+    def _hand_back(
+        self, claim: Claim, recorder: Recorder, outcome: str, failure: Failure
+    ) -> OperationStatus | Unfinished:
+        """Leave the operation to another attempt, unless it is to end now."""
+        ended = recorder.insist(lambda session: hand_back(session, claim, outcome, failure, is_over=True))
+        return ended or Unfinished.HANDED_BACK
 
     def _work(
         self, claim: Claim, stop: Stop, recorder: Recorder
@@ -134,10 +164,10 @@ class Runner:
         return Context(claim, self._settings, stop, recorder, self._synthesizer, resources, proof, tools)
 
     def _walk(self, context: Context, steps: Sequence[Step]) -> None:
-        # The claim has moved the operation to its first working status already.
-        status = steps[0].status
+        # The claim has moved the operation to its first working status, or an earlier attempt further.
+        path, status = PATHS[context.claim.kind], context.claim.status
         for step in steps:
-            if step.status is not status:
+            if path.index(step.status) > path.index(status):
                 self._advance(context, status, step.status)
                 status = step.status
             _traced(step, partial(self._run_step, context, step))
@@ -160,10 +190,12 @@ class Runner:
         except (Exception, SystemExit) as error:
             told = full_disk(error, context.settings.workdir_base) or error
             failure = _failure(step, told, context.stop)
+            outcome = _interruption(told, context.stop)
             seconds = round(runtime.monotonic() - began, 3)
             self._observe(step, seconds, succeeded=False)
-            emit("step.failed", failure.message, step=step.name, title=step.title, seconds=seconds)
-            raise _StepFailed(failure) from error
+            type_ = "step.failed" if outcome is None else "step.interrupted"
+            emit(type_, failure.message, step=step.name, title=step.title, seconds=seconds)
+            raise _StepFailed(failure, outcome) from error
         seconds = round(runtime.monotonic() - began, 3)
         self._observe(step, seconds, succeeded=True)
         emit("step.finished", f"{step.title}: done.", step=step.name, title=step.title, seconds=seconds)
@@ -211,30 +243,32 @@ class _Resources(ExitStack):
 
 
 class _StepFailed(Exception):
-    def __init__(self, failure: Failure) -> None:
+    """A step that did not get to its end; with an outcome the attempt ends, and not the operation."""
+
+    def __init__(self, failure: Failure, outcome: str | None) -> None:
         super().__init__(failure.message)
         self.failure = failure
+        self.outcome = outcome
 
 
 _STOPPED = {
-    StopReason.CANCELLED: Failure(
-        Reason.CANCELLED,
-        "cancelled",
-        "The operation was cancelled.",
-        "",
-        "Delete the environment to clean up.",
-    ),
+    StopReason.CANCELLED: CANCELLED,
     StopReason.WORKER_STOPPED: Failure(
-        Reason.WORKER_STOPPED,
-        "worker_stopped",
-        "The worker was shut down before the operation had ended.",
-        "Terraform was stopped gracefully and its state was saved.",
-        "Delete the environment to remove what was created, then create it again.",
+        Reason.WORKER_STOPPED, STOPPED, "The worker was shut down before the operation had ended."
     ),
 }
 # What says by itself why an operation failed, in whichever step it comes up.
 _REASONS = {"timeout": Reason.TIMEOUT, "leftovers": Reason.LEFTOVERS}
 _OPERATORS_AFFAIR = (DiskFull, ChartsNotConfigured)
+
+
+def _interruption(error: BaseException, stop: Stop) -> str | None:
+    """Return the attempt's outcome when a step was interrupted by what says nothing against the operation."""
+    if stop.reason is StopReason.WORKER_STOPPED and isinstance(error, EngineError):
+        return STOPPED
+    if stop.reason is None and isinstance(error, Interrupted):
+        return error.code
+    return None
 
 
 def _run_unless_stopped(step: Step, context: Context) -> None:

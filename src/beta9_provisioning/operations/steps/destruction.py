@@ -16,6 +16,7 @@ from beta9_provisioning.operations.records.standing import standing, was_ready
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.steps import infrastructure
 from beta9_provisioning.operations.steps.infrastructure import built, terraform_of
+from beta9_provisioning.operations.steps.state_saving import saving
 from beta9_provisioning.schemas.configuration import OnDelete
 
 # How many leftovers an error message names; the event names them all.
@@ -64,7 +65,9 @@ def initialize(context: Context) -> None:
     clear(stack_directory(outdir), context.stop.event)
     context.stack = write_bare(outdir, bare)
     terraform = terraform_of(context, "Preparing Terraform")
-    context.has_state = context.account.has_state() or terraform.errored_state is not None
+    context.has_state = bool(
+        context.account.has_state() or terraform.errored_state or context.account.unsaved_states()
+    )
     if context.has_state:
         infrastructure.initialize(context)
     else:
@@ -166,7 +169,8 @@ def _sweep(context: Context) -> None:
 def _delete(context: Context, targets: Sequence[str] = ()) -> None:
     terraform = terraform_of(context, "Deleting infrastructure")
     try:
-        terraform.destroy(timeout=context.settings.apply_timeout_minutes * 60, targets=targets)
+        with saving(context, terraform):
+            terraform.destroy(timeout=context.settings.apply_timeout_minutes * 60, targets=targets)
     except TerraformFailed as error:
         if error.code in _UNEXPLAINED and (left := context.account.leftovers()):
             raise _leftovers_found(context, left, f"{error.message}\n\n{error.detail}") from error

@@ -1,9 +1,15 @@
 """The steps that build in the cloud: access, synthesis, Terraform."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from beta9_provisioning.engine.synthesis.subject import Subject
-from beta9_provisioning.engine.synthesis.synthesize import stack_directory
+from beta9_provisioning.engine.synthesis.synthesize import (
+    STACK_FILE,
+    providers_of,
+    stack_directory,
+    write_stack,
+)
 from beta9_provisioning.engine.terraform.events import TerraformEvent
 from beta9_provisioning.engine.terraform.progress import Progress
 from beta9_provisioning.engine.terraform.working_directory import clear
@@ -13,6 +19,7 @@ from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.run.narration import Narrator
 from beta9_provisioning.operations.run.resource_spans import ResourceSpans
 from beta9_provisioning.operations.steps.overlap import BaseCharts
+from beta9_provisioning.operations.steps.state_saving import save_leftover_states, saving
 
 
 def check_access(context: Context) -> None:
@@ -48,40 +55,43 @@ def keep_secrets(context: Context) -> None:
 
 
 def synthesize(context: Context) -> None:
-    """Turn the configuration into Terraform's."""
+    """Turn the configuration into Terraform's, or take what an earlier attempt at the operation made of it.
+
+    So that an update of the workers changes no plan halfway. A stack for providers that this worker does not
+    have is of no use to it.
+    """
     context.workdir.mkdir(parents=True, exist_ok=True, mode=0o700)
     assert context.backend is not None
-    assert context.choices is not None
     outdir = context.workdir / "cdktf.out"
     clear(stack_directory(outdir), context.stop.event)
-    context.stack = context.synthesizer.synthesize(
-        Subject(
-            context.config,
-            context.claim.environment_id,
-            context.choices,
-            context.backend,
-            context.workers_from,
-        ),
-        outdir,
-        context.stop.event,
+    bare = context.cloud.bare_stack(context.place, context.claim.environment_id, context.backend)
+    laid = context.account.kept_stack(context.claim.operation_id) if context.claim.is_resumed else None
+    if laid is not None and providers_of(laid) == bare["terraform"]["required_providers"]:
+        context.stack = write_stack(outdir, laid)
+        context.recorder.emit("stack.resumed", "Took the stack that the attempt before had made.")
+        return
+    context.stack = _synthesized(context, outdir)
+    context.account.keep_stack(context.claim.operation_id, (context.stack / STACK_FILE).read_bytes())
+
+
+def _synthesized(context: Context, outdir: Path) -> Path:
+    assert context.backend is not None
+    assert context.choices is not None
+    subject = Subject(
+        context.config,
+        context.claim.environment_id,
+        context.choices,
+        context.backend,
+        context.workers_from,
     )
+    return context.synthesizer.synthesize(subject, outdir, context.stop.event)
 
 
 def initialize(context: Context) -> None:
-    """Prepare Terraform's working directory; save a state that an earlier attempt could not save."""
+    """Prepare Terraform's working directory; save the states that earlier attempts could not save."""
     terraform = terraform_of(context, "Preparing Terraform")
     terraform.init()
-    if terraform.errored_state is not None:
-        late = terraform.recover_state()
-        if late is None:
-            context.recorder.emit("terraform.state_recovered", "Saved the state that was left behind.")
-        else:
-            context.recorder.emit(
-                "terraform.state_superseded",
-                f"Set a state aside that came too late; {len(late.unknown)} resources are in it alone.",
-                file=late.file.name,
-                resources=list(late.unknown),
-            )
+    save_leftover_states(context, terraform)
 
 
 def remove_unfinished(context: Context) -> None:
@@ -100,7 +110,8 @@ def remove_unfinished(context: Context) -> None:
             resources=tainted,
         )
         lift_protection(context)
-        terraform.destroy(timeout=context.settings.apply_timeout_minutes * 60, targets=tainted)
+        with saving(context, terraform):
+            terraform.destroy(timeout=context.settings.apply_timeout_minutes * 60, targets=tainted)
 
 
 def lift_protection(context: Context) -> None:
@@ -114,7 +125,8 @@ def apply(context: Context) -> None:
     base_charts = context.resources.enter_context(BaseCharts(context))
     context.finish_base_charts = base_charts.finish
     terraform = terraform_of(context, "Creating infrastructure", base_charts.look)
-    terraform.apply(timeout=context.settings.apply_timeout_minutes * 60)
+    with saving(context, terraform):
+        terraform.apply(timeout=context.settings.apply_timeout_minutes * 60)
     # Not from the events: secrets are hidden in them, and these values configure what follows.
     outputs = terraform.outputs()
     context.outputs, context.sensitive_outputs = dict(outputs), outputs.sensitive

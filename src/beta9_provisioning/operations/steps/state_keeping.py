@@ -4,19 +4,16 @@ The worker holds the state's lock for the whole attempt, and Terraform runs with
 """
 
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from beta9_provisioning.clouds.cloud import Account, StateLock
+from beta9_provisioning.clouds.cloud import StateLock
 from beta9_provisioning.engine.errors import EngineError, Stopped
 from beta9_provisioning.kit import runtime
 from beta9_provisioning.operations.records.proof import Fate
+from beta9_provisioning.operations.records.resuming import earlier_end
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.steps.infrastructure import terraform_of
 
 _POLL_SECONDS = 1.0
-# No worker that shuts down waits longer than this for a cloud that does not answer.
-_UNLOCK_SECONDS = 20.0
 
 
 class StateLocked(EngineError):
@@ -26,7 +23,21 @@ class StateLocked(EngineError):
 
 
 def prepare_state(context: Context) -> None:
-    """Make the place of the state if it is absent."""
+    """Make the place of the state if it is absent: the first that an attempt writes in the account.
+
+    Before that, all that earlier attempts at the environment started must have ended for sure.
+    """
+    claim, told = context.claim, False
+    while left := context.recorder.insist(lambda session: earlier_end(session, claim)):
+        if not told:
+            told = True
+            context.recorder.emit(
+                "predecessor.awaited",
+                f"Waits {left:.0f} s: what the attempt before has started may live so long.",
+                seconds=round(left, 1),
+            )
+        if context.stop.event.wait(left):
+            raise Stopped("Waiting for the end of the attempt before was stopped.")
     context.backend = context.account.ensure_state_backend()
 
 
@@ -75,25 +86,12 @@ def _unlock_state(context: Context, lock_id: str) -> None:
         if context.stack is not None and terraform_of(context, "").is_running:
             context.recorder.emit("state.lock_left", "Left the state locked: Terraform still runs.")
             return
-        with _account_for(context, _UNLOCK_SECONDS) as account:
+        with context.late_account() as account:
             account.unlock_state(lock_id)
     except EngineError as error:
         context.recorder.emit(
             "state.lock_left", f"Left the state locked: {error.message}", code=error.code, detail=error.detail
         )
-
-
-@contextmanager
-def _account_for(context: Context, seconds: float) -> Iterator[Account]:
-    """Give the account for so many seconds, also when the attempt was asked to stop, which closes its own."""
-    over = runtime.event()
-    timer = runtime.timer(seconds, over.set)
-    timer.start()
-    try:
-        yield context.open_account(over)
-    finally:
-        timer.cancel()
-        timer.join()
 
 
 def _locked(held: StateLock) -> StateLocked:

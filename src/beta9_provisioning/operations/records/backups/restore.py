@@ -11,7 +11,7 @@ from typing import BinaryIO
 from alembic import command
 from sqlalchemy import Connection, func, select, text
 
-from beta9_provisioning.kit.database import check_session, connect
+from beta9_provisioning.kit.database import check_session, connect, sessions, transaction
 from beta9_provisioning.kit.signals import handling
 from beta9_provisioning.operations.records import schema
 from beta9_provisioning.operations.records.backups.archive import BackupError, Manifest, Unpacking
@@ -28,13 +28,14 @@ from beta9_provisioning.operations.records.backups.pg_clients import PgClient
 from beta9_provisioning.operations.records.leases import LIVE_WORKERS_BY_LOCK
 from beta9_provisioning.operations.records.migrate import LOCK_KEY, MigrationFailed, alembic_config, init_db
 from beta9_provisioning.operations.records.model import Base, OrganizationRow
+from beta9_provisioning.operations.records.resuming import give_up
 from beta9_provisioning.settings import Settings, run_or_explain
 
 AFTERWARDS = (
     "Start workers only when those of the lost database have ended: two that know one attempt would both act "
-    "on its environment. Operations that were under way at the time of the backup then end as worker_lost "
-    "after about a minute; queued ones run, whatever became of them since. What was created after the backup "
-    "is unknown here and still in the accounts. docs/disaster-recovery.md says more."
+    "on its environment. Operations that were under way at the time of the backup have ended as worker_lost; "
+    "queued ones run, whatever became of them since. What was created after the backup is unknown here and "
+    "still in the accounts. docs/disaster-recovery.md says more."
 )
 
 # Id of the organization that a new schema has (migration 0009).
@@ -67,6 +68,7 @@ def restore(settings: Settings, path: Path) -> Manifest:
         finally:
             engine.dispose()
     init_db(settings.database_url)
+    _end_what_was_under_way(settings.database_url)
     return manifest
 
 
@@ -171,6 +173,16 @@ def _load(client: PgClient, manifest: Manifest, file: BinaryIO, identity_file: P
             unpacking.close()
             program.input.close()
         program.finish()
+
+
+def _end_what_was_under_way(url: str) -> None:
+    """Fail the operations that workers of the lost database had: nobody knows what became of them since."""
+    engine = connect(url, pool_size=1)
+    try:
+        with transaction(sessions(engine)) as session:
+            give_up(session)
+    finally:
+        engine.dispose()
 
 
 def _compare(connection: Connection, manifest: Manifest) -> None:
