@@ -118,18 +118,17 @@ def test_from_curl_to_ready_to_destroyed(product: Product, tmp_path: Path) -> No
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_a_killed_worker_ends_in_a_truthful_failure(product: Product, tmp_path: Path) -> None:
+def test_another_worker_goes_on_with_what_a_killed_one_had(product: Product, tmp_path: Path) -> None:
     product.world.be_slow(1)
     environment_id = product.curl_create()
     product.wait_until_it_builds(environment_id)
     worker = product.members["worker"]
     os.kill(worker.pid, signal.SIGKILL)
     with product.another_worker(tmp_path):
-        found = product.wait(environment_id, "failed")
-        assert found["error"]["code"] == "worker_lost"
-        assert str(worker.pid) in found["error"]["detail"]
-        # Terraform was stopped gracefully: what it created is in its state, and the lock is free.
+        product.wait_for_event(environment_id, "operation.resumed")
+        assert product.get(environment_id)["status"] == "provisioning"
         product.world.be_slow(0)
+        product.wait(environment_id, "ready")
         assert product.delete(environment_id).status_code == 202
         product.wait(environment_id, "destroyed")
 
@@ -152,16 +151,17 @@ def test_a_delete_during_the_create_stops_it_and_leaves_nothing(product: Product
     assert told == ["queued", "provisioning", "destroy_queued", "destroying", "destroyed"]
 
 
-def test_a_worker_that_is_told_to_stop_saves_the_state_first(product: Product, tmp_path: Path) -> None:
+def test_another_worker_goes_on_with_what_a_stopped_one_had(product: Product, tmp_path: Path) -> None:
     product.world.be_slow(1)
     environment_id = product.curl_create()
     product.wait_until_it_builds(environment_id)
     worker = product.members["worker"]
     os.kill(worker.pid, signal.SIGTERM)
-    found = product.wait(environment_id, "failed")
-    assert found["operation"]["reason"] == "worker_stopped"
+    product.wait_for_event(environment_id, "operation.interrupted")
     until(lambda: not worker.reference.is_running(), "the worker has ended")
+    assert product.get(environment_id)["status"] == "provisioning"
     with product.another_worker(tmp_path):
         product.world.be_slow(0)
+        product.wait(environment_id, "ready")
         product.delete(environment_id)
         product.wait(environment_id, "destroyed")

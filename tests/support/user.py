@@ -34,6 +34,14 @@ class User:
         assert found["status"] in statuses, found["error"]
         return found
 
+    def wait_for_event(self, environment_id: str, type_: str) -> None:
+        """Wait until the journal tells of this type."""
+
+        def is_told() -> bool:
+            return any(event["type"] == type_ for event in self.events(environment_id))
+
+        until(is_told, f"the journal tells {type_}", every=_LOOK_SECONDS)
+
     def wait_until_it_builds(self, environment_id: str) -> None:
         """Wait until the network stands; the rest takes ten minutes and more at the pace of a real cloud."""
 

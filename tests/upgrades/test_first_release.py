@@ -183,8 +183,10 @@ def test_what_0_1_0_stored_is_served_and_goes_on(operator: Operator, fleet: Flee
         with fleet.worker(OURS, **IMPATIENT):
             new.wait(queued, "failed")
             new.wait(doomed, "destroyed")
+            # What its workers had when they died, ours go on with.
+            new.wait(dead.pop("destroying"), "destroyed")
             for lost in dead.values():
-                assert new.wait(lost, "failed")["error"]["code"] == "worker_lost"
+                new.wait(lost, "ready")
             # What the Terraform of 0.1.0 has built, we take down.
             remaining = {built, queued, failed, *dead.values()}
             for one in remaining:

@@ -99,6 +99,14 @@ def test_what_was_to_be_cancelled_is_not_gone_on_with(sessions: Sessions) -> Non
         assert store.waiting(session, made.environment_id) == destroy
 
 
+def test_what_waits_for_another_attempt_is_cancelled_at_once(sessions: Sessions) -> None:
+    made = make_environment(sessions)
+    hand_back(sessions, take(sessions, made.operation_id))
+    with transaction(sessions) as session:
+        store.request_cancel(session, session.merge(operation(sessions, made.operation_id)))
+    assert operation(sessions, made.operation_id).status == S.CANCELLED
+
+
 def test_a_destroy_waits_behind_what_is_gone_on_with(sessions: Sessions) -> None:
     made = make_environment(sessions)
     lose(sessions, take(sessions, made.operation_id))

@@ -367,11 +367,13 @@ def fail(session: Session, claim: Claim, failure: Failure, *, is_over: bool = Fa
 
 
 def request_cancel(session: Session, operation: OperationRow) -> None:
-    """Ask for the end of a live operation: at once when queued, by its worker when running."""
+    """Ask for the end of a live operation: by its worker when one has it, and else at once."""
     if operation.status == OperationStatus.QUEUED:
         fail_operation(
             session, operation.id, Failure(Reason.CANCELLED, "cancelled", "Cancelled before it started.")
         )
+    elif operation.status not in FINAL and _is_free(session, operation):
+        fail_operation(session, operation.id, CANCELLED)
     elif operation.cancel_requested_at is None and operation.status not in FINAL:
         operation.cancel_requested_at = func.clock_timestamp()
         asked = NewEvent("operation.cancel_requested", "Its cancellation was requested.", {}, operation.id)
