@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +21,7 @@ from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.processes import process
 from beta9_provisioning.engine.terraform.errors import TerraformFailed, TerraformKilled
 from beta9_provisioning.engine.terraform.events import TEXT, TerraformEvent
+from beta9_provisioning.engine.terraform.plan import Plan
 from beta9_provisioning.engine.terraform.progress import Progress
 from beta9_provisioning.engine.terraform.terraform import Terraform
 
@@ -263,22 +265,102 @@ def test_stop_saves_the_state_and_says_stopped(bench: Bench) -> None:
     bench.on_event = bench.events.append
     bench.terraform.destroy(GUARD_SECONDS)
     assert bench.terraform.resources() == []
-    assert bench.terraform.tainted() == []
+    assert list(bench.terraform.state().tainted) == []
 
 
 def test_what_was_left_unfinished_is_named_and_deleted_alone(bench: Bench) -> None:
     bench.write({"first": {}, "slow": waiting("never", depends_on=["terraform_data.first"])})
     bench.terraform.init()
-    assert bench.terraform.tainted() == []
+    assert list(bench.terraform.state().tainted) == []
     bench.when_it_waits(bench.stop.set)
     with pytest.raises(Stopped):
         bench.terraform.apply(GUARD_SECONDS)
     bench.free()
     bench.stop.clear()
     bench.on_event = bench.events.append
-    assert bench.terraform.tainted() == ["terraform_data.slow"]
+    assert list(bench.terraform.state().tainted) == ["terraform_data.slow"]
     bench.terraform.destroy(GUARD_SECONDS, ["terraform_data.slow"])
     assert bench.terraform.resources() == ["terraform_data.first"]
+
+
+def test_what_was_left_unfinished_is_kept_when_it_is_untainted(bench: Bench) -> None:
+    bench.write({"first": {}, "slow": waiting("never", depends_on=["terraform_data.first"])})
+    bench.terraform.init()
+    bench.when_it_waits(bench.stop.set)
+    with pytest.raises(Stopped):
+        bench.terraform.apply(GUARD_SECONDS)
+    bench.free()
+    bench.stop.clear()
+    bench.on_event = bench.events.append
+    assert bench.terraform.plan(GUARD_SECONDS).destroyed() == ("terraform_data.slow",)
+    bench.terraform.untaint(["terraform_data.slow", "terraform_data.never_was"])
+    assert bench.terraform.state().tainted == ()
+    assert bench.terraform.plan(GUARD_SECONDS).actions == {}
+
+
+def test_a_saved_plan_says_what_it_does_and_is_applied_once(bench: Bench) -> None:
+    bench.write(
+        {"kept": {}, "gone": {}, "changed": {"input": 1}, "replaced": {"triggers_replace": 1}},
+    )
+    bench.terraform.init()
+    bench.terraform.apply(GUARD_SECONDS)
+    bench.write({"kept": {}, "new": {}, "changed": {"input": 2}, "replaced": {"triggers_replace": 2}})
+    progress = Progress()
+    bench.on_event = progress.add
+    plan = bench.terraform.plan(GUARD_SECONDS)
+    assert plan.actions == {
+        "terraform_data.changed": ("update",),
+        "terraform_data.gone": ("delete",),
+        "terraform_data.new": ("create",),
+        "terraform_data.replaced": ("delete", "create"),
+    }
+    assert plan.destroyed() == ("terraform_data.gone", "terraform_data.replaced")
+    assert plan.destroyed(allowed=["terraform_data.replaced"]) == ("terraform_data.gone",)
+    assert (progress.total, progress.done) == (5, 0)
+    assert progress.completed_addresses == {"terraform_data.kept"}
+    bench.terraform.apply(GUARD_SECONDS, plan)
+    assert (progress.total, progress.done) == (5, 5)
+    assert not plan.file.exists()
+    assert bench.terraform.plan(GUARD_SECONDS).actions == {}
+
+
+def test_a_plan_that_another_apply_has_outdated_is_refused(bench: Bench) -> None:
+    bench.write({"a": {}})
+    bench.terraform.init()
+    plan = bench.terraform.plan(GUARD_SECONDS)
+    second = bench.directory / "second.plan"
+    second.write_bytes(plan.file.read_bytes())
+    bench.terraform.apply(GUARD_SECONDS, plan)
+    with pytest.raises(TerraformFailed, match="Saved plan is stale"):
+        bench.terraform.apply(GUARD_SECONDS, Plan(second, plan.actions))
+
+
+def test_what_exists_is_taken_into_the_state(bench: Bench) -> None:
+    odd = "a${1}b%{if}c"
+    bench.write({"one": {}, "two": {}, "new": {}})
+    bench.terraform.init()
+    bench.terraform.adopt({"terraform_data.one": "one-id", "terraform_data.two": odd})
+    plan = bench.terraform.plan(GUARD_SECONDS)
+    assert plan.imported == {"terraform_data.one", "terraform_data.two"}
+    assert plan.actions == {"terraform_data.new": ("create",)}
+    bench.terraform.apply(GUARD_SECONDS, plan)
+    ids = bench.terraform.state().ids
+    assert (ids["terraform_data.one"], ids["terraform_data.two"]) == ("one-id", odd)
+    bench.terraform.adopt({})
+    assert not (bench.directory / "adopt.tf.json").exists()
+    assert bench.terraform.plan(GUARD_SECONDS).actions == {}
+
+
+def test_an_ephemeral_variable_is_given_again_and_is_in_no_plan(bench: Bench) -> None:
+    env = environment(bench.directory, TF_VAR_password="s3cret-0123456789")
+    subject = Bench(bench.directory, env=env)
+    subject.write({"a": {}}, variable={"password": {"type": "string", "ephemeral": True}})
+    subject.terraform.init()
+    plan = subject.terraform.plan(GUARD_SECONDS)
+    with zipfile.ZipFile(plan.file) as parts:
+        assert not [name for name in parts.namelist() if b"s3cret" in parts.read(name)]
+    subject.terraform.apply(GUARD_SECONDS, plan)
+    assert subject.terraform.resources() == ["terraform_data.a"]
 
 
 def test_timeout_saves_the_state_and_says_so(bench: Bench) -> None:
@@ -434,9 +516,14 @@ def test_a_state_that_cannot_be_saved_is_kept_and_recovered(bench: Bench, state_
     assert (caught.value.code, caught.value.errored_state) == ("state_not_saved", errored)
     assert "terraform_data" in errored.read_text()
 
-    for change in (terraform.apply, terraform.destroy):
+    for change in (
+        lambda: terraform.plan(GUARD_SECONDS),
+        lambda: terraform.apply(GUARD_SECONDS),
+        lambda: terraform.destroy(GUARD_SECONDS),
+        lambda: terraform.untaint(["terraform_data.a"]),
+    ):
         with pytest.raises(TerraformFailed, match="was not started") as caught:
-            change(GUARD_SECONDS)
+            change()
         assert caught.value.code == "state_not_saved"
 
     with pytest.raises(TerraformFailed):
@@ -497,8 +584,8 @@ def test_arguments_and_environment(tmp_path: Path) -> None:
     lines = [event.message for event in bench.events]
     assert [line for line in lines if line.startswith("arguments: ")] == [
         "arguments: init -input=false -no-color -reconfigure -json",
-        "arguments: apply -json -auto-approve -input=false -no-color -lock=false",
-        "arguments: destroy -json -auto-approve -input=false -no-color -lock=false",
+        "arguments: apply -json -input=false -no-color -lock=false -auto-approve",
+        "arguments: destroy -json -input=false -no-color -lock=false -auto-approve",
     ]
     assert {"CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "TF_INPUT=0"} <= set(lines)
 

@@ -156,8 +156,8 @@ _FAILED = rule("terraform_failed", "", "Correct what Terraform names, then try a
 # A stop's consequences, not its cause.
 _CONSEQUENCES = ("execution halted", "operation canceled")
 DETAIL_DIAGNOSTICS = 10
-# How an error begins in text; `state list` puts the second one in no box.
-_ERROR_LINES = ("Error: ", "Failed to load state: ")
+# How an error begins in text; `state pull` puts the second one in no box.
+_ERROR_LINES = ("Error: ", "Failed to refresh state: ")
 
 
 def diagnostics(events: Iterable[TerraformEvent]) -> tuple[Diagnostic, ...]:

@@ -1,4 +1,8 @@
-"""How far an apply or a destroy has come, folded from Terraform's events."""
+"""How far an apply or a destroy has come, folded from Terraform's events.
+
+A plan and its apply may be two commands. Terraform 1.11 tells the changes of a saved plan again when it is
+applied, without a summary: they are counted once.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ _OPERATIONS = {"create": 1, "update": 1, "delete": 1, "replace": 2}
 
 
 class Progress:
-    """Counts the operations of one run of Terraform; give it every event in turn.
+    """Counts the operations of one plan and its apply; give it every event in turn.
 
     Attributes:
         total: operations of the plan, a replacement counting as two; grows while the plan is being made.
@@ -25,6 +29,7 @@ class Progress:
         self._running: dict[str, None] = {}  # in the order of their beginning
         self._refreshed: set[str] = set()
         self._complete: set[str] = set()
+        self._is_planned = False
 
     @property
     def current(self) -> str | None:
@@ -56,8 +61,9 @@ class Progress:
             self._apply(event.type, event.address)
 
     def _plan(self, address: str, operations: int) -> None:
-        self._left[address] += operations
-        self.total += operations
+        if not self._is_planned:
+            self._left[address] += operations
+            self.total += operations
 
     def _summarize(self, event: TerraformEvent) -> None:
         changes = event.data.get("changes")
@@ -65,6 +71,7 @@ class Progress:
             return
         numbers = [changes.get(key, 0) for key in ("add", "change", "remove")]
         self.total = sum(number for number in numbers if isinstance(number, int))
+        self._is_planned = True
         # Nothing else refers to an address that is in the state and not in the plan.
         self._complete |= self._refreshed - self._left.keys()
 

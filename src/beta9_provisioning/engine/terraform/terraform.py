@@ -24,6 +24,7 @@ from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.processes import process
 from beta9_provisioning.engine.processes.child_variables import SET_FOR_TERRAFORM
 from beta9_provisioning.engine.processes.memory import memory_file, path_of
+from beta9_provisioning.engine.synthesis.blocks import literal
 from beta9_provisioning.engine.terraform.errors import (
     Diagnostic,
     Rule,
@@ -34,6 +35,8 @@ from beta9_provisioning.engine.terraform.errors import (
 )
 from beta9_provisioning.engine.terraform.event_log import append_to
 from beta9_provisioning.engine.terraform.events import TEXT, TerraformEvent, parse
+from beta9_provisioning.engine.terraform.plan import PLAN, Plan, plan_of
+from beta9_provisioning.engine.terraform.state import State, state_of
 from beta9_provisioning.engine.terraform.unsaved_state import ERRORED_STATE, Superseded, set_aside
 from beta9_provisioning.kit import runtime
 from beta9_provisioning.kit.masking import LineMasker
@@ -45,10 +48,12 @@ TEXT_LINES = 40
 # Exit codes above this stand for signals, see process.Finished.
 SIGNALLED = 128
 
-_ADDRESS = re.compile(r"(module\.\S+\.)?[A-Za-z]\w*\.[\w-]+(\[.*\])?")
+ADOPTED = "adopt.tf.json"
+"""The file beside the configuration that names what an apply takes into the state."""
+
 _NO_LOCK = "-lock=false"
+_NO_QUESTION = "-auto-approve"
 _NO_JSON = "flag provided but not defined: -json"
-_NO_STATE = "No state file was found"
 
 
 class Outputs(dict[str, object]):
@@ -131,13 +136,59 @@ class Terraform:
                 raise
             self._write("init", arguments, timeout)
 
-    def apply(self, timeout: float) -> None:
-        """Make the cloud match the configuration."""
-        self._change("apply", timeout)
+    def plan(self, timeout: float) -> Plan:
+        """Save a plan that makes the cloud match the configuration, and return what it would do.
+
+        Nothing is changed, in the cloud or in the state. Ephemeral variables are not in it: the apply must be
+        given them again.
+        """
+        file = self._directory / PLAN
+        file.unlink(missing_ok=True)
+        self._change("plan", timeout, [f"-out={PLAN}"])
+        text = self._read("show", ["show", "-json", "-no-color", PLAN])
+        document = _document(text)
+        if document is None:
+            raise failure("show", (), text, 0)
+        return plan_of(file, document)
+
+    def apply(self, timeout: float, plan: Plan | None = None) -> None:
+        """Make the cloud match the configuration, by a saved plan or, without one, by a plan of its own."""
+        if plan is None:
+            self._change("apply", timeout, [_NO_QUESTION])
+            return
+        try:
+            self._change("apply", timeout, [plan.file.name])
+        finally:
+            # It is good for one apply.
+            plan.file.unlink(missing_ok=True)
+
+    def adopt(self, ids: Mapping[str, str]) -> None:
+        """Have the next plan take what exists into the state: import ids by address.
+
+        It replaces what an earlier call has said. What the state has already is left as it is; an id that
+        names nothing fails the whole plan.
+        """
+        file = self._directory / ADOPTED
+        if not ids:
+            file.unlink(missing_ok=True)
+            return
+        blocks = [{"to": address, "id": literal(id_)} for address, id_ in sorted(ids.items())]
+        file.write_text(f"{json.dumps({'import': blocks}, indent=1)}\n", encoding="utf-8")
+
+    def untaint(self, addresses: Sequence[str]) -> None:
+        """Mark resources in the state as made to their end, so that no apply replaces them.
+
+        One that the state does not have is no error.
+        """
+        self._refuse_unsaved("untaint")
+        for address in addresses:
+            self._write(
+                "untaint", ["untaint", "-no-color", _NO_LOCK, "-allow-missing", address], READ_TIMEOUT
+            )
 
     def destroy(self, timeout: float, targets: Sequence[str] = ()) -> None:
         """Delete everything that the state holds; or these addresses only, with all that depends on them."""
-        self._change("destroy", timeout, [f"-target={address}" for address in targets])
+        self._change("destroy", timeout, [_NO_QUESTION, *(f"-target={address}" for address in targets)])
 
     def recover_state(self) -> Superseded | None:
         """Push the state that an earlier command left in `errored.tfstate`; does nothing if there is none.
@@ -147,7 +198,7 @@ class Terraform:
         errored = self.errored_state
         if errored is None:
             return None
-        late = set_aside(errored, self._read("state pull", ["state", "pull", "-no-color"]))
+        late = set_aside(errored, self._pull())
         if late is None:
             self._write("state push", ["state", "push", _NO_LOCK, errored.name], READ_TIMEOUT)
             errored.unlink()
@@ -161,37 +212,26 @@ class Terraform:
             raise failure("output", (), text, 0)
         return Outputs(document)
 
+    def state(self) -> State:
+        """Return what the state holds; nothing if there is no state yet."""
+        return state_of(_document(self._pull()) or {})
+
     def resources(self) -> list[str]:
         """Return the addresses of the managed resources in the state; none if there is no state yet."""
-        try:
-            text = self._read("state list", ["state", "list", "-no-color"])
-        except TerraformFailed as error:
-            if _NO_STATE in error.detail:
-                return []
-            raise
-        lines = text.splitlines()
-        return [
-            line
-            for line in lines
-            if _ADDRESS.fullmatch(line) and not re.match(r"(module\.\S+\.)?data\.", line)
-        ]
+        return list(self.state().resources)
 
-    def tainted(self) -> list[str]:
-        """Return the addresses of what was made, but not to its end: the next apply would replace it."""
-        # Nothing is printed where there is no state yet.
-        state = _document(self._read("state pull", ["state", "pull", "-no-color"])) or {}
-        return [
-            f"{resource['type']}.{resource['name']}"
-            for resource in state.get("resources", ())
-            if any(instance.get("status") == "tainted" for instance in resource["instances"])
-        ]
+    def _pull(self) -> str:
+        """Return the state as the backend has it; nothing is printed where there is none yet."""
+        return self._read("state pull", ["state", "pull", "-no-color"])
 
     def _change(self, command: str, timeout: float, more: Sequence[str] = ()) -> None:
-        """Run apply or destroy, unless an earlier one left a state that the backend does not have."""
+        """Run plan, apply or destroy, unless an earlier one left a state that the backend does not have."""
+        self._refuse_unsaved(command)
+        self._write(command, [command, "-json", "-input=false", "-no-color", _NO_LOCK, *more], timeout)
+
+    def _refuse_unsaved(self, command: str) -> None:
         if self.errored_state is not None:
             raise self._state_not_saved(f"terraform {command} was not started", ())
-        arguments = ["-json", "-auto-approve", "-input=false", "-no-color", _NO_LOCK]
-        self._write(command, [command, *arguments, *more], timeout)
 
     def _write(self, command: str, arguments: Sequence[str], timeout: float) -> None:
         """Run a command that may write the state; report its events."""

@@ -103,7 +103,7 @@ def remove_unfinished(context: Context) -> None:
     if not context.account.has_state():
         return
     terraform = terraform_of(context, "Removing what was left unfinished")
-    if tainted := terraform.tainted():
+    if tainted := list(terraform.state().tainted):
         context.recorder.emit(
             "terraform.unfinished",
             f"Removes {len(tainted)} resources that were left unfinished, to make them anew.",
