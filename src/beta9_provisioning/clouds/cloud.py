@@ -7,8 +7,9 @@ loaded when it is first needed. An `Account` is one environment's place in that 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -90,6 +91,52 @@ class StateLock:
     info: str = ""
     created: str = ""
     place: str = ""
+
+
+class Condition(StrEnum):
+    """How a resource is that stands in the cloud."""
+
+    READY = "ready"
+    UNFINISHED = "unfinished"
+    """It is being made or changed, and ends that by itself."""
+    LEAVING = "leaving"
+    """It is being deleted, and until then no other may have its name."""
+    FAILED = "failed"
+    """The cloud has given it up."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A resource of an environment's stack that the cloud shows.
+
+    Attributes:
+        address: its Terraform address.
+        import_id: the id by which Terraform takes it into its state.
+        condition: how it is.
+        holds_data: whether somebody's data may be lost with it.
+        status: the cloud's word for its condition; empty when it tells none.
+    """
+
+    address: str
+    import_id: str
+    condition: Condition
+    holds_data: bool = False
+    status: str = ""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of an environment's resources before the cloud is asked.
+
+    Attributes:
+        stack: the arguments of all resources of its stack, as Terraform reads them, by address.
+        state: the ids in Terraform's state, by address.
+        journal: the ids of what the journal says was created and not deleted, by address; empty ids included.
+    """
+
+    stack: Mapping[str, Mapping[str, Any]]
+    state: Mapping[str, str]
+    journal: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -192,6 +239,22 @@ class Account(Protocol):
 
     def forget_unsaved_state(self, id_: str) -> None:
         """Remove a state that was laid there."""
+
+    def standing(self, wanted: Collection[str], known: Known) -> Sequence[Standing]:
+        """Return which of these addresses of the stack the cloud has, each looked up by itself.
+
+        What the state has under the same address is looked for by its id there; else by the journal's, then
+        by name or tag. What is made by a request that may be repeated at will is told only when the state
+        has it.
+        """
+
+    def remove(self, failed: Standing, known: Known, seconds: float) -> None:
+        """Delete a resource that failed for good, so that it can be made anew; wait until it is gone.
+
+        Raises:
+            EngineError: it is still there after so many seconds, or its kind is not deleted so.
+            Stopped: the stop event was set.
+        """
 
     def cluster_access(self) -> ClusterAccess:
         """Return how to reach the Kubernetes API of the environment's cluster.

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from beta9_provisioning.engine.helm.helm import Installed
     from beta9_provisioning.engine.helm.release import Release
+    from beta9_provisioning.engine.terraform.plan import Plan
+    from beta9_provisioning.engine.terraform.state import State
     from beta9_provisioning.engine.terraform.terraform import Outputs
     from beta9_provisioning.engine.terraform.unsaved_state import Superseded
 
@@ -28,8 +30,17 @@ class TerraformPort(Protocol):
     def init(self, timeout: float = 300) -> None:
         """Prepare backend and providers."""
 
-    def apply(self, timeout: float) -> None:
-        """Make the cloud match the configuration."""
+    def plan(self, timeout: float) -> Plan:
+        """Save a plan that makes the cloud match the configuration, and return what it would do."""
+
+    def apply(self, timeout: float, plan: Plan | None = None) -> None:
+        """Make the cloud match the configuration, by a saved plan or by one of its own."""
+
+    def adopt(self, ids: Mapping[str, str]) -> None:
+        """Have the next plan take what exists into the state: import ids by address."""
+
+    def untaint(self, addresses: Sequence[str]) -> None:
+        """Mark resources in the state as made to their end."""
 
     def destroy(self, timeout: float, targets: Sequence[str] = ()) -> None:
         """Delete everything that the state holds, or these addresses with all that depends on them."""
@@ -43,8 +54,8 @@ class TerraformPort(Protocol):
     def resources(self) -> list[str]:
         """Return the addresses of the managed resources in the state."""
 
-    def tainted(self) -> list[str]:
-        """Return the addresses of what was made, but not to its end."""
+    def state(self) -> State:
+        """Return what the state holds: ids, and what was made, but not to its end."""
 
 
 class HelmPort(Protocol):

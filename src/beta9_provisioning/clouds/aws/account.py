@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from beta9_provisioning.clouds.aws import (
+    adoption,
     buckets,
     cluster_access,
     customer_key,
@@ -29,7 +30,7 @@ from beta9_provisioning.clouds.aws.sizes import SIZES, node_types
 from beta9_provisioning.clouds.aws.state_bucket import StateBucket, state_key
 from beta9_provisioning.clouds.aws.state_lock import StateLockObject
 from beta9_provisioning.clouds.aws.versions import DEFAULTS
-from beta9_provisioning.clouds.cloud import Contents, Leftover, StateLock, UnsavedState
+from beta9_provisioning.clouds.cloud import Contents, Known, Leftover, Standing, StateLock, UnsavedState
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess
 from beta9_provisioning.engine.spec import tags
 from beta9_provisioning.engine.synthesis.synthesize import Backend
@@ -186,6 +187,19 @@ class AwsAccount:
     def forget_unsaved_state(self, id_: str) -> None:
         """Remove a state that was laid there."""
         self._beside.forget_unsaved(id_)
+
+    def standing(self, wanted: Collection[str], known: Known) -> list[Standing]:
+        """Return which of these addresses of the stack AWS has: by id, else by name or tag."""
+        return adoption.standing(self._session, self.target.environment_id, wanted, known)
+
+    def remove(self, failed: Standing, known: Known, seconds: float) -> None:
+        """Delete a resource that failed for good, and wait until it is gone.
+
+        Raises:
+            AwsError: `removal_timeout`, `not_removed`, or another failure of AWS.
+        """
+        own = self.target.environment_id
+        adoption.remove(self._session, own, failed, known, seconds=seconds, stop=self._stop)
 
     def cluster_access(self) -> ClusterAccess:
         """Return how to reach the cluster's Kubernetes API as the role.

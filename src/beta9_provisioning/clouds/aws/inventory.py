@@ -38,7 +38,7 @@ def leftovers(session: AwsSession, environment_id: str) -> list[Leftover]:
     """
     own = names(environment_id)
     with session.explained("look for what is left of the environment"):
-        tagged = set(_tagged(session, environment_id))
+        tagged = set(tagged_resources(session, environment_id))
         found = {
             *_in_ec2(session, environment_id),
             *_named(session, own),
@@ -70,7 +70,7 @@ def kept(session: AwsSession, environment_id: str) -> list[Leftover]:
         ]
         keys = [
             Leftover("kms:key", id_, f"deleted on {entry['DeletionDate']:%Y-%m-%d}")
-            for id_, entry in _described_keys(session, _tagged(session, environment_id))
+            for id_, entry in _described_keys(session, tagged_resources(session, environment_id))
             if entry["KeyState"] == _PENDING
         ]
         return [*snapshots, *keys]
@@ -89,7 +89,7 @@ def parse_arn(arn: str) -> tuple[str, str]:
     return f"{service}:{resource[:cut]}", resource[cut + 1 :]
 
 
-def _tagged(session: AwsSession, environment_id: str) -> Iterator[tuple[str, str]]:
+def tagged_resources(session: AwsSession, environment_id: str) -> Iterator[tuple[str, str]]:
     """Yield kind and id of what the tagging API lists with the environment's tag, or its cluster's."""
     tagging: ResourceGroupsTaggingAPIClient = session.client("resourcegroupstaggingapi")
     cluster = f"kubernetes.io/cluster/{names(environment_id).cluster}"
@@ -110,7 +110,7 @@ def _in_ec2(session: AwsSession, environment_id: str) -> Iterator[Leftover]:
     ]
     for kind, known in EC2.items():
         for one in wanted[: 4 if known.by_controllers else 2]:
-            for id_, entry in _ec2_entries(session, kind, one):
+            for id_, entry in ec2_entries(session, kind, one):
                 state = entry.get(known.state, "") if known.state else ""
                 status = str(state.get("Name", "") if isinstance(state, dict) else state)
                 if status not in GONE:
@@ -118,9 +118,10 @@ def _in_ec2(session: AwsSession, environment_id: str) -> Iterator[Leftover]:
                     yield Leftover(kind, id_, status, (f"association {holder}",) if holder else ())
 
 
-def _ec2_entries(
+def ec2_entries(
     session: AwsSession, kind: str, wanted: dict[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield id and entry of all of a kind that EC2 describes for a filter."""
     ec2 = session.client("ec2")
     known = EC2[kind]
     request = {"Filters": [wanted]}
@@ -148,13 +149,13 @@ def _named(session: AwsSession, own: Names) -> Iterator[Leftover]:
         "secretsmanager:secret": {own.redis},
     }
     for kind, known in NAMED.items():
-        for id_, status in _listed(session, known, own.stem):
+        for id_, status in listed(session, known, own.stem):
             mine = id_ in exact[kind] if kind in exact else id_.startswith(own.stem)
             if mine and status not in GONE:
                 yield Leftover(kind, id_, status)
 
 
-def _listed(session: AwsSession, known: NamedKind, stem: str) -> Iterator[tuple[str, str]]:
+def listed(session: AwsSession, known: NamedKind, stem: str) -> Iterator[tuple[str, str]]:
     """Yield name and state of all of a kind."""
     pages = session.client(known.service).get_paginator(known.operation).paginate(**known.arguments(stem))
     try:
@@ -179,7 +180,12 @@ def _balancers(session: AwsSession, cluster: str) -> Iterator[Leftover]:
 
 
 def _providers(session: AwsSession, environment_id: str) -> Iterator[Leftover]:
-    """Yield OpenID Connect providers with the environment's tag; their names are the clusters' issuers."""
+    for arn in openid_providers(session, environment_id):
+        yield Leftover("iam:oidc-provider", parse_arn(arn)[1])
+
+
+def openid_providers(session: AwsSession, environment_id: str) -> Iterator[str]:
+    """Yield ARNs of OpenID Connect providers with the environment's tag; they name the clusters' issuers."""
     iam: IAMClient = session.client("iam")
     for provider in iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]:
         arn = provider.get("Arn", "")
@@ -190,7 +196,7 @@ def _providers(session: AwsSession, environment_id: str) -> Iterator[Leftover]:
                 raise
             continue
         if {"Key": ENVIRONMENT_ID_TAG, "Value": environment_id} in tags:
-            yield Leftover("iam:oidc-provider", parse_arn(arn)[1])
+            yield arn
 
 
 def _keys(session: AwsSession, tagged: Iterable[tuple[str, str]]) -> Iterator[Leftover]:
@@ -217,7 +223,7 @@ def _with_blockers(session: AwsSession, found: set[Leftover]) -> Iterator[Leftov
     holders: dict[str, list[str]] = {}
     if vpcs:
         wanted = {"Name": "vpc-id", "Values": vpcs}
-        for id_, entry in _ec2_entries(session, "ec2:network-interface", wanted):
+        for id_, entry in ec2_entries(session, "ec2:network-interface", wanted):
             words = f"network interface {id_} ({entry.get('Description') or 'no description'})"
             groups = [group["GroupId"] for group in entry.get("Groups", ())]
             for held in (entry.get("VpcId", ""), entry.get("SubnetId", ""), *groups):

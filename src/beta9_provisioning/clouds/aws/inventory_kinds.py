@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,11 @@ class Ec2Kind:
     id: str
     state: str | None = None
     by_controllers: bool = False
+
+    @property
+    def id_filter(self) -> str:
+        """The filter by ids; empty where there is none."""
+        return "" if self.id == "LaunchTemplateId" else _WORD.sub("-", self.id).lower()
 
 
 @dataclass(frozen=True)

@@ -82,15 +82,15 @@ def lift(session: AwsSession, environment_id: str, seconds: float, stop: threadi
 
 
 def _lift_database(rds: Any, name: str) -> bool:
-    database = _database(rds, name)
-    if database is None or not database["DeletionProtection"] or _is_lost(database):
+    database = database_of(rds, name)
+    if database is None or not database["DeletionProtection"] or is_lost(database):
         return False
     _wake(rds, database)
     rds.modify_db_instance(DBInstanceIdentifier=name, DeletionProtection=False, ApplyImmediately=True)
     return True
 
 
-def _is_lost(database: dict[str, Any]) -> bool:
+def is_lost(database: dict[str, Any]) -> bool:
     """Return whether a database is on its way out, or will not be available again by itself."""
     status: str = database["DBInstanceStatus"]
     return status in _LOST or status.startswith(_LOST_PREFIX)
@@ -141,10 +141,10 @@ def take_snapshot(
             if status == "failed" or patience.is_over:
                 raise _failed(name, f"Its status is {status or 'absent'}.")
             if status is None:
-                found = _database(rds, database)
+                found = database_of(rds, database)
                 if found is None or found["DBInstanceStatus"] == "deleting":
                     return None
-                if _is_lost(found):
+                if is_lost(found):
                     raise _failed(name, f"The database is {found['DBInstanceStatus']}.")
                 _wake(rds, found)
                 patience.insist(partial(_begin, rds, name, database, environment_id))
@@ -169,7 +169,8 @@ def _snapshot(rds: Any, name: str) -> str | None:
     return str(found[0]["Status"]) if found else None
 
 
-def _database(rds: Any, name: str) -> dict[str, Any] | None:
+def database_of(rds: Any, name: str) -> dict[str, Any] | None:
+    """Return what RDS says of an instance, or None when there is none."""
     try:
         found: dict[str, Any] = rds.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0]
     except ClientError as error:

@@ -62,9 +62,10 @@ class Entry:
     """One resource type. ``latency`` is (create, update, delete) in seconds; ``delete_retry`` likewise.
 
     ``late`` attributes have no value before the object is available. ``unread`` attributes are never
-    returned by a read, only kept by Terraform; their values are what an import sets. ``put`` marks
-    operations that overwrite. ``counter`` is an attribute that grows by one with every update. ``arn``
-    is the template of an ARN that the object has but Terraform does not show.
+    returned by a read, only kept by Terraform; their values are what an import sets. ``imported`` are values
+    inside of blocks for which the same is true. ``put`` marks operations that overwrite. ``counter`` is an
+    attribute that grows by one with every update. ``arn`` is the template of an ARN that the object has but
+    Terraform does not show.
     """
 
     service: str
@@ -85,6 +86,7 @@ class Entry:
     defaults: dict[str, Any] = field(default_factory=dict)
     force_new: tuple[str, ...] = ()
     unread: dict[str, Any] = field(default_factory=dict)
+    imported: dict[str, dict[str, Any]] = field(default_factory=dict)
     valid: dict[str, str] = field(default_factory=dict)
     needs: dict[str, Need] = field(default_factory=dict)
     needs_active: tuple[str, ...] = ()

@@ -144,7 +144,7 @@ class Operations:
         for found in self._store.find(type, account=self._account, region=region):
             context = Context(id=found.id).add(found.state)
             if id in (render_whole(template, context) for template in entry.imports):
-                return {**current(found), **entry.unread}
+                return _imported(entry, {**current(found), **entry.unread})
         self._check_import_form(type, entry, id)
         raise CloudError(
             "Cannot import non-existent remote object",
@@ -203,6 +203,12 @@ class Operations:
 def _readable(entry: Entry, state: State) -> State:
     """The part of a state that the cloud keeps: not what only Terraform knows."""
     return {key: None if key in (*entry.unread, "timeouts") else value for key, value in state.items()}
+
+
+def _imported(entry: Entry, state: State) -> State:
+    """Return what an import makes of what is read: what no read tells inside of blocks is guessed."""
+    guessed = {key: [{**block, **values} for block in state[key]] for key, values in entry.imported.items()}
+    return {**state, **guessed}
 
 
 def _shape(template: str) -> re.Pattern[str]:

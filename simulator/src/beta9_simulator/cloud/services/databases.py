@@ -45,7 +45,7 @@ def _db_instance(found: StoredObject) -> State:
         "DBInstanceArn": state["arn"],
         "DbiResourceId": state["resource_id"],
         "DBInstanceClass": state["instance_class"],
-        "DBInstanceStatus": "stopped" if state.get(rds_rules.STOPPED) else state["status"],
+        "DBInstanceStatus": _status(found, state),
         "DBName": state["db_name"],
         "Engine": state["engine"],
         "EngineVersion": state["engine_version_actual"],
@@ -58,6 +58,8 @@ def _db_instance(found: StoredObject) -> State:
         "InstanceCreateTime": when(found.created_at),
         "TagList": tag_list(found.tags),
     }
+    if state["address"] and not state.get("failed"):
+        instance["LatestRestorableTime"] = when(found.busy_until)
     if state["address"]:
         instance["Endpoint"] = {"Address": state["address"], "Port": state["port"]}
     for secret in state["master_user_secret"]:
@@ -69,6 +71,12 @@ def _db_instance(found: StoredObject) -> State:
     return instance
 
 
+def _status(found: StoredObject, state: State) -> str:
+    if found.status == "available" and state.get("failed"):
+        return "failed"
+    return "stopped" if state.get(rds_rules.STOPPED) else str(state["status"])
+
+
 def _describe_replication_groups(request: Request) -> State:
     name = request.params.get("ReplicationGroupId")
     found = request.find("aws_elasticache_replication_group", **({"id": name} if name else {}))
@@ -77,13 +85,19 @@ def _describe_replication_groups(request: Request) -> State:
     return listed(request, "ReplicationGroups", found, _replication_group)
 
 
+def _group_status(found: StoredObject) -> str:
+    if found.status == "available" and found.state.get("failed"):
+        return "create-failed"
+    return {"updating": "modifying"}.get(found.status, found.status)
+
+
 def _replication_group(found: StoredObject) -> State:
     state = current(found)
     port = state["port"] or _CACHE_PORT
     group = {
         "ReplicationGroupId": found.id,
         "Description": state["description"],
-        "Status": {"updating": "modifying"}.get(found.status, found.status),
+        "Status": _group_status(found),
         "ARN": state["arn"],
         "MemberClusters": state["member_clusters"],
         "CacheNodeType": state["node_type"],

@@ -11,7 +11,7 @@ from beta9_simulator.cloud.controllers import VOLUME
 from beta9_simulator.cloud.machines import TERMINATED_SECONDS
 from beta9_simulator.cloud.reading import current
 from beta9_simulator.cloud.rules import INTERFACE, CloudError
-from beta9_simulator.cloud.services import ec2_entries
+from beta9_simulator.cloud.services import ec2_entries, routing
 from beta9_simulator.cloud.services.request import Handler, Request, page, tag_list, when
 from beta9_simulator.cloud.store import StoredObject
 from beta9_simulator.cloud.zones import zones_of
@@ -56,7 +56,8 @@ def _subnet(found: StoredObject, state: State) -> State:
 
 
 def _nat_gateway(found: StoredObject, state: State) -> State:
-    status = {"creating": "pending", "deleting": "deleting", "gone": "deleted"}.get(found.status, "available")
+    whole = "failed" if state.get("failed") else "available"
+    status = {"creating": "pending", "deleting": "deleting", "gone": "deleted"}.get(found.status, whole)
     address = {
         "AllocationId": state["allocation_id"],
         "PublicIp": state["public_ip"],
@@ -187,6 +188,8 @@ def _entry(request: Request, kind: _Kind, item: StoredObject) -> State:
         if holders:
             entry["AssociationId"] = holders[0].state["association_id"]
             entry["NetworkInterfaceId"] = holders[0].state["network_interface_id"]
+    if kind.type == "aws_route_table":
+        entry |= routing.routing(request, item)
     return entry
 
 
@@ -269,4 +272,5 @@ HANDLERS: dict[str, Handler] = {
     "DescribeAvailabilityZones": _availability_zones,
     **{action: _handler(kind) for action, kind in _KINDS.items()},
     **ec2_entries.HANDLERS,
+    **routing.HANDLERS,
 }

@@ -1,4 +1,4 @@
-"""Elastic Kubernetes Service: clusters and their node groups, to read."""
+"""Elastic Kubernetes Service: clusters and their node groups, to read; the rest is in `eks_parts`."""
 
 import time
 import uuid
@@ -6,6 +6,7 @@ from typing import Any
 
 from beta9_simulator.cloud.reading import current
 from beta9_simulator.cloud.rules import CloudError
+from beta9_simulator.cloud.services import eks_parts
 from beta9_simulator.cloud.services.request import Handler, Request, page, when
 from beta9_simulator.cloud.store import StoredObject
 
@@ -87,7 +88,7 @@ def _describe_nodegroup(request: Request) -> dict[str, Any]:
             "clusterName": state["cluster_name"],
             "version": state["version"],
             "createdAt": when(found.created_at),
-            "status": state["status"],
+            "status": eks_parts.status(found),
             "capacityType": state["capacity_type"],
             "instanceTypes": state["instance_types"],
             "amiType": state["ami_type"],
@@ -147,6 +148,7 @@ def _update(request: Request, update: dict[str, Any]) -> dict[str, Any]:
 
 
 HANDLERS: dict[str, Handler] = {
+    **eks_parts.HANDLERS,
     "DescribeUpdate": _describe_update,
     "UpdateClusterConfig": _update_cluster_config,
     "DescribeCluster": _describe_cluster,

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from beta9_simulator.cloud import deleting, rds_rules
 from beta9_simulator.cloud.rds_rules import STOPPED
 from beta9_simulator.cloud.reading import current
 from beta9_simulator.cloud.rules import CloudError
@@ -32,6 +33,39 @@ def _named(attribute: str, **others: str) -> Callable[[StoredObject], State]:
         return {attribute: found.id, **{shown: state.get(own) or "" for shown, own in others.items()}}
 
     return entry
+
+
+def _of_users(attribute: str, **others: str) -> Callable[[StoredObject], State]:
+    """Return how a user, or a group of them, is shown."""
+    shown = _named(attribute, **others)
+
+    def entry(found: StoredObject) -> State:
+        words = {"available": "active", "updating": "modifying"}
+        return {**shown(found), "Status": words.get(found.status, found.status)}
+
+    return entry
+
+
+def _delete_db_instance(request: Request) -> State:
+    found = database(request)
+    if found.status == "deleting":
+        raise CloudError("InvalidDBInstanceState", f"Instance {found.name} is already being deleted.")
+    last = {
+        "skip_final_snapshot": request.params.get("SkipFinalSnapshot"),
+        "final_snapshot_identifier": request.params.get("FinalDBSnapshotIdentifier"),
+    }
+    rds_rules.check_delete(found.state, last)
+    deleting.delete(request.store, found)
+    return {"DBInstance": {"DBInstanceIdentifier": found.name, "DBInstanceStatus": "deleting"}}
+
+
+def _delete_replication_group(request: Request) -> State:
+    name = request.params["ReplicationGroupId"]
+    found = request.find("aws_elasticache_replication_group", id=name)
+    if not found:
+        raise CloudError("ReplicationGroupNotFoundFault", f"ReplicationGroup {name} not found.")
+    deleting.delete(request.store, found[0])
+    return {"ReplicationGroup": {"ReplicationGroupId": name, "Status": "deleting"}}
 
 
 def _modify_db_instance(request: Request) -> State:
@@ -121,6 +155,7 @@ RDS: dict[str, Handler] = {
         "DBParameterGroups",
         _named("DBParameterGroupName", DBParameterGroupFamily="family"),
     ),
+    "DeleteDBInstance": _delete_db_instance,
     "ModifyDBInstance": _modify_db_instance,
     "StartDBInstance": _start_db_instance,
     "CreateDBSnapshot": _create_db_snapshot,
@@ -138,6 +173,7 @@ ELASTICACHE: dict[str, Handler] = {
         "CacheParameterGroups",
         _named("CacheParameterGroupName", CacheParameterGroupFamily="family"),
     ),
-    "DescribeUsers": _listing("aws_elasticache_user", "Users", _named("UserId", UserName="user_name")),
-    "DescribeUserGroups": _listing("aws_elasticache_user_group", "UserGroups", _named("UserGroupId")),
+    "DescribeUsers": _listing("aws_elasticache_user", "Users", _of_users("UserId", UserName="user_name")),
+    "DescribeUserGroups": _listing("aws_elasticache_user_group", "UserGroups", _of_users("UserGroupId")),
+    "DeleteReplicationGroup": _delete_replication_group,
 }

@@ -53,4 +53,23 @@ def _list_aliases(request: Request) -> dict[str, Any]:
     return {"Aliases": items, "Truncated": marker is not None, "NextMarker": marker}
 
 
-HANDLERS: dict[str, Handler] = {"DescribeKey": _describe_key, "ListAliases": _list_aliases}
+def _list_keys(request: Request) -> dict[str, Any]:
+    keys = [{"KeyId": one.id, "KeyArn": one.state["arn"]} for one in request.find("aws_kms_key")]
+    items, marker = page(keys, int(request.params.get("Limit") or _PAGE), request.params.get("Marker"))
+    return {"Keys": items, "Truncated": marker is not None, "NextMarker": marker}
+
+
+def _list_resource_tags(request: Request) -> dict[str, Any] | None:
+    found = request.find("aws_kms_key", id=request.params["KeyId"].rsplit("/", 1)[-1])
+    if not found:
+        return None
+    tags = [{"TagKey": key, "TagValue": value} for key, value in sorted(found[0].tags.items())]
+    return {"Tags": tags, "Truncated": False}
+
+
+HANDLERS: dict[str, Handler] = {
+    "DescribeKey": _describe_key,
+    "ListAliases": _list_aliases,
+    "ListKeys": _list_keys,
+    "ListResourceTags": _list_resource_tags,
+}

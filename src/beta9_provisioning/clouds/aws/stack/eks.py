@@ -10,7 +10,7 @@ from beta9_provisioning.clouds.aws.stack.iam import Iam
 from beta9_provisioning.clouds.aws.stack.load_balancing import add_load_balancing
 from beta9_provisioning.clouds.aws.stack.network import Network, log_group
 from beta9_provisioning.clouds.aws.stack.nodes import add_nodes
-from beta9_provisioning.engine.synthesis.bindings import Resource
+from beta9_provisioning.engine.synthesis.bindings import Lifecycle, Resource
 from beta9_provisioning.engine.synthesis.blocks import Ref, one
 
 _LOGS = ("api", "audit", "authenticator", "controllerManager", "scheduler")
@@ -94,6 +94,13 @@ def _control_plane(draft: Draft, iam: Iam, network: Network) -> Resource:
                 "public_access_cidrs": list(draft.api_from),
             }
         ],
+        # EKS tells neither of a cluster: whoever takes one into a state guesses, and a change replaces it.
+        lifecycle=Lifecycle(
+            ignore_changes=(
+                "access_config[0].bootstrap_cluster_creator_admin_permissions",
+                "bootstrap_self_managed_addons",
+            )
+        ),
         # Deleting the cluster takes the role's permissions: it removes network interfaces with them.
         depends_on=[*attachments, logs],
     )
