@@ -7,8 +7,9 @@ from tests.operations.rows import Made, add_destroy, events, make_environment, o
 from tests.support.simulated import ROOT, World
 
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
-from beta9_provisioning.kit.database import Sessions
-from beta9_provisioning.lifecycle import OperationStatus
+from beta9_provisioning.kit.database import Sessions, transaction
+from beta9_provisioning.lifecycle import Kind, OperationStatus
+from beta9_provisioning.operations.records import store
 from beta9_provisioning.operations.run.runner import Runner, Unfinished, Workflows
 from beta9_provisioning.operations.run.stopping import Stop
 from beta9_provisioning.operations.workflows import workflow_of
@@ -37,6 +38,13 @@ class Bench:
         claim = take(self.sessions, operation_id)
         runner = Runner(self.sessions, self.settings, self.synthesizer, workflows)
         return runner.run(claim, stop or Stop())
+
+    def again(self, made: Made) -> str:
+        """Queue another provision of an environment, and return its id."""
+        with transaction(self.sessions) as session:
+            row = store.lock_environment(session, made.environment_id)
+            assert row is not None
+            return store.queue(session, row, Kind.PROVISION, "default").id
 
     def must_destroy(self, made: Made) -> None:
         destroy = add_destroy(self.sessions, made.environment_id)

@@ -14,6 +14,7 @@ from scripts.aws_costs import PRICES, Cost, costs
 from scripts.check_support import CHOSEN
 from scripts.examples import EXAMPLES, ROOT, Document, resources, stack
 
+from beta9_provisioning.clouds.aws.adoption import WAYS
 from beta9_provisioning.clouds.aws.versions import Support
 
 PAGE = "docs/aws.md"
@@ -37,9 +38,17 @@ def _resources() -> str:
         for name, made in _stacks().items()
     }
     kinds = sorted({kind for counted in counts.values() for kind in counted})
-    rows = [[f"`{kind}`", *(str(counted[kind] or "") for counted in counts.values())] for kind in kinds]
-    rows.append(["together", *(str(counted.total()) for counted in counts.values())])
-    return _table(["type", *(f"`{name}`" for name in counts)], rows)
+    rows = [
+        [f"`{kind}`", *(str(counted[kind] or "") for counted in counts.values()), _adoption(kind)]
+        for kind in kinds
+    ]
+    rows.append(["together", *(str(counted.total()) for counted in counts.values()), ""])
+    return _table(["type", *(f"`{name}`" for name in counts), "adopted by"], rows)
+
+
+def _adoption(kind: str) -> str:
+    way = WAYS[kind]
+    return f"import of `{way.form}`" if way.form else f"`{way.why}` again"
 
 
 def _costs() -> str:

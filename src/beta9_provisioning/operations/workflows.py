@@ -3,7 +3,7 @@
 from beta9_provisioning.lifecycle import Kind, OperationStatus, Reason
 from beta9_provisioning.operations.records.store import FIRST_TOUCH, Claim
 from beta9_provisioning.operations.run.runner import Step
-from beta9_provisioning.operations.steps import bootstrap, destruction, draining, infrastructure
+from beta9_provisioning.operations.steps import adoption, bootstrap, destruction, draining, infrastructure
 from beta9_provisioning.operations.steps.state_keeping import lock_state, prepare_state
 
 _PLANNING = OperationStatus.PLANNING
@@ -19,13 +19,8 @@ PROVISION = (
     Step("secrets", "Keeping secrets", _PLANNING, Reason.ACCESS_REFUSED, infrastructure.keep_secrets),
     Step("synthesis", "Synthesizing", _PLANNING, Reason.CONFIGURATION, infrastructure.synthesize),
     Step("init", "Preparing Terraform", _PLANNING, Reason.TERRAFORM_FAILED, infrastructure.initialize),
-    Step(
-        "unfinished",
-        "Removing what was left unfinished",
-        _APPLYING,
-        Reason.TERRAFORM_FAILED,
-        infrastructure.remove_unfinished,
-    ),
+    Step("adopt", adoption.TITLE, _PLANNING, Reason.TERRAFORM_FAILED, adoption.adopt),
+    Step("plan", "Planning infrastructure", _PLANNING, Reason.TERRAFORM_FAILED, infrastructure.plan),
     Step("apply", "Creating infrastructure", _APPLYING, Reason.TERRAFORM_FAILED, infrastructure.apply),
     Step("base", "Installing base charts", _BOOTSTRAPPING, Reason.BOOTSTRAP_FAILED, bootstrap.install_base),
     Step("beta9", "Installing Beta9", _BOOTSTRAPPING, Reason.BOOTSTRAP_FAILED, bootstrap.install_beta9),

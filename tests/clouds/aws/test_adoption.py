@@ -6,6 +6,7 @@ import json
 import os
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from beta9_provisioning.clouds.aws.adoption_search import type_of
 from beta9_provisioning.clouds.aws.choices import Choices
 from beta9_provisioning.clouds.aws.inventory_kinds import KIND_OF, OWNER_OF
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
+from beta9_provisioning.clouds.aws.refusals import AwsError
 from beta9_provisioning.clouds.aws.terraform_rules import RULES
 from beta9_provisioning.clouds.cloud import Condition, Known, Standing
 from beta9_provisioning.clouds.synthesis import synthesize
@@ -67,15 +69,6 @@ class Built:
         ]
         path.write_text(json.dumps(state))
 
-    def taint(self, *addresses: str) -> None:
-        path = self.directory / STATE
-        state = json.loads(path.read_text())
-        state["serial"] += 1
-        for one in state["resources"]:
-            if f"{one['type']}.{one['name']}" in addresses:
-                one["instances"][0]["status"] = "tainted"
-        path.write_text(json.dumps(state))
-
     def missing(self) -> set[str]:
         return set(self.stack) - set(self.terraform.state().resources)
 
@@ -90,9 +83,15 @@ class Built:
         own = self.customer.target.account_id
         return {one.uid: one for one in self.customer.store.find(account=own) if one.origin == "terraform"}
 
-    def one(self, type_: str) -> StoredObject:
-        found = self.customer.store.find(type_, account=self.customer.target.account_id)
-        return next(one for one in found if one.origin == "terraform")
+    def of_type(self, type_: str) -> list[StoredObject]:
+        return self.customer.store.find(type_, account=self.customer.target.account_id)
+
+    def put(self, type_: str, phase: str, seconds: float) -> None:
+        """Have something go on with all objects of a type for so many seconds."""
+        self.customer.store.execute(
+            "update objects set phase=?, busy_until=? where type=? and account=?",
+            *(phase, time.time() + seconds, type_, self.customer.target.account_id),
+        )
 
     def standing_of(self, address: str, journal: Mapping[str, str] | None = None) -> Standing | None:
         found = self.account.standing([address], self.known(journal))
@@ -211,6 +210,53 @@ def test_what_the_state_has_elsewhere_is_not_taken(customer: Customer, tmp_path:
     assert {one.import_id for one in found} == set(ids.values())
     built.drop(addresses)
     assert {one.address: one.import_id for one in built.account.standing(addresses, built.known())} == ids
+
+
+def test_what_is_being_made_or_deleted_is_told_so(small: Built) -> None:
+    """A VPC, gateway or subnet that is being deleted does not stand; what has a name keeps it until then."""
+    named = ["aws_eks_cluster", "aws_eks_node_group", "aws_eks_addon", "aws_db_instance"]
+    named += ["aws_elasticache_replication_group", "aws_elasticache_user", "aws_elasticache_user_group"]
+    for phase, told, types in (
+        ("creating", Condition.UNFINISHED, [*named, "aws_vpc", "aws_subnet", "aws_nat_gateway"]),
+        ("deleting", Condition.LEAVING, named),
+        ("deleting", None, ["aws_nat_gateway"]),
+    ):
+        for type_ in types:
+            small.put(type_, phase, 3600)
+            address = next(one for one in small.stack if type_of(one) == type_)
+            found = small.standing_of(address)
+            assert (found.condition if found else None) == told, (type_, phase)
+            small.put(type_, "creating", -1)
+
+
+def test_what_failed_for_good_is_told_and_can_be_deleted(small: Built) -> None:
+    """What was never complete holds nothing; of a database and the like the journal knows better."""
+    for address in (
+        "aws_eks_addon.coredns",
+        "aws_eks_node_group.main",
+        "aws_nat_gateway.main",
+        "aws_elasticache_replication_group.main",
+        "aws_db_instance.main",
+    ):
+        type_ = type_of(address)
+        for found in small.of_type(type_):
+            small.customer.store.edit(found, failed="it broke")
+        told = small.standing_of(address)
+        assert told is not None
+        assert (told.condition, told.holds_data) == (Condition.FAILED, False), address
+        kept = small.standing_of(address, {address: told.import_id})
+        assert kept is not None
+        holders = ("aws_db_instance", "aws_elasticache_replication_group")
+        assert kept.holds_data == (type_ in holders)
+        small.account.remove(told, small.known(), GUARD_SECONDS)
+        assert small.standing_of(address) is None
+
+
+def test_what_is_not_deleted_alone_is_told(small: Built) -> None:
+    odd = Standing("aws_iam_role.node", "name", Condition.FAILED)
+    with pytest.raises(AwsError) as caught:
+        small.account.remove(odd, small.known(), 0)
+    assert caught.value.code == "not_removed"
 
 
 def check(plan: Plan, lost: Collection[str]) -> None:

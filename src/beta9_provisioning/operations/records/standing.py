@@ -22,6 +22,12 @@ def standing(session: Session, environment_id: str) -> list[str]:
 
     Less may exist: somebody may have deleted it by hand, or a worker died before it wrote a deletion down.
     """
+    found = journaled(session, environment_id)
+    return [f"{address} ({id_})" if id_ else address for address, id_ in found.items()]
+
+
+def journaled(session: Session, environment_id: str) -> dict[str, str]:
+    """Return the ids of what was created and not deleted, by Terraform address; empty where none was told."""
     rows = session.scalars(
         select(EventRow.data)
         .where(
@@ -35,8 +41,7 @@ def standing(session: Session, environment_id: str) -> list[str]:
     for data in rows:
         address = str(data.get("address"))
         if data.get("action") == "create":
-            id_ = data.get("id_value")
-            found[address] = f"{address} ({id_})" if id_ else address
+            found[address] = str(data.get("id_value") or "")
         elif data.get("action") == "delete":
             found.pop(address, None)
-    return list(found.values())
+    return found

@@ -15,6 +15,8 @@ from beta9_provisioning.clouds.registry import cloud_of
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.processes.child_variables import TERRAFORM, chosen
 from beta9_provisioning.engine.synthesis.synthesize import Backend
+from beta9_provisioning.engine.terraform.plan import Plan
+from beta9_provisioning.engine.terraform.progress import Progress
 from beta9_provisioning.kit import runtime
 from beta9_provisioning.kit.certificates import for_tools
 from beta9_provisioning.lifecycle import Kind
@@ -66,6 +68,8 @@ class Context:
         secrets: what Terraform's ephemeral variables are given, by name.
         outputs: Terraform's outputs, the sensitive ones included.
         sensitive_outputs: the names of those that nobody may be shown.
+        plan: what an apply is to do, judged; None before it is made, and after the apply.
+        progress: how far plan and apply have come; None before the plan.
         has_state: whether Terraform's state holds anything; only a destroy asks.
         finish_base_charts: waits for the base charts that are installed beside the apply, and tells whether
             all of them are.
@@ -83,6 +87,8 @@ class Context:
     choices: Mapping[str, Any] | None = None
     backend: Backend | None = None
     stack: Path | None = None
+    plan: Plan | None = None
+    progress: Progress | None = None
     has_state: bool = True
     finish_base_charts: Callable[[], bool] = _not_begun
     secrets: dict[str, str] = field(default_factory=dict, repr=False)

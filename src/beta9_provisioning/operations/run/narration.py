@@ -34,9 +34,13 @@ class Narrator:
     """
 
     def __init__(
-        self, recorder: Listener, title: str, on_progress: Callable[[Progress], None] | None = None
+        self,
+        recorder: Listener,
+        title: str,
+        on_progress: Callable[[Progress], None] | None = None,
+        progress: Progress | None = None,
     ) -> None:
-        self.progress = Progress()
+        self.progress = progress or Progress()
         self._recorder = recorder
         self._title = title
         self._on_progress = None if on_progress is None else Tolerant(on_progress, "progress")

@@ -258,7 +258,7 @@ _STOPPED = {
     ),
 }
 # What says by itself why an operation failed, in whichever step it comes up.
-_REASONS = {"timeout": Reason.TIMEOUT, "leftovers": Reason.LEFTOVERS}
+_REASONS = {"timeout": Reason.TIMEOUT, "adoption_timeout": Reason.TIMEOUT, "leftovers": Reason.LEFTOVERS}
 _OPERATORS_AFFAIR = (DiskFull, ChartsNotConfigured)
 
 

@@ -95,7 +95,9 @@ class Cluster:
         began = runtime.monotonic()
         try:
             with tracing.span(f"helm install {release.name}", {"helm.chart": title}):
-                self.helm.install(release)
+                # The lock on the state, which comes before any step here, proves that no other attempt's Helm
+                # lives; and this one's installs of one release come one after another.
+                self.helm.install(release, no_live_holder=True)
         except EngineError as error:
             emit("helm.release", error.message, release=release.name, phase="errored", code=error.code)
             raise

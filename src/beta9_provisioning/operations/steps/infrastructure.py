@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.synthesis.subject import Subject
 from beta9_provisioning.engine.synthesis.synthesize import (
     STACK_FILE,
@@ -20,6 +21,12 @@ from beta9_provisioning.operations.run.narration import Narrator
 from beta9_provisioning.operations.run.resource_spans import ResourceSpans
 from beta9_provisioning.operations.steps.overlap import BaseCharts
 from beta9_provisioning.operations.steps.state_saving import save_leftover_states, saving
+
+
+class PlanDestructive(EngineError):
+    """A provision would have deleted or replaced something."""
+
+    code = "plan_destructive"
 
 
 def check_access(context: Context) -> None:
@@ -94,39 +101,48 @@ def initialize(context: Context) -> None:
     save_leftover_states(context, terraform)
 
 
-def remove_unfinished(context: Context) -> None:
-    """Delete what an earlier attempt was interrupted in making, before it is made anew.
-
-    Terraform would make the new one first where a group of nodes depends on it, which takes the place of one
-    that stands; and names are fixed, so that the cloud would refuse the new one.
-    """
-    if not context.account.has_state():
-        return
-    terraform = terraform_of(context, "Removing what was left unfinished")
-    if tainted := list(terraform.state().tainted):
-        context.recorder.emit(
-            "terraform.unfinished",
-            f"Removes {len(tainted)} resources that were left unfinished, to make them anew.",
-            resources=tainted,
-        )
-        lift_protection(context)
-        with saving(context, terraform):
-            terraform.destroy(timeout=context.settings.apply_timeout_minutes * 60, targets=tainted)
-
-
 def lift_protection(context: Context) -> None:
     """Let the cloud delete what it protects; the next apply protects it again."""
     for what in context.account.lift_protection(context.settings.apply_timeout_minutes * 60):
         context.recorder.emit("protection.lifted", f"Lifted the deletion protection of {what}.", what=what)
 
 
+def plan(context: Context) -> None:
+    """Plan the infrastructure, and refuse a plan that would delete or replace anything.
+
+    A provision only ever makes and changes. What it would take away was made by somebody: by an earlier
+    attempt, of which the state or the cloud says something strange, or by hand.
+
+    Raises:
+        PlanDestructive: it would.
+    """
+    context.progress = Progress()
+    terraform = terraform_of(context, "Planning infrastructure")
+    planned = terraform.plan(timeout=context.settings.apply_timeout_minutes * 60)
+    if destroyed := planned.destroyed():
+        actions = {address: list(planned.actions[address]) for address in destroyed}
+        planned.file.unlink(missing_ok=True)
+        message = f"Refused a plan that deletes or replaces {len(destroyed)} resources."
+        context.recorder.emit("terraform.plan_refused", message, actions=actions)
+        raise PlanDestructive(
+            f"The plan would delete or replace {destroyed[0]}, and was refused; nothing was changed.",
+            detail="\n".join(f"{address}: {' and '.join(done)}" for address, done in actions.items()),
+            remedy="See in the account what became of them. If they may go, delete the environment.",
+        )
+    context.plan = planned
+
+
 def apply(context: Context) -> None:
-    """Create the infrastructure, and the base charts as soon as the cluster stands."""
+    """Create the infrastructure as it was planned, and the base charts as soon as the cluster stands."""
+    if context.plan is None:
+        plan(context)
     base_charts = context.resources.enter_context(BaseCharts(context))
     context.finish_base_charts = base_charts.finish
     terraform = terraform_of(context, "Creating infrastructure", base_charts.look)
+    # A plan is good for one apply, however it ends.
+    planned, context.plan = context.plan, None
     with saving(context, terraform):
-        terraform.apply(timeout=context.settings.apply_timeout_minutes * 60)
+        terraform.apply(context.settings.apply_timeout_minutes * 60, planned)
     # Not from the events: secrets are hidden in them, and these values configure what follows.
     outputs = terraform.outputs()
     context.outputs, context.sensitive_outputs = dict(outputs), outputs.sensitive
@@ -143,9 +159,12 @@ def built(context: Context) -> frozenset[str]:
 def terraform_of(
     context: Context, title: str, on_progress: Callable[[Progress], None] | None = None
 ) -> TerraformPort:
-    """Return Terraform in the environment's directory; the journal is told what it does."""
+    """Return Terraform in the environment's directory; the journal is told what it does.
+
+    Its progress goes on from that of the plan, if there is one.
+    """
     assert context.stack is not None
-    narrator = Narrator(context.recorder, title, on_progress)
+    narrator = Narrator(context.recorder, title, on_progress, context.progress)
     spans = ResourceSpans()
     context.resources.callback(spans.close)
 

@@ -245,6 +245,22 @@ def test_taken_names_collide(terraform: Any, resources: dict[str, Any], address:
     assert message in terraform.apply(fails=True)
 
 
+def test_a_grant_with_a_name_is_made_once(terraform: Any) -> None:
+    grant = {
+        "key_id": "${aws_kms_key.it.key_id}",
+        "grantee_principal": terraform.seeded.role_arn,
+        "operations": ["Decrypt"],
+    }
+    grants = {"named": {**grant, "name": "it"}, "unnamed": grant}
+    terraform.write({"aws_kms_key": {"it": {}}, "aws_kms_grant": grants})
+    terraform.init()
+    terraform.apply()
+    terraform.run("state", "rm", "aws_kms_grant.named", "aws_kms_grant.unnamed")
+    terraform.apply()
+    names = [found.state["name"] or "" for found in terraform.store.find("aws_kms_grant")]
+    assert sorted(names) == ["", "", "it"]
+
+
 def test_a_bucket_name_that_another_account_has_is_taken(terraform: Any) -> None:
     other = seed(terraform.store, account="222222222222")
     bucket = {"aws_s3_bucket": {"it": {"bucket": "taken"}}}

@@ -20,6 +20,8 @@ def add_store_group(
         name=name,
         description=f"{key} of the environment",
         vpc_id=network.vpc_id,
+        # Said, so that a group is closed which AWS made and a killed Terraform did not come to close.
+        egress=[],
         tags={"Name": name},
     )
     Resource(
