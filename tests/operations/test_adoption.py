@@ -16,6 +16,7 @@ from tests.support.process_tree import descendants
 
 from beta9_provisioning.clouds.aws.state_bucket import bucket_name, state_key
 from beta9_provisioning.lifecycle import OperationStatus, Reason
+from beta9_provisioning.operations.run.runner import Unfinished
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
 from beta9_simulator.cloud.store import StoredObject
 
@@ -87,8 +88,7 @@ def killed_provision(bench: Bench, made: Made) -> None:
         return done(bench, made, "aws_eks_cluster.main")() and bool(bench.world.store.find("aws_db_instance"))
 
     with as_soon_as(is_half_made, kill_terraform):
-        assert bench.run(made.operation_id) is S.FAILED
-    assert bench.error(made.operation_id)["code"] == "terraform_killed"
+        assert bench.run(made.operation_id) is Unfinished.HANDED_BACK
 
 
 def test_what_a_killed_terraform_made_is_adopted_and_waited_for(bench: Bench) -> None:
@@ -100,9 +100,8 @@ def test_what_a_killed_terraform_made_is_adopted_and_waited_for(bench: Bench) ->
     def waits() -> bool:
         return bool(bench.history(made, "terraform.waiting"))
 
-    again = bench.again(made)
     with as_soon_as(waits, lambda: bench.world.finish("aws_db_instance")):
-        assert bench.run(again) is S.SUCCEEDED, bench.error(again)
+        assert bench.run(made.operation_id) is S.SUCCEEDED, bench.error(made.operation_id)
     assert "aws_db_instance.main" in bench.history(made, "terraform.waiting")[0]["resources"]
     [event] = bench.history(made, "terraform.adopted")
     assert {"aws_vpc.main", "aws_eks_cluster.main", "aws_db_instance.main"} <= set(event["resources"])
@@ -120,11 +119,10 @@ def test_a_creation_that_takes_too_long_is_told_and_nothing_is_made_twice(bench:
     killed_provision(bench, made)
     genuine = bench.settings
     bench.settings = genuine.model_copy(update={"apply_timeout_minutes": 0.001})
-    again = bench.again(made)
-    assert bench.run(again) is S.FAILED
-    assert bench.error(again)["code"] == "adoption_timeout"
-    assert "aws_db_instance.main" in bench.error(again)["detail"]
-    assert operation(bench.sessions, again).reason == Reason.TIMEOUT
+    assert bench.run(made.operation_id) is S.FAILED
+    assert bench.error(made.operation_id)["code"] == "adoption_timeout"
+    assert "aws_db_instance.main" in bench.error(made.operation_id)["detail"]
+    assert operation(bench.sessions, made.operation_id).reason == Reason.TIMEOUT
     bench.settings = genuine
     bench.world.finish("aws_db_instance")
     last = bench.again(made)

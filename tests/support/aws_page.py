@@ -14,7 +14,7 @@ from scripts.aws_costs import PRICES, Cost, costs
 from scripts.check_support import CHOSEN
 from scripts.examples import EXAMPLES, ROOT, Document, resources, stack
 
-from beta9_provisioning.clouds.aws.adoption import WAYS
+from beta9_provisioning.clouds.aws.adoption_table import WAYS
 from beta9_provisioning.clouds.aws.versions import Support
 
 PAGE = "docs/aws.md"

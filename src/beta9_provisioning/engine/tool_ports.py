@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from beta9_provisioning.engine.helm.helm import Installed
     from beta9_provisioning.engine.helm.release import Release
     from beta9_provisioning.engine.terraform.plan import Plan
-    from beta9_provisioning.engine.terraform.state import State
+    from beta9_provisioning.engine.terraform.state_reading import State
     from beta9_provisioning.engine.terraform.terraform import Outputs
     from beta9_provisioning.engine.terraform.unsaved_state import Superseded
 

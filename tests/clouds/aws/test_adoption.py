@@ -20,8 +20,8 @@ from tests.support.stacks import WORKERS_FROM, ZONES, synthesized
 from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.clouds.aws.account import AwsAccount
-from beta9_provisioning.clouds.aws.adoption import WAYS
 from beta9_provisioning.clouds.aws.adoption_search import type_of
+from beta9_provisioning.clouds.aws.adoption_table import WAYS
 from beta9_provisioning.clouds.aws.choices import Choices
 from beta9_provisioning.clouds.aws.inventory_kinds import KIND_OF, OWNER_OF
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE

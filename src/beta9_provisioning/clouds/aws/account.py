@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from beta9_provisioning.clouds.aws import (
-    adoption,
+    adoption_table,
     buckets,
     cluster_access,
     customer_key,
@@ -190,7 +190,7 @@ class AwsAccount:
 
     def standing(self, wanted: Collection[str], known: Known) -> list[Standing]:
         """Return which of these addresses of the stack AWS has: by id, else by name or tag."""
-        return adoption.standing(self._session, self.target.environment_id, wanted, known)
+        return adoption_table.standing(self._session, self.target.environment_id, wanted, known)
 
     def remove(self, failed: Standing, known: Known, seconds: float) -> None:
         """Delete a resource that failed for good, and wait until it is gone.
@@ -199,7 +199,7 @@ class AwsAccount:
             AwsError: `removal_timeout`, `not_removed`, or another failure of AWS.
         """
         own = self.target.environment_id
-        adoption.remove(self._session, own, failed, known, seconds=seconds, stop=self._stop)
+        adoption_table.remove(self._session, own, failed, known, seconds=seconds, stop=self._stop)
 
     def cluster_access(self) -> ClusterAccess:
         """Return how to reach the cluster's Kubernetes API as the role.

@@ -36,7 +36,7 @@ from beta9_provisioning.engine.terraform.errors import (
 from beta9_provisioning.engine.terraform.event_log import append_to
 from beta9_provisioning.engine.terraform.events import TEXT, TerraformEvent, parse
 from beta9_provisioning.engine.terraform.plan import PLAN, Plan, plan_of
-from beta9_provisioning.engine.terraform.state import State, state_of
+from beta9_provisioning.engine.terraform.state_reading import State, state_of
 from beta9_provisioning.engine.terraform.unsaved_state import ERRORED_STATE, Superseded, set_aside
 from beta9_provisioning.kit import runtime
 from beta9_provisioning.kit.masking import LineMasker

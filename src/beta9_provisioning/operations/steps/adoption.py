@@ -18,6 +18,7 @@ from beta9_provisioning.kit import runtime
 from beta9_provisioning.operations.records.standing import journaled
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.steps.infrastructure import terraform_of
+from beta9_provisioning.operations.steps.state_saving import saving
 
 TITLE = "Looking for what was made before"
 _POLL_SECONDS = 2.0
@@ -126,7 +127,8 @@ def _keep(context: Context, terraform: TerraformPort, ready: Sequence[Standing])
     """Keep what the state calls unfinished and what is whole in the cloud."""
     if ready:
         addresses = [one.address for one in ready]
-        terraform.untaint(addresses)
+        with saving(context, terraform):
+            terraform.untaint(addresses)
         context.recorder.emit(
             "terraform.untainted",
             f"Kept {len(addresses)} resources that were being made when Terraform was stopped.",
