@@ -72,7 +72,7 @@ def _settled(context: Context, wanted: Collection[str], known: Known) -> Sequenc
     while waiting := _waiting(found := context.account.standing(wanted, known)):
         context.recorder.emit(
             "terraform.waiting",
-            f"Waits for {len(waiting)} resources that the cloud is still making or deleting.",
+            f"Began to wait for {len(waiting)} resources that the cloud was still making or deleting.",
             resources=[one.address for one in waiting],
         )
         ids = {one.address: one.import_id for one in found}
@@ -142,7 +142,7 @@ def _take_in(context: Context, terraform: TerraformPort, ready: Sequence[Standin
         terraform.adopt({one.address: one.import_id for one in ready})
         context.recorder.emit(
             "terraform.adopted",
-            f"Found {len(ready)} resources that the state does not know, and takes them in.",
+            f"Found {len(ready)} resources that the state did not know, to be taken in.",
             resources={one.address: one.import_id for one in ready},
         )
 
