@@ -9,13 +9,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from constructs import Construct
 
+    from beta9_provisioning.clouds.stands import Known, Standing
     from beta9_provisioning.engine.beta9.platform import Platform
     from beta9_provisioning.engine.helm.release import Release
     from beta9_provisioning.engine.kubernetes.access import ClusterAccess
@@ -91,52 +91,6 @@ class StateLock:
     info: str = ""
     created: str = ""
     place: str = ""
-
-
-class Condition(StrEnum):
-    """How a resource is that stands in the cloud."""
-
-    READY = "ready"
-    UNFINISHED = "unfinished"
-    """It is being made or changed, and ends that by itself."""
-    LEAVING = "leaving"
-    """It is being deleted, and until then no other may have its name."""
-    FAILED = "failed"
-    """The cloud has given it up."""
-
-
-@dataclass(frozen=True)
-class Standing:
-    """A resource of an environment's stack that the cloud shows.
-
-    Attributes:
-        address: its Terraform address.
-        import_id: the id by which Terraform takes it into its state.
-        condition: how it is.
-        holds_data: whether somebody's data may be lost with it.
-        status: the cloud's word for its condition; empty when it tells none.
-    """
-
-    address: str
-    import_id: str
-    condition: Condition
-    holds_data: bool = False
-    status: str = ""
-
-
-@dataclass(frozen=True)
-class Known:
-    """What is known of an environment's resources before the cloud is asked.
-
-    Attributes:
-        stack: the arguments of all resources of its stack, as Terraform reads them, by address.
-        state: the ids in Terraform's state, by address.
-        journal: the ids of what the journal says was created and not deleted, by address; empty ids included.
-    """
-
-    stack: Mapping[str, Mapping[str, Any]]
-    state: Mapping[str, str]
-    journal: Mapping[str, str]
 
 
 @dataclass(frozen=True)

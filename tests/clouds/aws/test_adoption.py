@@ -27,7 +27,7 @@ from beta9_provisioning.clouds.aws.inventory_kinds import KIND_OF, OWNER_OF
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
 from beta9_provisioning.clouds.aws.refusals import AwsError
 from beta9_provisioning.clouds.aws.terraform_rules import RULES
-from beta9_provisioning.clouds.cloud import Condition, Known, Standing
+from beta9_provisioning.clouds.stands import Condition, Known, Standing
 from beta9_provisioning.clouds.synthesis import synthesize
 from beta9_provisioning.engine.synthesis.subject import Subject
 from beta9_provisioning.engine.synthesis.synthesize import Backend

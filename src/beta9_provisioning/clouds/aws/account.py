@@ -30,7 +30,8 @@ from beta9_provisioning.clouds.aws.sizes import SIZES, node_types
 from beta9_provisioning.clouds.aws.state_bucket import StateBucket, state_key
 from beta9_provisioning.clouds.aws.state_lock import StateLockObject
 from beta9_provisioning.clouds.aws.versions import DEFAULTS
-from beta9_provisioning.clouds.cloud import Contents, Known, Leftover, Standing, StateLock, UnsavedState
+from beta9_provisioning.clouds.cloud import Contents, Leftover, StateLock, UnsavedState
+from beta9_provisioning.clouds.stands import Known, Standing
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess
 from beta9_provisioning.engine.spec import tags
 from beta9_provisioning.engine.synthesis.synthesize import Backend

@@ -18,7 +18,7 @@ from beta9_provisioning.clouds.aws.adoption_search import (
     referred,
     type_of,
 )
-from beta9_provisioning.clouds.cloud import Condition
+from beta9_provisioning.clouds.stands import Condition
 
 _BEING_MADE = frozenset({"pending", "pendingacceptance"})
 _GONE = frozenset({"deleting", "deleted"})

@@ -15,7 +15,7 @@ from beta9_provisioning.clouds.aws.inventory import ec2_entries, listed
 from beta9_provisioning.clouds.aws.inventory_kinds import EC2, KIND_OF, NAMED
 from beta9_provisioning.clouds.aws.names import Names, names
 from beta9_provisioning.clouds.aws.session import AwsSession
-from beta9_provisioning.clouds.cloud import Condition, Known
+from beta9_provisioning.clouds.stands import Condition, Known
 from beta9_provisioning.engine.spec import ENVIRONMENT_ID_TAG
 
 Body = Mapping[str, Any]

@@ -17,7 +17,7 @@ from beta9_provisioning.clouds.aws import buckets, cluster_access, protection
 from beta9_provisioning.clouds.aws.adoption_search import Body, Find, Found, Wanted
 from beta9_provisioning.clouds.aws.inventory import openid_providers, tagged_resources
 from beta9_provisioning.clouds.aws.session import AwsSession, error_code
-from beta9_provisioning.clouds.cloud import Condition
+from beta9_provisioning.clouds.stands import Condition
 from beta9_provisioning.engine.spec import ENVIRONMENT_ID_TAG
 
 _CONDITIONS: Mapping[str, Condition] = {

@@ -16,7 +16,7 @@ from beta9_provisioning.clouds.aws import adoption_network, adoption_services
 from beta9_provisioning.clouds.aws.adoption_search import Find, Found, Search, Wanted, type_of
 from beta9_provisioning.clouds.aws.refusals import AwsError
 from beta9_provisioning.clouds.aws.session import AwsSession
-from beta9_provisioning.clouds.cloud import Condition, Known, Standing
+from beta9_provisioning.clouds.stands import Condition, Known, Standing
 from beta9_provisioning.engine.errors import Stopped
 
 _POLL_SECONDS = 2.0

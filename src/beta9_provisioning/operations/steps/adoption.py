@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from beta9_provisioning.clouds.cloud import Condition, Known, Standing
+from beta9_provisioning.clouds.stands import Condition, Known, Standing
 from beta9_provisioning.engine.errors import EngineError, Stopped
 from beta9_provisioning.engine.synthesis.synthesize import resources_of
 from beta9_provisioning.engine.tool_ports import TerraformPort
