@@ -162,11 +162,22 @@ class Settings(BaseSettings):
     control_plane_cidrs: Annotated[tuple[IPv4Network, ...], NoDecode] = ()
     """Networks (CIDR), comma-separated, from which the workers reach the internet: the Kubernetes APIs of
     environments are open to them, and to what a configuration's `cluster.api.public_from` names."""
+    queue_timeout_minutes: Annotated[float, Field(gt=0)] = 1440.0
+    """Longest time an operation may wait for a worker to begin it; then it fails as `queue_timeout`. A day:
+    workers that were away for a night begin all that waited."""
+    operation_timeout_minutes: Annotated[float, Field(gt=0)] = 480.0
+    """Longest time an operation may take from when a worker first began it, over all its attempts; then it is
+    stopped and fails as `operation_timeout`."""
+    plan_timeout_minutes: Annotated[float, Field(gt=0)] = 60.0
+    """Longest time an attempt may take to prepare: access, state and its lock, what an earlier attempt left,
+    the plan; then it is stopped and fails as `plan_timeout`."""
     apply_timeout_minutes: Annotated[float, Field(gt=0)] = 90.0
     """Longest time one Terraform apply or destroy may take."""
     bootstrap_timeout_minutes: Annotated[float, Field(gt=0)] = 30.0
     """Longest time the bootstrap of a cluster may take."""
-
+    destroy_timeout_minutes: Annotated[float, Field(gt=0)] = 360.0
+    """Longest time an attempt at a destroy may take, its runs of Terraform and its waits together; then it is
+    stopped and fails as `destroy_timeout`."""
     drain_timeout_minutes: Annotated[float, Field(gt=0)] = 10.0
     """Longest time a destroy waits for a cluster to give up load balancers and volumes, before it deletes
     them in the cloud; and then for what holds its network."""

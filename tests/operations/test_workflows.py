@@ -200,6 +200,20 @@ def interrupt_terraform() -> None:
     os.kill(pid, signal.SIGINT)
 
 
+def test_an_operation_that_takes_too_long_stops_terraform_and_loses_nothing(bench: Bench) -> None:
+    bench.world.delay("aws_db_instance", NEVER)
+    genuine = bench.settings
+    bench.settings = genuine.model_copy(update={"operation_timeout_minutes": 0.15})
+    made = bench.make()
+    assert bench.run(made.operation_id) is S.FAILED
+    assert operation(bench.sessions, made.operation_id).reason == Reason.TIMEOUT
+    assert bench.error(made.operation_id)["code"] == "operation_timeout"
+    bench.settings = genuine
+    bench.world.delay("aws_db_instance", None)
+    bench.world.finish("aws_db_instance")
+    bench.must_destroy(made)
+
+
 def test_an_apply_that_takes_too_long_says_so(bench: Bench) -> None:
     genuine = bench.settings
     bench.settings = genuine.model_copy(update={"apply_timeout_minutes": 0.01})

@@ -131,6 +131,25 @@ def test_what_runs_or_waits_behind_it_is_not_sent(
     assert operation(sessions, made.operation_id).status == "planning"
 
 
+def test_an_operation_that_nobody_began_in_time_fails_and_can_be_deleted(
+    sessions: Sessions, redis_url: str, reconciler: Reconciler
+) -> None:
+    late, in_time, begun = (make_environment(sessions) for _ in range(3))
+    take(sessions, begun.operation_id)
+    wait_long_ago(sessions, late.operation_id, begun.operation_id, seconds=24 * 3600 + 60)
+    wait_long_ago(sessions, in_time.operation_id, seconds=24 * 3600 - 600)
+    reconciler.round()
+    row = operation(sessions, late.operation_id)
+    assert (row.status, row.reason) == ("failed", "timeout")
+    assert row.error is not None
+    assert row.error["code"] == "queue_timeout"
+    assert "1440 minutes" in row.error["message"]
+    assert status(sessions, late.environment_id) == "failed"
+    assert operation(sessions, begun.operation_id).status == "planning"
+    assert hints(redis_url) == [in_time.operation_id]
+    assert add_destroy(sessions, late.environment_id)
+
+
 def test_a_lost_workers_operation_goes_to_another_one(
     sessions: Sessions, redis_url: str, reconciler: Reconciler
 ) -> None:

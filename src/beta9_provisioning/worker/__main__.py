@@ -145,7 +145,14 @@ def _serve(
         give_up=lambda: _end(told),
     )
     observer = Observer(get_engine(), settings.lease_seconds)
-    reconciler = Reconciler(observer, factory, queue, ACTOR, interval=settings.reconcile_seconds)
+    reconciler = Reconciler(
+        observer,
+        factory,
+        queue,
+        ACTOR,
+        interval=settings.reconcile_seconds,
+        queue_minutes=settings.queue_timeout_minutes,
+    )
     pruner = Pruner(factory, timedelta(days=settings.event_retention_days))
     signer = Signer(factory, signing_key, settings.audit_signing_seconds)
     broker = make_broker(settings.redis_url)

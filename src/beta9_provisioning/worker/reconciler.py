@@ -1,4 +1,7 @@
-"""The reconciler: sends hints for what nobody claimed again, and takes from lost workers what they held."""
+"""The reconciler: sends hints for what nobody claimed again, and takes from lost workers what they held.
+
+It also ends what has waited too long for a worker to begin it.
+"""
 
 from uuid import UUID
 
@@ -9,6 +12,7 @@ from beta9_provisioning.kit import runtime
 from beta9_provisioning.kit.background import failed, repeat
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.queue import JobQueue
+from beta9_provisioning.operations.records.expiry import end_overdue, overdue
 from beta9_provisioning.operations.records.leases import Observer, take_from_lost_worker
 from beta9_provisioning.operations.records.store import LeaseLost, unclaimed, waiting
 
@@ -27,13 +31,31 @@ class Reconciler:
     """
 
     def __init__(
-        self, observer: Observer, factory: Sessions, queue: JobQueue, actor: str, *, interval: float
+        self,
+        observer: Observer,
+        factory: Sessions,
+        queue: JobQueue,
+        actor: str,
+        *,
+        interval: float,
+        queue_minutes: float = 1440.0,
     ) -> None:
+        """Take what it works with.
+
+        Args:
+            observer: judges workers.
+            factory: makes sessions.
+            queue: takes hints.
+            actor: whom hints are for.
+            interval: seconds between two rounds.
+            queue_minutes: how long an operation may wait for its first claim.
+        """
         self._observer = observer
         self._factory = factory
         self._queue = queue
         self._actor = actor
         self._interval = interval
+        self._queue_minutes = queue_minutes
         self._due = 0.0
         self._ended = runtime.event()
         self._thread = runtime.thread(self._run, name="reconciler", daemon=True)
@@ -60,6 +82,7 @@ class Reconciler:
         try:
             self._end_lost()
         finally:
+            self._end_overdue()
             self._resend()
 
     def _run(self) -> None:
@@ -95,6 +118,19 @@ class Reconciler:
         if taken:
             log.warning("worker_lost", environment_id=environment_id)
         return following
+
+    def _end_overdue(self) -> None:
+        with transaction(self._factory) as session:
+            found = overdue(session, self._queue_minutes)
+        for operation_id, environment_id in found:
+            try:
+                with transaction(self._factory) as session:
+                    ended = end_overdue(session, operation_id, environment_id, self._queue_minutes)
+            except SQLAlchemyError as error:
+                failed("reconciler", error, environment_id=environment_id)
+                continue
+            if ended:
+                log.warning("queue_timeout", environment_id=environment_id, operation_id=operation_id)
 
     def _resend(self) -> None:
         # A backlog is work that nobody has had time for, not hints that were lost.

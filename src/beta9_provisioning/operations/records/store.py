@@ -54,6 +54,7 @@ class Claim:
         attempt: counts the operation's attempts from 1.
         provider: with `region` and `account_id` where the environment is, as its row says.
         waited: seconds from the request to the claim.
+        spent: seconds from the operation's first claim to this one.
         touched_cloud: whether any operation of the environment may have changed the customer's account.
         was_interrupted: whether an earlier attempt at the environment ended otherwise than well, so that what
             it was at may be half done.
@@ -77,6 +78,7 @@ class Claim:
     account_id: str | None
     choices: dict[str, Any] | None
     origin: Origin
+    spent: float = 0.0
 
     @property
     def is_resumed(self) -> bool:
@@ -246,6 +248,7 @@ def claim(
         account_id=environment.account_id,
         choices=environment.choices,
         origin=Origin(operation.request_id, traceparent(operation.traceparent)),
+        spent=(attempt.started_at - (operation.started_at or attempt.started_at)).total_seconds(),
     )
 
 

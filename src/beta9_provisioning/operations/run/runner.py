@@ -27,6 +27,7 @@ from beta9_provisioning.operations.records.store import (
 )
 from beta9_provisioning.operations.run.charts import ChartsNotConfigured
 from beta9_provisioning.operations.run.context import ConfigurationUnreadable, Context
+from beta9_provisioning.operations.run.deadlines import Deadlines, too_late
 from beta9_provisioning.operations.run.full_disk import full_disk
 from beta9_provisioning.operations.run.recorder import Recorder
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
@@ -155,7 +156,8 @@ class Runner:
         with _Resources() as resources:
             context = self._context(claim, stop, recorder, resources)
             steps = self._workflows(claim)
-            self._walk(context, steps)
+            with Deadlines(claim, self._settings, stop) as deadlines:
+                self._walk(context, steps, deadlines)
         return steps[-1].status, context.public_outputs
 
     def _context(self, claim: Claim, stop: Stop, recorder: Recorder, resources: ExitStack) -> Context:
@@ -163,13 +165,14 @@ class Runner:
         tools = self._tools
         return Context(claim, self._settings, stop, recorder, self._synthesizer, resources, proof, tools)
 
-    def _walk(self, context: Context, steps: Sequence[Step]) -> None:
+    def _walk(self, context: Context, steps: Sequence[Step], deadlines: Deadlines) -> None:
         # The claim has moved the operation to its first working status, or an earlier attempt further.
         path, status = PATHS[context.claim.kind], context.claim.status
         for step in steps:
             if path.index(step.status) > path.index(status):
                 self._advance(context, status, step.status)
                 status = step.status
+            deadlines.enter(step.status)
             _traced(step, partial(self._run_step, context, step))
 
     def _advance(self, context: Context, before: OperationStatus, after: OperationStatus) -> None:
@@ -189,7 +192,7 @@ class Runner:
             raise
         except (Exception, SystemExit) as error:
             told = full_disk(error, context.settings.workdir_base) or error
-            failure = _failure(step, told, context.stop)
+            failure = _failure(step, told, context)
             outcome = _interruption(told, context.stop)
             seconds = round(runtime.monotonic() - began, 3)
             self._observe(step, seconds, succeeded=False)
@@ -300,12 +303,15 @@ def _reason(step: Step, error: EngineError) -> Reason:
     return _REASONS.get(error.code, step.reason)
 
 
-def _failure(step: Step, error: BaseException, stop: Stop) -> Failure:
+def _failure(step: Step, error: BaseException, context: Context) -> Failure:
     """Return what to tell about a step that raised."""
+    stop = context.stop
     if isinstance(error, EngineError):
         # What fails after a stop request fails because of it, whatever the tool calls it.
         if stop.reason is StopReason.LEASE_LOST:
             raise LeaseLost("the lease was lost") from error
+        if stop.reason is StopReason.TIMED_OUT:
+            return too_late(stop.late, context.claim.kind, context.settings, error.detail)
         if stop.reason is not None:
             return replace(_STOPPED[stop.reason], detail=error.detail)
         if isinstance(error, _OPERATORS_AFFAIR):

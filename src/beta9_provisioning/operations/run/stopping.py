@@ -10,6 +10,7 @@ class StopReason(StrEnum):
 
     CANCELLED = "cancelled"
     WORKER_STOPPED = "worker_stopped"
+    TIMED_OUT = "timed_out"
     LEASE_LOST = "lease_lost"
 
 
@@ -22,6 +23,7 @@ class Stop:
     def __init__(self) -> None:
         self._lock = runtime.lock()
         self._reason: StopReason | None = None
+        self._late = ""
         self._branches: list[runtime.Event] = []
         self.event = self.branch()
 
@@ -30,11 +32,16 @@ class Stop:
         """The reason that counts; None when nobody has asked."""
         return self._reason
 
-    def request(self, reason: StopReason) -> None:
-        """Ask the operation to stop."""
+    @property
+    def late(self) -> str:
+        """What took too long, if that is why: a phase, or `operation` (`run.deadlines`)."""
+        return self._late
+
+    def request(self, reason: StopReason, *, late: str = "") -> None:
+        """Ask the operation to stop; `late` says what took too long, if that is why."""
         with self._lock:
             if self._reason is None or reason is StopReason.LEASE_LOST:
-                self._reason = reason
+                self._reason, self._late = reason, late
             for branch in self._branches:
                 branch.set()
 
