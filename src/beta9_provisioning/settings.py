@@ -126,6 +126,9 @@ class Settings(BaseSettings):
     client a request comes; limits count by it."""
     worker_threads: Annotated[int, Field(ge=1, le=64)] = 4
     """Operations one worker runs at the same time."""
+    max_running_operations_per_user: Annotated[int, Field(ge=0)] = 0
+    """Operations of one user that run at the same time, on all workers together; the others wait. 0 is no
+    limit: whoever has fewer running goes first anyway."""
     worker_metrics_host: str = "127.0.0.1"
     """Address of the worker's own /metrics."""
     worker_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 9101

@@ -219,6 +219,17 @@ class TestCreate:
         found = problem(post(client), 409, "name-taken")
         assert "name" in fields(found)
 
+    def test_the_operation_that_is_in_the_way_of_a_second_create_is_named(
+        self, client: httpx.Client, sessions: Sessions
+    ) -> None:
+        first = client.get(f"{URL}/{created(client)}").json()["operation"]["id"]
+        assert problem(post(client), 409, "name-taken").operation_id == first
+        taken = walk(sessions, first, S.PLANNING)
+        assert problem(post(client), 409, "name-taken").operation_id == first
+        with transaction(sessions) as session:
+            fail(session, taken, Failure(Reason.INTERNAL, "internal", "It failed."))
+        assert problem(post(client), 409, "name-taken").operation_id is None
+
     def test_too_many_environments_are_refused_for_good(self, client: httpx.Client) -> None:
         for number in range(10):
             created(client, name=f"demo-{number}")
@@ -441,7 +452,9 @@ class TestDelete:
         assert client.delete(url).status_code == 202
         assert objects_of(sessions, first) == "delete", "who says nothing changes nothing"
         taken = walk(sessions, first, S.DESTROYING)
-        assert client.delete(f"{url}?objects=refuse").json()["operation"]["id"] == first
+        assert client.delete(f"{url}?objects=delete").json()["operation"]["id"] == first
+        refused = problem(client.delete(f"{url}?objects=refuse"), 409, "operation-running")
+        assert refused.operation_id == first
         assert objects_of(sessions, first) == "delete", "what runs is not changed"
         with transaction(sessions) as session:
             fail(session, taken, Failure(Reason.LEFTOVERS, "leftovers", "A bucket was left."))

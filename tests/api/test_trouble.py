@@ -20,9 +20,11 @@ from tests.support.waiting import until
 from beta9_provisioning.api import readiness
 from beta9_provisioning.api.app import create_app
 from beta9_provisioning.api.readiness import Readiness
-from beta9_provisioning.kit.database import Sessions
+from beta9_provisioning.kit.database import Sessions, connect, transaction
+from beta9_provisioning.kit.database import sessions as session_factory
 from beta9_provisioning.kit.queue import Queue, QueueUnavailable
 from beta9_provisioning.local.services import embedded_valkey
+from beta9_provisioning.operations.records import fairness
 from beta9_provisioning.operations.records.store import lock_environment
 from beta9_provisioning.settings import Settings
 
@@ -87,6 +89,44 @@ def test_a_database_that_turns_read_only_is_503_and_used_again_when_it_writes(
         assert checks(ready)["database"] is False
         assert client.post(ENVIRONMENTS, json=document(name="second")).status_code == 202
         assert client.get("/health/ready").status_code == 200
+
+
+def test_a_restart_of_the_database_is_503_with_a_time_to_come_again_and_recovered_from(
+    settings: Settings,
+) -> None:
+    with own_servers() as servers, proxy_to(servers.primary.url) as proxy:
+        changed = settings.model_copy(update={"database_url": proxy.url})
+        with serving(create_app(changed)) as server, with_client(server.url) as client:
+            assert client.post(ENVIRONMENTS, json=document()).status_code == 202
+            servers.primary.stop()
+            for refused in (
+                client.post(ENVIRONMENTS, json=document(name="second")),
+                client.get(ENVIRONMENTS),
+            ):
+                assert refused.status_code == 503
+                assert refused.json()["type"].endswith(":database-unavailable")
+                assert refused.headers["retry-after"] == "5"
+            servers.primary.start()
+            proxy.lead_to(servers.primary.url)
+            until(
+                lambda: client.post(ENVIRONMENTS, json=document(name="second")).status_code == 202,
+                "it is taken again",
+            )
+            assert len(client.get(ENVIRONMENTS).json()["items"]) == 2
+
+
+def test_without_redis_a_create_is_accepted_and_waits_in_the_database(settings: Settings) -> None:
+    with embedded_valkey() as url, proxy_to(url) as proxy:
+        changed = settings.model_copy(update={"redis_url": proxy.url})
+        with serving(create_app(changed)) as server, with_client(server.url) as client:
+            proxy.cut()
+            answer = client.post(ENVIRONMENTS, json=document())
+            assert answer.status_code == 202
+            assert answer.json()["operation"]["status"] == "queued"
+    engine = connect(settings.database_url)
+    with transaction(session_factory(engine)) as session:
+        assert fairness.claimable(session) == [answer.json()["operation"]["id"]]
+    engine.dispose()
 
 
 def test_the_api_follows_a_failover_without_a_restart(settings: Settings) -> None:

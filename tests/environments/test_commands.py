@@ -21,7 +21,7 @@ from beta9_provisioning.environments.errors import (
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.refused import Refused
 from beta9_provisioning.lifecycle import EnvironmentStatus, Kind, OperationStatus, Reason
-from beta9_provisioning.operations.records import store
+from beta9_provisioning.operations.records import fairness, store
 from beta9_provisioning.operations.records.model import EnvironmentRow, OperationRow
 from beta9_provisioning.operations.records.store import Failure
 from beta9_provisioning.settings import Settings
@@ -198,11 +198,11 @@ class TestDelete:
         with sessions() as session:
             build = session.get_one(OperationRow, environment.operation.id)
             assert build.cancel_requested_at is not None
-            assert store.waiting(session, environment.environment_id) is None
+            assert fairness.claimable(session) == []
         with transaction(sessions) as session:
             store.fail(session, taken, Failure(Reason.CANCELLED, "cancelled", "Stopped on request."))
         with sessions() as session:
-            assert store.waiting(session, environment.environment_id) == answer.operation.id
+            assert fairness.claimable(session) == [answer.operation.id]
         assert get(sessions, environment.environment_id).status is EnvironmentStatus.DESTROY_QUEUED
 
     def test_repeats_the_same_operation_while_destroying(

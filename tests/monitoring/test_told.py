@@ -113,7 +113,7 @@ def down(told: Told, status: str) -> Message:
         ("ProvisioningAPIDown", "critical", "HighProvisioningFailureRate", False),
         ("ProvisioningNoWorkers", "critical", "ProvisioningQueueBacklog", False),
         ("ProvisioningNoWorkers", "critical", "ProvisioningAPIErrors", True),
-        ("ProvisioningQueueDown", "critical", "ProvisioningQueueBacklog", False),
+        ("ProvisioningQueueDown", "warning", "ProvisioningQueueBacklog", True),
         ("ProvisioningDestroyFailed", "warning", "ProvisioningQueueBacklog", True),
     ],
 )

@@ -30,8 +30,10 @@ class Made:
     operation_id: str
 
 
-def make_environment(sessions: Sessions, config: dict[str, Any] | None = None) -> Made:
-    """Add an environment whose provision is queued."""
+def make_environment(
+    sessions: Sessions, config: dict[str, Any] | None = None, *, user: str = "default"
+) -> Made:
+    """Add an environment whose provision is queued; `user` asks for it."""
     now = datetime.now(UTC)
     with transaction(sessions) as session:
         row = EnvironmentRow(
@@ -48,7 +50,7 @@ def make_environment(sessions: Sessions, config: dict[str, Any] | None = None) -
             created_at=now,
             updated_at=now,
         )
-        operation = store.begin(session, row, "default")
+        operation = store.begin(session, row, user)
         return Made(row.id, operation.id)
 
 

@@ -86,7 +86,11 @@ class Proxy:
                     self._refusing = self.refused != self._heals_at
                     client.close()
                     continue
-                server = socket.create_connection(self._target)
+                try:
+                    server = socket.create_connection(self._target)
+                except OSError:
+                    client.close()  # the server is down itself
+                    continue
                 self._open |= {client, server}
                 broken = threading.Event()
                 for source, sink, lets in (

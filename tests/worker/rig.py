@@ -95,6 +95,8 @@ def make_worker(
     *,
     lease_seconds: float = 30.0,
     metrics: Metrics | None = None,
+    slots: int = 64,
+    most_of_one: int = 0,
 ) -> Worker:
     """Return a worker that runs the test's workflows; its heartbeat is not started."""
     return Worker(
@@ -106,6 +108,8 @@ def make_worker(
         actor=ACTOR,
         lease_seconds=lease_seconds,
         give_up=nothing,
+        slots=slots,
+        most_of_one=most_of_one,
     )
 
 

@@ -16,7 +16,7 @@ from beta9_provisioning.kit.database import sessions as session_factory
 from beta9_provisioning.kit.queue import ACTOR, Queue
 from beta9_provisioning.lifecycle import Reason
 from beta9_provisioning.local.tools import ensure_tools, find_terraform
-from beta9_provisioning.operations.records import store
+from beta9_provisioning.operations.records import fairness, store
 from beta9_provisioning.operations.records.migrate import init_db
 from beta9_provisioning.operations.records.model import EnvironmentRow, OperationRow
 from beta9_provisioning.operations.records.versions import OURS, NewerThanWorker, Versions
@@ -59,14 +59,13 @@ def test_an_operation_of_a_newer_release_waits_for_a_newer_worker(
 def test_an_old_worker_sends_no_hints_for_what_it_cannot_take(
     sessions: Sessions, queue: Queue, redis_url: str
 ) -> None:
-    environment_id, newer = configured_by_a_newer_release(sessions)
+    _, newer = configured_by_a_newer_release(sessions)
     wait_long_ago(sessions, newer)
     Reconciler(experienced(sessions), sessions, queue, ACTOR, interval=1).round()
     assert hints(redis_url) == []
     with sessions() as session:
-        assert store.waiting(session, environment_id) is None
-        assert store.waiting(session, environment_id, versions=NEWER) == newer
-        assert store.unclaimed(session, older_than=5, versions=NEWER) == [newer]
+        assert fairness.claimable(session) == []
+        assert fairness.claimable(session, older_than=5, versions=NEWER) == [newer]
 
 
 def test_the_destroy_of_a_newer_environment_waits_as_well(sessions: Sessions) -> None:
@@ -90,9 +89,8 @@ def test_a_state_that_a_newer_worker_may_have_written_is_left_to_it(sessions: Se
     with pytest.raises(NewerThanWorker, match="Terraform state is of version"):
         take(sessions, destroy)
     with sessions() as session:
-        assert store.waiting(session, made.environment_id) is None
-        assert store.unclaimed(session, older_than=-60) == []
-        assert store.unclaimed(session, older_than=-60, versions=newer) == [destroy]
+        assert fairness.claimable(session) == []
+        assert fairness.claimable(session, versions=newer) == [destroy]
 
 
 def test_a_running_worker_takes_nothing_from_a_schema_that_has_become_too_new(

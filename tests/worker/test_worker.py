@@ -17,7 +17,8 @@ from beta9_provisioning.kit.database import Sessions, connect, transaction
 from beta9_provisioning.kit.database import sessions as session_factory
 from beta9_provisioning.kit.queue import ACTOR, Queue
 from beta9_provisioning.lifecycle import Kind
-from beta9_provisioning.operations.records.store import lock_environment, request_cancel, waiting
+from beta9_provisioning.operations.records.fairness import claimable
+from beta9_provisioning.operations.records.store import lock_environment, request_cancel
 from beta9_provisioning.settings import Settings
 from beta9_provisioning.worker.heartbeat import Heartbeat
 from beta9_provisioning.worker.metrics import Metrics
@@ -167,7 +168,7 @@ def test_shutting_down_stops_what_runs_and_hands_it_back(
     for made in running:
         assert operation(sessions, made.operation_id).status == "planning"
         with transaction(sessions) as session:
-            assert waiting(session, made.environment_id) == made.operation_id
+            assert made.operation_id in claimable(session)
     # The message is lost, the row is not: the reconciler of a worker that stays sends again.
     assert operation(sessions, late.operation_id).status == "queued"
     assert work.count(Kind.PROVISION) == 2

@@ -47,6 +47,7 @@ _REFUSALS: dict[type[Refused], tuple[int, str]] = {
     errors.QuotaExceeded: (403, "quota-exceeded"),
     errors.KeyReused: (422, "idempotency-key-reused"),
     errors.DeletionProtected: (409, "deletion-protected"),
+    errors.OperationRunning: (409, "operation-running"),
     errors.NoCluster: (409, "no-cluster"),
     errors.NotReadable: (409, "configuration-not-readable"),
     cursors.BadCursor: (400, "invalid-request"),
@@ -107,18 +108,26 @@ def problem(
     *,
     fields: Sequence[FieldProblem] = (),
     headers: Mapping[str, str] | None = None,
+    operation_id: str | None = None,
 ) -> JSONResponse:
-    """Return the answer that carries a problem document."""
-    told = document(status, slug, detail, instance=request.url.path, fields=fields)
+    """Return the answer that carries a problem document; `operation_id` is in the way of the request."""
+    instance = request.url.path
+    told = document(status, slug, detail, instance=instance, fields=fields, operation_id=operation_id)
     return JSONResponse(
         told.model_dump(mode="json", exclude_none=True), status, dict(headers or {}), MEDIA_TYPE
     )
 
 
 def document(
-    status: int, slug: str, detail: str, *, instance: str | None = None, fields: Sequence[FieldProblem] = ()
+    status: int,
+    slug: str,
+    detail: str,
+    *,
+    instance: str | None = None,
+    fields: Sequence[FieldProblem] = (),
+    operation_id: str | None = None,
 ) -> Problem:
-    """Return a problem document; `instance` is the request's path."""
+    """Return a problem document; `instance` is the request's path, the operation is in its way."""
     return Problem(
         type=f"urn:beta9-provisioning:problem:{slug}",
         title=HTTPStatus(status).phrase,
@@ -126,6 +135,7 @@ def document(
         detail=detail,
         instance=instance,
         errors=list(fields),
+        operation_id=operation_id,
     )
 
 
@@ -155,7 +165,15 @@ def _refused(request: Request, error: Exception) -> JSONResponse:
     ]
     headers = _CHALLENGE if status == 401 else None
     auditing.note_refusal(request, slug)
-    return problem(request, status, slug, error.message, fields=fields, headers=headers)
+    return problem(
+        request,
+        status,
+        slug,
+        error.message,
+        fields=fields,
+        headers=headers,
+        operation_id=error.operation_id,
+    )
 
 
 def _body_refused(request: Request, error: Exception) -> JSONResponse:

@@ -25,7 +25,7 @@ _NO_DATABASE = (
     "Check DATABASE_URL, and that PostgreSQL runs and takes writes."
 )
 _NO_QUEUE = (
-    "The queue does not work; the log says why. No operation begins until it does; none is lost. "
+    "The queue does not work; the log says why. Workers take operations from the database meanwhile. "
     "Check REDIS_URL, and that Redis runs and takes writes."
 )
 

@@ -20,6 +20,7 @@ from beta9_provisioning.environments.errors import (
     KeyReused,
     NameTaken,
     NotFound,
+    OperationRunning,
     QuotaExceeded,
 )
 from beta9_provisioning.kit.origin import UNKNOWN, Origin
@@ -112,7 +113,7 @@ def create(
         return Replay(known.environment_id, known.response)
     rules.check(config, settings.allowed_regions)
     if same_name:
-        raise NameTaken(config.name)
+        raise NameTaken(config.name, _live_operation(session, owner, config.name))
     if own >= settings.max_environments_per_user:
         raise QuotaExceeded(settings.max_environments_per_user)
     row = _new_row(config, document, owner, now)
@@ -177,8 +178,8 @@ def delete(
 
     A create that waits is cancelled at once, and the destroy still runs: it is cheap, and shows that nothing
     is left. A create that runs is asked to stop, and the destroy waits behind it. A destroy that waits or
-    runs is the answer itself; one that failed is followed by a new one. A destroyed environment stays as it
-    is.
+    runs is the answer itself, unless it runs with another word on objects; one that failed is followed by a
+    new one. A destroyed environment stays as it is.
 
     Args:
         session: left to the caller to commit.
@@ -191,6 +192,7 @@ def delete(
     Raises:
         NotFound: the owner has no such environment.
         DeletionProtected: its configuration forbids it.
+        OperationRunning: its destroy runs, and does otherwise with objects.
     """
     row = _owned(session, environment_id, owner)
     last = latest(session, row.id)
@@ -201,6 +203,8 @@ def delete(
         if last.status == OperationStatus.QUEUED and said != last.config:
             last.config = said
             _record(session, by, "delete", row, after={"operation_id": last.id, "objects": objects})
+        elif objects not in (None, _object_store(last.config).get("on_delete", OnDelete.DELETE)):
+            raise OperationRunning(last.id)
         return Outcome(wire.environment(row, last), last.id)
     if row.deletion_protection:
         raise DeletionProtected(row.name)
@@ -228,9 +232,15 @@ def _with_objects(config: dict[str, Any], objects: OnDelete | None) -> dict[str,
     if objects is None:
         return config
     data = config.get("data")
-    store = data.get("object_store") if isinstance(data, dict) else None
-    merged = {**(store if isinstance(store, dict) else {}), "on_delete": str(objects)}
+    merged = {**_object_store(config), "on_delete": str(objects)}
     return {**config, "data": {**(data if isinstance(data, dict) else {}), "object_store": merged}}
+
+
+def _object_store(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what a stored configuration, which may be of any version, says of the object store."""
+    data = config.get("data")
+    store = data.get("object_store") if isinstance(data, dict) else None
+    return store if isinstance(store, dict) else {}
 
 
 def _owned(session: Session, environment_id: str, owner: str | None) -> EnvironmentRow:
@@ -326,6 +336,22 @@ def _new_row(
         outputs={},
         created_at=now,
         updated_at=now,
+    )
+
+
+def _live_operation(session: Session, owner: str, name: str) -> str | None:
+    """Return the operation of the owner's live environment of this name that waits or runs, if one does."""
+    return session.scalar(
+        select(OperationRow.id)
+        .join(EnvironmentRow, EnvironmentRow.id == OperationRow.environment_id)
+        .where(
+            EnvironmentRow.owner == owner,
+            EnvironmentRow.name == name,
+            EnvironmentRow.status != EnvironmentStatus.DESTROYED,
+            OperationRow.status.not_in(FINAL),
+        )
+        .order_by(OperationRow.number)
+        .limit(1)
     )
 
 

@@ -18,12 +18,24 @@ class ConfigurationRefused(Refused):
 
 
 class NameTaken(Refused):
-    """Another live environment of the same organization has this name."""
+    """Another live environment of the same organization has this name; perhaps an operation of it runs."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, operation_id: str | None = None) -> None:
         super().__init__(
             f"Your organization has a live environment named {name!r} already.",
             Fault("name", "choose another name, or delete that environment first"),
+            operation_id=operation_id,
+        )
+
+
+class OperationRunning(Refused):
+    """An operation of the environment runs, which the request contradicts."""
+
+    def __init__(self, operation_id: str) -> None:
+        super().__init__(
+            f"A destroy of the environment runs already, the operation {operation_id}, which does otherwise "
+            "with its objects. Nothing was changed: ask without `objects`, or again when it has ended.",
+            operation_id=operation_id,
         )
 
 

@@ -1,10 +1,13 @@
 """The job queue: Dramatiq on Redis. A message is a hint that carries one id; losing it loses nothing."""
 
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Protocol
 
 import dramatiq
 import redis
-from dramatiq.brokers.redis import RedisBroker
+from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+from dramatiq.errors import ConnectionClosed
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -52,9 +55,38 @@ def redis_client(url: str) -> redis.Redis:
     )
 
 
+class _Consumer(_RedisConsumer):
+    """Tells Redis what became of messages, once: Dramatiq would do nothing else until Redis has heard it.
+
+    What Redis does not hear comes again after the end of this process, as a hint that is late.
+    """
+
+    def ack(self, message: dramatiq.MessageProxy) -> None:
+        """Say that a message is done with."""
+        with suppress(ConnectionClosed):
+            super().ack(message)  # type: ignore[no-untyped-call]
+
+    def nack(self, message: dramatiq.MessageProxy) -> None:
+        """Say that a message is of no use."""
+        with suppress(ConnectionClosed):
+            super().nack(message)  # type: ignore[no-untyped-call]
+
+    def requeue(self, messages: Iterable[dramatiq.MessageProxy]) -> None:
+        """Give messages back."""
+        with suppress(redis.ConnectionError):
+            super().requeue(messages)  # type: ignore[no-untyped-call]
+
+
+class _Broker(RedisBroker):
+    @property
+    def consumer_class(self) -> type[_Consumer]:
+        """What takes messages."""
+        return _Consumer
+
+
 def make_broker(url: str) -> RedisBroker:
     """Return a broker without middleware that retries: whoever sends again is the reconciler."""
-    broker = RedisBroker(  # type: ignore[no-untyped-call]
+    broker = _Broker(  # type: ignore[no-untyped-call]
         client=redis_client(url), namespace=NAMESPACE, middleware=[]
     )
     broker.declare_queue(QUEUE)

@@ -13,9 +13,16 @@ class Fault:
 
 
 class Refused(Exception):
-    """A request was understood and refused; nothing was changed."""
+    """A request was understood and refused; nothing was changed.
 
-    def __init__(self, message: str, *faults: Fault) -> None:
+    Attributes:
+        message: what to tell.
+        faults: what is wrong, by field.
+        operation_id: the operation that is in the way, if one is.
+    """
+
+    def __init__(self, message: str, *faults: Fault, operation_id: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.faults = faults
+        self.operation_id = operation_id

@@ -156,3 +156,4 @@ class Problem(Wire):
     detail: str
     instance: str | None = None
     errors: Annotated[list[FieldProblem], Field(default_factory=list)]
+    operation_id: str | None = None

@@ -33,6 +33,7 @@ from beta9_provisioning.operations.workflows import workflow_of
 from beta9_provisioning.settings import Settings, run_or_explain
 from beta9_provisioning.worker.actors import register
 from beta9_provisioning.worker.metrics import Metrics
+from beta9_provisioning.worker.poller import Poller
 from beta9_provisioning.worker.preflight import problems
 from beta9_provisioning.worker.pruner import Pruner
 from beta9_provisioning.worker.reconciler import Reconciler
@@ -143,6 +144,8 @@ def _serve(
         actor=ACTOR,
         lease_seconds=settings.lease_seconds,
         give_up=lambda: _end(told),
+        slots=settings.worker_threads,
+        most_of_one=settings.max_running_operations_per_user,
     )
     observer = Observer(get_engine(), settings.lease_seconds)
     reconciler = Reconciler(
@@ -152,7 +155,9 @@ def _serve(
         ACTOR,
         interval=settings.reconcile_seconds,
         queue_minutes=settings.queue_timeout_minutes,
+        most_of_one=settings.max_running_operations_per_user,
     )
+    poller = Poller(worker, queue)
     pruner = Pruner(factory, timedelta(days=settings.event_retention_days))
     signer = Signer(factory, signing_key, settings.audit_signing_seconds)
     broker = make_broker(settings.redis_url)
@@ -170,6 +175,7 @@ def _serve(
     pruner.start()
     signer.start()
     consumer.start()
+    poller.start()
     runtime.thread(preload, name="preload", daemon=True).start()
     log.info("worker_started", worker=worker.name, threads=settings.worker_threads)
     told.wait()
@@ -180,7 +186,9 @@ def _serve(
     reconciler.stop()
     pruner.stop()
     signer.stop()
+    until = runtime.monotonic() + settings.shutdown_seconds
     consumer.stop(timeout=int(settings.shutdown_seconds * 1000))
+    poller.stop(max(0.0, until - runtime.monotonic()))
     worker.heartbeat.stop()
     queue.close()
     log.info("worker_stopped", worker=worker.name)

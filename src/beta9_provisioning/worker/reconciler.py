@@ -14,12 +14,13 @@ from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.kit.queue import JobQueue
 from beta9_provisioning.operations.records.expiry import end_overdue, overdue
 from beta9_provisioning.operations.records.leases import Observer, take_from_lost_worker
-from beta9_provisioning.operations.records.store import LeaseLost, unclaimed, waiting
+from beta9_provisioning.operations.records.store import LeaseLost
+from beta9_provisioning.worker.hinting import Hinting
 
 log = structlog.get_logger(__name__)
 
 # A hint is on its way for milliseconds; only one that is this old (seconds) may be lost.
-_HINT_SECONDS = 5.0
+_HINT_SECONDS = 2.0
 # Longer than `kit.database.hasten` lets a statement take.
 _STOP_SECONDS = 12.0
 
@@ -39,6 +40,7 @@ class Reconciler:
         *,
         interval: float,
         queue_minutes: float = 1440.0,
+        most_of_one: int = 0,
     ) -> None:
         """Take what it works with.
 
@@ -49,11 +51,11 @@ class Reconciler:
             actor: whom hints are for.
             interval: seconds between two rounds.
             queue_minutes: how long an operation may wait for its first claim.
+            most_of_one: how many operations of one requester may run at the same time; 0: any.
         """
         self._observer = observer
         self._factory = factory
-        self._queue = queue
-        self._actor = actor
+        self._hinting = Hinting(factory, queue, actor, most_of_one)
         self._interval = interval
         self._queue_minutes = queue_minutes
         self._due = 0.0
@@ -79,11 +81,15 @@ class Reconciler:
             SQLAlchemyError: when the database is away.
             QueueUnavailable: when Redis is away.
         """
+        has_ended = False
         try:
-            self._end_lost()
+            has_ended = self._end_lost()
         finally:
-            self._end_overdue()
-            self._resend()
+            try:
+                self._end_overdue()
+            finally:
+                # What waited for an end is told at once.
+                self._hinting.send(older_than=0.0 if has_ended else _HINT_SECONDS)
 
     def _run(self) -> None:
         pace = self._observer.pace
@@ -97,27 +103,23 @@ class Reconciler:
         self._due = runtime.monotonic() + self._interval
         self.round()
 
-    def _end_lost(self) -> None:
-        """End the attempts of lost workers; what may go on then is sent by the next rounds if not now."""
-        following = [self._end(token, environment_id) for token, environment_id in self._observer.look()]
-        for operation_id in filter(None, following):
-            self._queue.send(self._actor, operation_id)
-            log.info("hint_sent", operation_id=operation_id)
+    def _end_lost(self) -> bool:
+        """End the attempts of lost workers; return whether there was any."""
+        return any([self._end(token, environment_id) for token, environment_id in self._observer.look()])
 
-    def _end(self, token: UUID, environment_id: str) -> str | None:
-        """End one attempt unless somebody else was first; return what may go on then."""
+    def _end(self, token: UUID, environment_id: str) -> bool:
+        """End one attempt unless somebody else was first."""
         try:
             with transaction(self._factory) as session:
                 taken = take_from_lost_worker(session, token, environment_id)
-                following = waiting(session, environment_id)
         except LeaseLost:
-            return None
+            return False
         except SQLAlchemyError as error:
             failed("reconciler", error, environment_id=environment_id)
-            return None
+            return False
         if taken:
             log.warning("worker_lost", environment_id=environment_id)
-        return following
+        return taken
 
     def _end_overdue(self) -> None:
         with transaction(self._factory) as session:
@@ -131,13 +133,3 @@ class Reconciler:
                 continue
             if ended:
                 log.warning("queue_timeout", environment_id=environment_id, operation_id=operation_id)
-
-    def _resend(self) -> None:
-        # A backlog is work that nobody has had time for, not hints that were lost.
-        with transaction(self._factory) as session:
-            operations = unclaimed(session, older_than=_HINT_SECONDS)
-        if not operations or self._queue.backlog() >= len(operations):
-            return
-        for operation_id in operations:
-            self._queue.send(self._actor, operation_id)
-            log.info("hint_sent_again", operation_id=operation_id)

@@ -9,6 +9,7 @@ from tests.operations.rows import add_destroy, events, make_environment, operati
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import OperationStatus, Reason
 from beta9_provisioning.operations.records import resuming, store
+from beta9_provisioning.operations.records.fairness import claimable
 from beta9_provisioning.operations.records.leases import take_from_lost_worker
 from beta9_provisioning.operations.records.model import AttemptRow
 from beta9_provisioning.operations.records.resuming import MOST_LOST_ATTEMPTS, STOPPED
@@ -54,8 +55,7 @@ def test_a_lost_attempt_is_followed_by_another_one_in_the_same_status(sessions: 
     assert operation(sessions, made.operation_id).status == S.APPLYING
     assert status(sessions, made.environment_id) == "provisioning"
     with transaction(sessions) as session:
-        assert store.unclaimed(session, older_than=0) == [made.operation_id]
-        assert store.waiting(session, made.environment_id) == made.operation_id
+        assert claimable(session) == [made.operation_id]
     second = take(sessions, made.operation_id)
     assert (second.attempt, second.status) == (2, S.APPLYING)
     assert second.is_resumed
@@ -64,7 +64,7 @@ def test_a_lost_attempt_is_followed_by_another_one_in_the_same_status(sessions: 
     assert told[-2:] == ["operation.interrupted", "operation.resumed"]
     assert told.count("environment.status") == 2  # queued, provisioning
     with transaction(sessions) as session:
-        assert store.unclaimed(session, older_than=0) == []
+        assert claimable(session) == []
         with pytest.raises(LeaseLost):
             store.advance(session, first, S.APPLYING, S.BOOTSTRAPPING)
     with transaction(sessions) as session:
@@ -96,7 +96,7 @@ def test_what_was_to_be_cancelled_is_not_gone_on_with(sessions: Sessions) -> Non
     lose(sessions, claim)
     assert operation(sessions, made.operation_id).status == S.CANCELLED
     with transaction(sessions) as session:
-        assert store.waiting(session, made.environment_id) == destroy
+        assert claimable(session) == [destroy]
 
 
 def test_what_waits_for_another_attempt_is_cancelled_at_once(sessions: Sessions) -> None:
@@ -113,7 +113,7 @@ def test_a_destroy_waits_behind_what_is_gone_on_with(sessions: Sessions) -> None
     destroy = add_destroy(sessions, made.environment_id)
     with transaction(sessions) as session:
         assert store.claim(session, destroy, worker="w", liveness_key=1, lease_seconds=9) is None
-        assert store.waiting(session, made.environment_id) == made.operation_id
+        assert claimable(session) == [made.operation_id]
 
 
 def test_an_attempt_that_was_handed_back_twice_ended_once(sessions: Sessions) -> None:
@@ -124,7 +124,7 @@ def test_an_attempt_that_was_handed_back_twice_ended_once(sessions: Sessions) ->
     take(sessions, made.operation_id)
     assert hand_back(sessions, claim) is None  # and takes nothing from the next attempt
     with transaction(sessions) as session:
-        assert store.waiting(session, made.environment_id) is None
+        assert claimable(session) == []
 
 
 def test_the_next_attempt_waits_for_the_lease_of_one_whose_end_nobody_saw(sessions: Sessions) -> None:

@@ -19,7 +19,7 @@ from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import Kind, OperationStatus, Reason
-from beta9_provisioning.operations.records import journal, store
+from beta9_provisioning.operations.records import fairness, journal, store
 from beta9_provisioning.operations.records.model import EnvironmentRow
 
 S = OperationStatus
@@ -82,15 +82,13 @@ def test_a_destroy_waits_for_the_running_create(sessions: Sessions) -> None:
     assert status(sessions, made.environment_id) == "destroy_queued"
     with transaction(sessions) as session:
         assert store.claim(session, destroy, worker="w", liveness_key=1, lease_seconds=30) is None
-        assert store.waiting(session, made.environment_id) is None
-        assert destroy not in store.unclaimed(session, older_than=0)
+        assert fairness.claimable(session) == []
     with transaction(sessions) as session:
         store.fail(session, claim, FAILURE)
     # The create's end does not speak over the destroy that waits.
     assert status(sessions, made.environment_id) == "destroy_queued"
     with transaction(sessions) as session:
-        assert store.waiting(session, made.environment_id) == destroy
-        assert destroy in store.unclaimed(session, older_than=0)
+        assert fairness.claimable(session) == [destroy]
     take(sessions, destroy)
     assert status(sessions, made.environment_id) == "destroying"
 

@@ -14,7 +14,7 @@ from beta9_provisioning.environments import commands
 from beta9_provisioning.kit.database import Sessions, connect, transaction
 from beta9_provisioning.kit.database import sessions as session_factory
 from beta9_provisioning.lifecycle import OperationStatus
-from beta9_provisioning.operations.records import store
+from beta9_provisioning.operations.records import fairness, store
 from beta9_provisioning.operations.records.journal import NewEvent
 from beta9_provisioning.operations.records.model import AuditRecordRow, Base
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
@@ -60,7 +60,7 @@ def test_an_operation_waits_by_the_clock_of_the_database(late: Sessions, setting
         config = EnvironmentConfig.model_validate(CONFIG)
         commands.create(session, config, owner="default", by=Author("default"), settings=settings)
     with transaction(late) as session:
-        (waiting,) = store.unclaimed(session, older_than=0)
+        (waiting,) = fairness.claimable(session)
     with transaction(late) as session:
         taken = store.claim(session, waiting, worker="w", liveness_key=1, lease_seconds=30)
     assert taken is not None

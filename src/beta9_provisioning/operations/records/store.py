@@ -15,8 +15,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import exists, func, select, update
+from sqlalchemy.orm import Session
 
 from beta9_provisioning.kit import runtime
 from beta9_provisioning.kit.ids import new_id
@@ -33,9 +33,10 @@ from beta9_provisioning.lifecycle import (
     moves,
 )
 from beta9_provisioning.operations.records import beginning
+from beta9_provisioning.operations.records.fairness import is_at_limit, is_resumable
 from beta9_provisioning.operations.records.journal import NewEvent, append
 from beta9_provisioning.operations.records.model import AttemptRow, EnvironmentRow, EventRow, OperationRow
-from beta9_provisioning.operations.records.versions import OURS, Versions, check, within
+from beta9_provisioning.operations.records.versions import OURS, Versions, check
 
 FIRST_TOUCH = "state"
 """Name of the first step that changes anything in the customer's account."""
@@ -195,11 +196,13 @@ def claim(
     lease_seconds: float,
     versions: Versions = OURS,
     token: UUID | None = None,
+    most_of_one: int = 0,
 ) -> Claim | None:
     """Take an operation for one attempt; None when it is not there to be taken.
 
-    It is when it is queued and no other operation of its environment runs, or when it is under way and its
-    last attempt has ended. With the `token` of a claim whose answer was lost, that claim is answered again.
+    It is when it is queued, no other operation of its environment runs, and fewer than `most_of_one` of its
+    requester (0: any number may); or when it is under way and its last attempt has ended. With the `token` of
+    a claim whose answer was lost, that claim is answered again.
 
     Raises:
         NewerThanWorker: its configuration or state is of a later version than `versions`; it stays queued.
@@ -213,7 +216,7 @@ def claim(
     operation = session.get_one(OperationRow, operation_id)
     attempt = session.get(AttemptRow, token) if token else None
     if attempt is None:
-        if not _is_free(session, operation):
+        if not _is_free(session, operation, most_of_one):
             return None
         check(environment, operation, versions)
         environment.state_version = versions.state  # from now on its state may be one of this release
@@ -383,47 +386,6 @@ def request_cancel(session: Session, operation: OperationRow) -> None:
         append(session, operation.environment_id, [asked])
 
 
-def waiting(session: Session, environment_id: str, *, versions: Versions = OURS) -> str | None:
-    """Return the id of the environment's operation that this worker may claim now, if any."""
-    return session.scalar(
-        _claimable(versions)
-        .where(OperationRow.environment_id == environment_id)
-        .order_by(OperationRow.number)
-        .limit(1)
-    )
-
-
-def unclaimed(
-    session: Session, *, older_than: float, limit: int = 100, versions: Versions = OURS
-) -> list[str]:
-    """Return operations that this worker could claim, oldest first.
-
-    They were requested `older_than` seconds ago; those of a later version are left to newer workers.
-    """
-    return list(
-        session.scalars(
-            _claimable(versions)
-            .where(OperationRow.created_at < func.clock_timestamp() - timedelta(seconds=older_than))
-            .order_by(OperationRow.created_at)
-            .limit(limit)
-        )
-    )
-
-
-def _claimable(versions: Versions) -> Select[str]:
-    """Select the ids of what a worker of these versions may claim: what is queued or resumable."""
-    other = aliased(OperationRow)
-    blocked = exists().where(
-        and_(other.environment_id == OperationRow.environment_id, other.status.in_(RUNNING))
-    )
-    queued = and_(OperationRow.status == OperationStatus.QUEUED, ~blocked)
-    return (
-        select(OperationRow.id)
-        .join(EnvironmentRow, EnvironmentRow.id == OperationRow.environment_id)
-        .where(OperationRow.status.not_in(FINAL), or_(queued, is_resumable()), *within(versions))
-    )
-
-
 def _history(session: Session, environment_id: str, token: UUID) -> tuple[bool, bool]:
     """Return whether history knows of a first touch, and of an attempt besides `token` that did not end well.
 
@@ -444,16 +406,11 @@ def _history(session: Session, environment_id: str, token: UUID) -> tuple[bool, 
     return bool(found[0]), bool(found[1])
 
 
-def is_resumable() -> ColumnElement[bool]:
-    """Return the condition that an operation is under way and no attempt holds it."""
-    held = exists().where(AttemptRow.operation_id == OperationRow.id, AttemptRow.ended_at.is_(None))
-    return and_(OperationRow.status.in_(RUNNING), ~held)
-
-
-def _is_free(session: Session, operation: OperationRow) -> bool:
+def _is_free(session: Session, operation: OperationRow, most_of_one: int = 0) -> bool:
     """Return whether an operation may be claimed; the caller holds its environment locked."""
     if operation.status == OperationStatus.QUEUED:
-        return not _is_running(session, operation.environment_id)
+        is_behind = _is_running(session, operation.environment_id)
+        return not is_behind and not is_at_limit(session, operation.requested_by, most_of_one)
     return bool(session.scalar(select(exists().where(OperationRow.id == operation.id, is_resumable()))))
 
 
