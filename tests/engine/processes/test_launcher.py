@@ -206,7 +206,7 @@ def test_silence_of_a_parent_that_lives_interrupts_once(
     until(log.exists, "the child runs")
     until(lambda: "interrupted" in log.read_text(), "it is interrupted when nothing is told any more")
     (tmp_path / "log.end").touch()
-    process.wait()
+    assert process.wait() == launcher.STOOD_STILL
     assert log.read_text().count("interrupted") == 1
 
 

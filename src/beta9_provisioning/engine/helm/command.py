@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from beta9_provisioning.engine.errors import Stopped
+from beta9_provisioning.engine.errors import Interrupted, Stopped
 from beta9_provisioning.engine.processes import process
 from beta9_provisioning.engine.processes.child_variables import HELM, chosen
 from beta9_provisioning.engine.processes.memory import memory_file, path_of
@@ -163,6 +163,7 @@ class HelmProcess:
 
         Raises:
             Stopped: `stop` was set.
+            Interrupted: its launcher stopped it, because this process had stood still.
             ToolMissing: Helm is not installed.
         """
         with (
@@ -186,6 +187,11 @@ class HelmProcess:
             )
             if finished.stopped:
                 raise Stopped(f"helm {arguments[0]} was stopped.")
+            if finished.stood_still:
+                raise Interrupted(
+                    f"helm {arguments[0]} was stopped, because the worker had stood still for too long.",
+                    code="worker_stood_still",
+                )
             if not whole_output:
                 return Output(finished.returncode, finished.output, finished.timed_out)
             with log.open("rb") as file:

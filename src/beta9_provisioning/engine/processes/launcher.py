@@ -17,9 +17,10 @@ It stays alive beside PROGRAM, which runs in a process group of its own, and act
   just that.
 - SILENCE of a parent that stands still without being dead: the same happens.
 - PROGRAM's end: what is left of its group is killed, and when the last of it has ended, the launcher exits
-  with PROGRAM's code, 128 + n if signal n ended it. A killed process goes on until it has released its
-  memory, so whoever waits for the launcher would else meet processes that still write. Orphans pass to the
-  launcher (PR_SET_CHILD_SUBREAPER), which can wait for them and leaves no zombie to process 1.
+  with PROGRAM's code, 128 + n if signal n ended it, STOOD_STILL if the parent's silence was why it was asked
+  to stop. A killed process goes on until it has released its memory, so whoever waits for the launcher would
+  else meet processes that still write. Orphans pass to the launcher (PR_SET_CHILD_SUBREAPER), which can wait
+  for them and leaves no zombie to process 1.
 
 PR_SET_PDEATHSIG follows the *thread* that forked, not its process (prctl(2)): start the launcher from a
 thread that waits for it. It is not sent when the parent was dead before prctl was called, therefore the
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
+STOOD_STILL = 124
 PARENT_GONE = 125
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
@@ -67,8 +69,10 @@ def main(arguments: list[str]) -> int:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     watchdog, silence = int(arguments[5]), float(arguments[6])
     child = start(arguments[7:], interrupt, bounds, watchdog)
-    supervise(child, interrupt, grace, lambda: is_silent(watchdog, silence))
+    is_abandoned = supervise(child, interrupt, grace, lambda: is_silent(watchdog, silence))
     status = end_group(child)
+    if is_abandoned:
+        return STOOD_STILL
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
@@ -129,20 +133,26 @@ def is_silent(watchdog: int, silence: float) -> bool:
     return watchdog >= 0 and time.monotonic() - float(os.pread(watchdog, 64, 0)) > silence
 
 
-def supervise(child: int, interrupt: int, grace: float, is_abandoned: Callable[[], bool]) -> None:
-    """Ask for the stop once, kill after the grace; return when `child` has ended, still unreaped."""
+def supervise(child: int, interrupt: int, grace: float, is_abandoned: Callable[[], bool]) -> bool:
+    """Ask for the stop once, kill after the grace; return when `child` has ended, still unreaped.
+
+    Return whether it was asked because it was abandoned, and by nobody.
+    """
     deadline: float | None = None
+    by_itself = False
     is_killed = False
     while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         left = LOOK_SECONDS if deadline is None else deadline - time.monotonic()
         info = signal.sigtimedwait(WATCHED, min(LOOK_SECONDS, max(0.0, left)))
         if deadline is None:
-            if (info is not None and info.si_signo == signal.SIGTERM) or is_abandoned():
+            by_itself = is_abandoned()
+            if by_itself or (info is not None and info.si_signo == signal.SIGTERM):
                 deadline = time.monotonic() + grace
                 os.killpg(child, interrupt)
         elif not is_killed and time.monotonic() >= deadline:
             is_killed = True
             os.killpg(child, signal.SIGKILL)
+    return by_itself
 
 
 def end_group(child: int) -> int:

@@ -71,6 +71,7 @@ class Finished:
         stopped: `stop` was set before it had ended, and it was asked to stop (or not even started).
         killed: it did not end within its grace and was killed; what it was doing may be half done.
         unobserved: of how many lines `on_line` raised.
+        stood_still: its launcher asked it to stop by itself, because this process had stood still.
     """
 
     returncode: int
@@ -79,6 +80,7 @@ class Finished:
     stopped: bool
     killed: bool
     unobserved: int = 0
+    stood_still: bool = False
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,7 @@ def run(
             stopped=reason == "stop",
             killed=reason is not None and returncode == 128 + signal.SIGKILL,
             unobserved=observer.faults,
+            stood_still=reason is None and returncode == launcher.STOOD_STILL,
         )
 
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from beta9_provisioning.engine.errors import Stopped
+from beta9_provisioning.engine.errors import Interrupted, Stopped
 from beta9_provisioning.engine.processes import process
 from beta9_provisioning.engine.processes.child_variables import SET_FOR_TERRAFORM
 from beta9_provisioning.engine.processes.memory import memory_file, path_of
@@ -322,6 +322,11 @@ class Terraform:
     ) -> NoReturn:
         """Raise the error that says most about how a command ended."""
         what = f"terraform {command}"
+        if finished.stood_still:
+            raise Interrupted(
+                f"{what} was stopped, because the worker had stood still for too long.",
+                code="worker_stood_still",
+            )
         if finished.stopped and finished.killed:
             raise Stopped(
                 f"{what} was stopped, and killed after {self._grace:g} s of grace.",
