@@ -24,7 +24,7 @@ export PATH := $(PATH):$(CURDIR)/.tools/bin
 # Tests and the local stack start hundreds of processes: each would compile anew all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test fuzz lint coverage up down bench run-api run-worker db-init dev-up dev-down lock clean
+.PHONY: help setup demo test fuzz simulate lint coverage up down bench run-api run-worker db-init dev-up dev-down lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ test: lint ## Run all checks and tests.
 fuzz: $(STAMP) ## Make CASES requests, good and bad, of each operation of the API; SEED repeats a run.
 	@seed="$(or $(SEED),$$(date +%s))"; echo "SEED=$$seed"; \
 	$(BIN)/pytest -n auto tests/api/test_openapi.py --cases $(CASES) --hypothesis-seed "$$seed" --timeout 0
+
+simulate: $(STAMP) ## Simulate the control plane for SECONDS (60) in made-up time; SEED repeats one history.
+	@$(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seconds $(or $(SECONDS),60)) $(if $(SMALL),--small) $(if $(KINDS),--kinds $(KINDS))
 
 lint: $(STAMP) ## Check style, types and imports.
 	@$(BIN)/ruff check .

@@ -71,7 +71,12 @@ def parameters(url: str) -> dict[str, str]:
 
 
 def connect(
-    url: str, *, pool_size: int = 20, lock_seconds: int = 3, statement_seconds: int | None = 20
+    url: str,
+    *,
+    pool_size: int = 20,
+    lock_seconds: int = 3,
+    statement_seconds: int | None = 20,
+    connector: Callable[..., AttentiveConnection] = AttentiveConnection.connect,
 ) -> Engine:
     """Return an engine for a `postgresql://` URL with at most `pool_size` connections; none is made yet.
 
@@ -79,6 +84,7 @@ def connect(
     waits for locks after `lock_seconds`, connection attempts after 5 s. A connection whose server stays
     silent 3 s longer than a statement may take is closed, and so lost; None bounds neither. One that cannot
     write counts as broken: it is thrown away with all others, and the next may find the server that can.
+    `connector` makes connections; a simulation has its own.
 
     Raises:
         ValueError: the URL cannot be understood; the message does not show it.
@@ -102,7 +108,7 @@ def connect(
         hide_parameters=True,
         execution_options={"address": database_url.address(given), "patience": Patience()},
     )
-    _watch(engine, settings, is_bounded=statement_seconds is not None)
+    _watch(engine, settings, connector, is_bounded=statement_seconds is not None)
     _keep_fit(engine)
     return engine
 
@@ -112,7 +118,13 @@ def hasten(engine: Engine) -> None:
     engine.get_execution_options()["patience"].most = _HASTY_SECONDS
 
 
-def _watch(engine: Engine, settings: dict[str, str], *, is_bounded: bool) -> None:
+def _watch(
+    engine: Engine,
+    settings: dict[str, str],
+    connector: Callable[..., AttentiveConnection],
+    *,
+    is_bounded: bool,
+) -> None:
     calls = [f"set_config('{name}', '{value}', false)" for name, value in settings.items()]
     # The bound of the statements is asked for last: the URL may have set another one.
     bound = "extract(epoch FROM current_setting('statement_timeout')::interval)::float"
@@ -120,7 +132,7 @@ def _watch(engine: Engine, settings: dict[str, str], *, is_bounded: bool) -> Non
 
     @event.listens_for(engine, "do_connect")
     def open_(_dialect: object, _record: object, cargs: Any, cparams: Any) -> AttentiveConnection:
-        connection = AttentiveConnection.connect(*cargs, **cparams)
+        connection = connector(*cargs, **cparams)
         connection.patience = engine.get_execution_options()["patience"]
         return connection
 
