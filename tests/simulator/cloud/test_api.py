@@ -1,6 +1,7 @@
 """The API door with boto3: botocore parses every answer, and the answers are those of the store."""
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -118,6 +119,22 @@ def test_a_session_needs_its_token(api: AwsApi, customer: Door) -> None:
 def test_operations_the_cloud_does_not_have_are_refused(customer: Door) -> None:
     with pytest.raises(ClientError, match=r"does not answer ec2:RunInstances"):
         customer.client("ec2").run_instances(MinCount=1, MaxCount=1)
+
+
+@pytest.mark.parametrize(
+    ("service", "ask"), [("s3", lambda s3: s3.list_buckets()), ("ec2", lambda ec2: ec2.describe_vpcs())]
+)
+def test_a_service_that_fails_for_a_while_does_so_in_its_own_words(
+    customer: Door, store: Store, service: str, ask: Callable[[Any], object]
+) -> None:
+    client = customer.client(service)
+    store.set_setting(f"refuses:{service}", f"503 SlowDown {time.time() + 3600}")
+    with pytest.raises(ClientError) as refused:
+        ask(client)
+    assert code(refused) == "SlowDown"
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+    store.set_setting(f"refuses:{service}", f"503 SlowDown {time.time() - 1}")
+    ask(client)
 
 
 # S3

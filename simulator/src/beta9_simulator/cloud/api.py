@@ -8,6 +8,7 @@ signed with a key this cloud knows, but the one that asks whether this is the si
 import io
 import json
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,8 @@ class _Door:
         assert signature is not None
         http = HttpRequest(environ)
         service = wire.service_of(service, http)
+        if (refused := self._refused(service)) is not None:
+            return refused(environ, start_response)
         response = self._answer(service, signature.region, principal, http)
         if response is not None:
             return response(environ, start_response)
@@ -131,6 +134,21 @@ class _Door:
         if service != "s3":
             return self._moto(environ, start_response)  # type: ignore[no-any-return]
         return self._answer_s3(environ, start_response, principal)
+
+    def _refused(self, service: str) -> Response | None:
+        """Refuse, or fail, every request to a service for as long as the setting ``refuses:<service>`` says.
+
+        It holds a status, a code and a time in Unix seconds: ``503 SlowDown 1764327600.5``.
+        """
+        told = self.store.setting(f"refuses:{service}")
+        if not told:
+            return None
+        status, code, until = told.split()
+        if time.time() >= float(until):
+            return None
+        response = wire.refusal(service, CloudError(code, "Please reduce your request rate, or try again."))
+        response.status_code = int(status)
+        return response
 
     def _authenticated(self, signature: sigv4.Signature | None, message: sigv4.Message) -> Principal:
         if signature is None:

@@ -179,6 +179,19 @@ def test_a_created_object_shows_at_once_and_an_interrupt_leaves_it_tainted(
     assert terraform.plan_changes() == []
 
 
+def test_a_create_that_takes_too_long_leaves_a_tainted_object_that_the_cloud_finishes(terraform: Any) -> None:
+    store = terraform.store
+    terraform.write(NAT)
+    terraform.init()
+    store.set_setting("create_seconds:aws_nat_gateway", "3600")
+    store.set_setting("gives_up:aws_nat_gateway", "0.1")
+    assert "timeout while waiting for state" in terraform.apply(fails=True)
+    assert store.find("aws_nat_gateway")[0].status == "creating"
+    end_waiting(store)
+    terraform.run("untaint", "aws_nat_gateway.it")
+    assert terraform.plan_changes() == []
+
+
 def test_an_object_becomes_available_though_its_creator_was_killed(
     terraform: Any, stop_group: list[Any]
 ) -> None:

@@ -40,6 +40,17 @@ class FailedError(Exception):
         self.target = target
 
 
+class TimedOut(Exception):
+    """Waiting took longer than it may; the cloud goes on, and ``target`` is the object as it was left."""
+
+    def __init__(self, target: StoredObject, seconds: float) -> None:
+        super().__init__(
+            "timeout while waiting for state to become 'ACTIVE' "
+            f"(last state: '{target.status.upper()}', timeout: {seconds:g}s)"
+        )
+        self.target = target
+
+
 class Operations:
     """The operations of one provider configuration; ``stopping`` is set once Terraform says stop."""
 
@@ -56,8 +67,8 @@ class Operations:
         """Create an object and wait until it is available; return its state.
 
         ``config`` holds the write-only values. Raises ``CloudError`` when the cloud refuses,
-        ``FailedError`` when it fails later, and ``Stopped`` when the wait was cut short; after these two the
-        object exists.
+        ``FailedError`` when it fails later, ``Stopped`` when the wait was cut short, and ``TimedOut`` when it
+        took longer than the setting ``gives_up:<type>`` (seconds) allows; after these the object exists.
         """
         entry = catalog()[type]
         self._fail_if_told(type, "create")
@@ -77,7 +88,7 @@ class Operations:
         )
         if type in behaviours.CREATED:
             behaviours.CREATED[type](self._store, StoredObject(**{**vars(made), "state": state}), config)
-        self._wait(made)
+        self._wait(made, self._store.setting(f"gives_up:{type}"))
         if why := checks.failure(self._store, made):
             self._store.edit(made, failed=why)
             raise FailedError(made, why)
@@ -185,12 +196,15 @@ class Operations:
             behaviours.REFUSED[found.type](self._store, found, prior)
         deleting.delete(self._store, found)
 
-    def _wait(self, target: StoredObject) -> None:
-        """Wait until nothing is going on with an object, or it is gone."""
+    def _wait(self, target: StoredObject, gives_up: str = "") -> None:
+        """Wait until nothing is going on with an object, or it is gone; or for so many seconds."""
+        deadline = time.monotonic() + float(gives_up or "inf")
         while True:
             found = self._store.get(target.account, target.region, target.type, target.id)
             if found is None or found.uid != target.uid or found.status == "available":
                 return
+            if time.monotonic() >= deadline:
+                raise TimedOut(found, float(gives_up))
             if self._stopping.wait(min(_POLL_SECONDS, max(0.0, found.busy_until - time.time()))):
                 raise Stopped(found)
 

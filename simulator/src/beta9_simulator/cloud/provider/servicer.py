@@ -10,7 +10,7 @@ from tf.gen import tfplugin_pb2_grpc as rpc
 
 from beta9_simulator.cloud.catalog import catalog
 from beta9_simulator.cloud.provider.credentials import ConfigurationError, resolve
-from beta9_simulator.cloud.provider.operations import FailedError, Operations, Stopped
+from beta9_simulator.cloud.provider.operations import FailedError, Operations, Stopped, TimedOut
 from beta9_simulator.cloud.provider.planning import ProviderDefaults, plan
 from beta9_simulator.cloud.provider.schema import Block, Schema, schema_message
 from beta9_simulator.cloud.provider.values import conform, decode, encode
@@ -144,6 +144,10 @@ class AwsProvider(rpc.ProviderServicer):  # type: ignore[misc]
             if prior is not None:
                 return _applied(request.prior_state, request, diagnostic)
             return _applied(encode(_left(block, planned, stopped.target)), request, diagnostic)
+        except TimedOut as late:
+            summary = f"waiting for {verb} {_noun(type)} ({late.target.name or late.target.id})"
+            left = _left(block, planned, late.target)
+            return _applied(encode(left), request, _error(f"{summary}: {late}", ""))
         except FailedError as failed:
             noun, name = _noun(type), failed.target.name or failed.target.id
             message = f"waiting for {noun} ({name}) {verb.removesuffix('ing')}e: unexpected state"
