@@ -24,7 +24,7 @@ export PATH := $(PATH):$(CURDIR)/.tools/bin
 # Tests and the local stack start hundreds of processes: each would compile anew all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test fuzz simulate lint coverage up down bench run-api run-worker db-init dev-up dev-down lock clean
+.PHONY: help setup demo test fuzz simulate lint crash-matrix mutants coverage up down bench run-api run-worker db-init dev-up dev-down lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,13 @@ lint: $(STAMP) ## Check style, types and imports.
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+crash-matrix: $(STAMP) ## Kill every part at every moment: N cases of SEED, LANES at a time, or CASE alone; as root with pods.
+	@$(BIN)/python -m tests.acceptance.crash_matrix --count $(or $(N),200) --seed $(or $(SEED),1) --lanes $(or $(LANES),3) \
+		$(if $(CASE),--case '$(CASE)')
+
+mutants: $(STAMP) ## Break recovery one piece at a time, and see that simulation, matrix or a test notices.
+	@$(BIN)/python -m tests.mutants $(MUTANTS)
 
 coverage: $(STAMP) ## Run all tests or TESTS; tell which lines changed since BASE (origin/main, else HEAD~1) they ran.
 	@$(BIN)/python scripts/change_coverage.py "$(BASE)" $(TESTS)

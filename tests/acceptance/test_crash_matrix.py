@@ -1,0 +1,48 @@
+"""A seeded subset of the crash matrix, without root; `make crash-matrix` plays all of it."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.acceptance.crash_matrix.__main__ import cases
+from tests.acceptance.crash_matrix.cases import TRIGGERS, Fault, Victim, named
+from tests.acceptance.crash_matrix.life import run_case
+from tests.acceptance.crash_matrix.plant import prepare
+from tests.acceptance.crash_matrix.report import line
+
+SEED = 1
+SUBSET = (
+    "pod@provision:terraform.resource:address=aws_eks_cluster.main,phase=start",
+    "worker+redis_flushed@provision:helm.release:release=traefik,phase=start",
+    "none+update@provision:terraform.planned+1",
+    "postgres@destroy:step.started:step=destroy",
+    "pod@destroy:terraform.planned+1",
+    "terraform@provision:step.started:step=apply",
+)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    home = prepare(tmp_path_factory.mktemp("matrix"))
+    yield home
+    shutil.rmtree(home)
+
+
+@pytest.mark.parametrize("name", SUBSET)
+def test_nothing_is_lost(name: str, tmp_path: Path, prepared: Path) -> None:
+    result = run_case(named(SEED, name), tmp_path / "plant", prepared, may_isolate=False)
+    assert result.is_good, line(result)
+
+
+def test_the_matrix_strikes_at_every_event_and_crosses_all_victims_with_all_faults() -> None:
+    wanted = cases(SEED, 200)
+    assert {case.trigger for case in wanted} >= set(TRIGGERS)
+    pairs = {(case.victim, case.fault) for case in wanted if not case.default_settings}
+    assert len(pairs) == len(Victim) * len(Fault) - 1
+
+
+def test_a_case_follows_from_its_seed_and_number_alone() -> None:
+    first = cases(SEED, 50)
+    assert [named(SEED, case.name) for case in first] == first
+    assert first != cases(SEED + 1, 50)
