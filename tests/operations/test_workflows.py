@@ -14,11 +14,11 @@ from tests.operations.rows import add_destroy, events, operation, status
 from tests.support.process_tree import descendants
 from tests.support.waiting import GUARD_SECONDS
 
-from beta9_provisioning.engine.errors import EngineError
+from beta9_provisioning.engine.errors import EngineError, Stopped
 from beta9_provisioning.engine.synthesis.synthesize import Backend
 from beta9_provisioning.lifecycle import OperationStatus, Reason
 from beta9_provisioning.operations.run.context import Context
-from beta9_provisioning.operations.run.runner import Step
+from beta9_provisioning.operations.run.runner import Step, Unfinished, Workflows
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
 from beta9_provisioning.operations.steps.state_keeping import prepare_state
 from beta9_provisioning.operations.workflows import DESTROY, PROVISION
@@ -29,18 +29,43 @@ NEVER = 3600.0
 """Seconds that no test waits for."""
 
 
-def test_every_step_can_be_run_twice_and_a_destroy_leaves_nothing(bench: Bench) -> None:
+def twice_until_stopped_behind(last: Step, steps: tuple[Step, ...], stop: Stop) -> Workflows:
+    """Return a workflow that runs each step twice, and is told to stop behind one of them."""
+
+    def tell(_: Context) -> None:
+        stop.request(StopReason.WORKER_STOPPED)
+        raise Stopped("The worker was told to stop.")
+
+    told = replace(last, run=tell)
+    twice = tuple(one for step in steps for one in (step, step, *((told,) if step is last else ())))
+    return lambda _: twice
+
+
+@pytest.mark.parametrize("steps", [PROVISION, DESTROY], ids=["provision", "destroy"])
+def test_every_step_runs_twice_and_is_interrupted_once(bench: Bench, steps: tuple[Step, ...]) -> None:
+    """Each attempt runs every step twice and stops behind another one, as by a rolling update; the last one
+    finds everything done, or gone.
+    """
     made = bench.make()
-    twice = tuple(step for step in PROVISION for _ in range(2))
-    assert bench.run(made.operation_id, lambda _: twice) is S.SUCCEEDED, bench.error(made.operation_id)
-    assert status(bench.sessions, made.environment_id) == "ready"
-    planned = bench.history(made, "terraform.planned")
-    # The second apply makes a plan of its own.
-    assert planned[0] == planned[1]
-    assert planned[0]["add"] > 40
-    assert planned[2] == {"total": 0, "add": 0, "change": 0, "remove": 0}
-    assert len(bench.world.leftovers()) > 40
-    bench.must_destroy(made)
+    operation_id = made.operation_id
+    if steps is DESTROY:
+        assert bench.run(operation_id) is S.SUCCEEDED, bench.error(operation_id)
+        operation_id = add_destroy(bench.sessions, made.environment_id)
+    for step in steps:
+        stop = Stop()
+        ended = bench.run(operation_id, twice_until_stopped_behind(step, steps, stop), stop)
+        assert ended is Unfinished.HANDED_BACK
+    assert bench.run(operation_id) is S.SUCCEEDED, bench.error(operation_id)
+    attempts = operation(bench.sessions, operation_id).attempts
+    assert attempts == len(steps) + 1
+    if steps is PROVISION:
+        assert status(bench.sessions, made.environment_id) == "ready"
+        planned = bench.history(made, "terraform.planned")
+        before = sum(one["add"] > 40 for one in planned)
+        assert before
+        assert {one["total"] for one in planned[before:]} == {0}, "nothing is made twice"
+        assert len(bench.world.leftovers()) > 40
+        bench.must_destroy(made)
     assert status(bench.sessions, made.environment_id) == "destroyed"
     assert not (bench.settings.workdir_base / made.environment_id).exists()
 

@@ -96,6 +96,17 @@ def test_steps_run_in_order_and_each_is_told(fixture: Fixture) -> None:
     assert status(fixture.sessions, fixture.made.environment_id) == "ready"
 
 
+def test_what_the_journal_does_not_know_was_not_started(fixture: Fixture) -> None:
+    """A worker that is killed in a step has told of it before: by that it is known what was touched."""
+    known: list[int] = []
+
+    def look(_: Context) -> None:
+        known.append(fixture.types().count("step.started"))
+
+    fixture.run(one=look, two=look, three=look, four=look)
+    assert known == [1, 2, 3, 4]
+
+
 def test_outputs_are_published_with_the_end(fixture: Fixture) -> None:
     def publish(context: Context) -> None:
         context.public_outputs = {"gateway_url": "https://x"}
