@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from zlib import crc32
 
 from tests.acceptance.crash_matrix.cases import Case, case_of, named
 from tests.acceptance.crash_matrix.life import Result, run_case
@@ -68,7 +69,8 @@ def play(
 
 
 def _home(directory: Path, case: Case) -> Path:
-    return directory / re.sub(r"\W+", "-", case.name)
+    """Return a directory of the case's own, with a short name: sockets of Terraform's plugins lie below it."""
+    return directory / f"{re.sub(r'[^a-z0-9]+', '-', case.name)[:12]}-{crc32(case.name.encode()):08x}"
 
 
 def _play(case: Case, home: Path, prepared: Path, source: Path | None) -> None:

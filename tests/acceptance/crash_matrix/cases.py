@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -163,15 +162,20 @@ _SPANS = {
 }
 """Each phase: the public status that begins it, and about how many seconds are to its end."""
 
-_TERRAFORM_STEPS = ("access", "choices", "state", "lock", "secrets", "synthesis", "init", "objects", "drain")
-_HELM_STEPS = (*_TERRAFORM_STEPS, "unfinished", "gate", "adopt", "plan")
+_EARLY_STEPS = (
+    *("access", "choices", "state", "lock", "secrets", "synthesis", "init", "adopt", "plan"),
+    *("objects", "drain"),
+)
+"""Steps before the apply, or before charts are uninstalled and Terraform destroys."""
 
 
-def _is_early(trigger: Trigger, steps: Sequence[str]) -> bool:
-    """Whether what these steps come before is still to come after an event."""
+def _is_early(trigger: Trigger) -> bool:
+    """Whether Terraform and Helm still have to do after an event."""
     data = dict(trigger.where)
     if "step" in data:
-        return data["step"] in steps and not (data["step"] == "drain" and trigger.type == "step.finished")
+        return data["step"] in _EARLY_STEPS and not (
+            data["step"] == "drain" and trigger.type == "step.finished"
+        )
     return data.get("to") != "bootstrapping" and trigger.type in (
         "operation.queued",
         "operation.claimed",
@@ -187,11 +191,11 @@ def suits(trigger: Trigger, victim: Victim, fault: Fault) -> bool:
         return False
     if victim in (Victim.TERRAFORM, Victim.LAUNCHER):
         applying = trigger.type == "terraform.resource" and data["phase"] == "start"
-        return applying or _is_early(trigger, _TERRAFORM_STEPS)
+        return applying or _is_early(trigger)
     if victim is Victim.HELM:
         installing = trigger.type == "helm.release" and data["phase"] == "start"
         building = not destroys and trigger.type in ("overlap.started", "cluster.nodes_ready")
-        return installing or building or _is_early(trigger, _HELM_STEPS)
+        return installing or building or _is_early(trigger)
     return True
 
 
@@ -243,21 +247,26 @@ class _Sequence:
             order = random.Random(f"{self.name}/{number}/time")
             kind, public, span = _SPANS[order.choice(list(_SPANS))]
             return Trigger(kind, "environment.status", (("to", public),), round(order.uniform(0.1, span), 2))
-        return self._events(number // len(TRIGGERS))[number % len(TRIGGERS)]
+        return self._events(number // len(TRIGGERS))[0][number % len(TRIGGERS)]
 
     @cache  # noqa: B019
-    def _events(self, turn: int) -> list[Trigger]:
-        """Return one event for each case of a turn; who needs one of a few chooses first."""
-        left = random.Random(f"{self.name}/{turn}/events").sample(TRIGGERS, len(TRIGGERS))
+    def _events(self, turn: int) -> tuple[list[Trigger], list[Trigger]]:
+        """Return one event for each case of a turn, and those left; who needs one of a few comes first.
+
+        What the turn before has left is used before anything is used again.
+        """
+        left = self._events(turn - 1)[1].copy() if turn else []
+        again = random.Random(f"{self.name}/{turn}/events").sample(TRIGGERS, len(TRIGGERS))
+        deck = [*left, *(one for one in again if one not in left)]
         numbers = [turn * len(TRIGGERS) + place for place in range(len(TRIGGERS))]
         needs = {number: sum(suits(one, *self.pair(number)) for one in TRIGGERS) for number in numbers}
         found = {}
         for number in sorted(numbers, key=lambda number: (needs[number], number)):
-            fitting = [one for one in left if suits(one, *self.pair(number))]
+            fitting = [one for one in deck if suits(one, *self.pair(number))]
             found[number] = fitting[0] if fitting else self._any(number)
             if fitting and not self.is_anywhere(number):
-                left.remove(fitting[0])
-        return [found[number] for number in numbers]
+                deck.remove(fitting[0])
+        return [found[number] for number in numbers], deck
 
     def _any(self, number: int) -> Trigger:
         order = random.Random(f"{self.name}/{number}/event")

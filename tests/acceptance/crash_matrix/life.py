@@ -39,6 +39,8 @@ MAY_FAIL = frozenset(
 )
 """After these an operation may fail truthfully, if asking again succeeds; after all else it may not."""
 _UNTRUTHFUL = ("internal_error",)
+_TOLD = 600
+"""Characters of an error that are told."""
 
 
 @dataclass
@@ -48,6 +50,7 @@ class Wish:
     Attributes:
         wanted: the final status that was asked for.
         failures: the codes of operations that failed.
+        error: what was told of the last failure.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Wish:
     id: str = ""
     status: str = ""
     failures: list[str] = field(default_factory=list)
+    error: str = ""
 
     @property
     def is_final(self) -> bool:
@@ -283,7 +287,9 @@ class Life:
         if answer is not None and answer.is_success:
             wish.status = answer.json()["status"]
             if wish.status == "failed":
-                wish.failures.append(answer.json()["error"]["code"])
+                error = answer.json()["error"]
+                wish.failures.append(error["code"])
+                wish.error = f"{error['code']}: {error['message']} {error['detail']}"[:_TOLD]
 
     def _insist(self, method: str, path: str, **more: Any) -> dict[str, Any]:
         """Ask until there is an answer that is no trouble of the service's."""
@@ -323,7 +329,9 @@ class Life:
     def _check_truth(self, wish: Wish) -> None:
         code = wish.failures[-1]
         if {self._case.victim, self._case.fault}.isdisjoint(MAY_FAIL) or code in _UNTRUTHFUL:
-            self.violations.append(Violation("not recovered", f"{wish.name} ({wish.id}) failed: {code}"))
+            self.violations.append(
+                Violation("not recovered", f"{wish.name} ({wish.id}) failed: {wish.error}")
+            )
 
     # The judgement
 
