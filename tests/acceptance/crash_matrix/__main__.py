@@ -69,7 +69,7 @@ def play(
 
 
 def _home(directory: Path, case: Case) -> Path:
-    """Return a directory of the case's own, with a short name: sockets of Terraform's plugins lie below it."""
+    """Return the case's directory. Its name is short: sockets of Terraform's plugins lie below it."""
     return directory / f"{re.sub(r'[^a-z0-9]+', '-', case.name)[:12]}-{crc32(case.name.encode()):08x}"
 
 
