@@ -162,9 +162,10 @@ class Lives(RuleBasedStateMachine):
             row = session.get_one(OperationRow, operation_id)
             if row.kind == Kind.DESTROY:
                 return
-            was = row.status
+            waits = row.status in RUNNING and operation_id not in self.live
+            ends_now = row.status == S.QUEUED or waits
             store.request_cancel(session, row)
-            if was == S.QUEUED:
+            if ends_now:
                 self.ended[operation_id] = S.CANCELLED
 
     @invariant()
