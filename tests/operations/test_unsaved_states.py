@@ -1,4 +1,4 @@
-"""States that the cloud did not take: pushed until they are saved, and laid beside their place at the end."""
+"""A state that the cloud does not take is pushed until it is saved."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,6 @@ from tests.operations.test_workflows import as_soon_as
 
 from beta9_provisioning.lifecycle import OperationStatus
 from beta9_provisioning.operations.run.runner import Unfinished
-from beta9_provisioning.operations.run.stopping import Stop, StopReason
 
 S = OperationStatus
 _NEVER = 3600.0
@@ -42,29 +41,4 @@ def test_a_state_that_was_refused_for_a_while_is_saved_by_the_same_worker(bench:
     first, last = bench.history(made, "terraform.planned")
     assert first["add"] > 40
     assert last["total"] < first["add"] / 2, "what was saved is not made again"
-    bench.must_destroy(made)
-
-
-def test_a_worker_that_has_to_stop_lays_the_unsaved_state_where_the_next_one_finds_it(bench: Bench) -> None:
-    made, stop = bench.make(), Stop()
-
-    def end() -> None:
-        stop.request(StopReason.WORKER_STOPPED)
-        open_the_bucket(bench)
-
-    try:
-        with (
-            as_soon_as(has_told(bench, made, "terraform.resource"), lambda: close_the_bucket(bench)),
-            as_soon_as(has_told(bench, made, "terraform.state_unsaved"), end),
-        ):
-            assert bench.run(made.operation_id, stop=stop) is Unfinished.HANDED_BACK
-    finally:
-        open_the_bucket(bench)
-    laid = has_told(bench, made, "terraform.state_laid")()
-    # Its last push may have come through when the bucket opened.
-    assert laid or has_told(bench, made, "terraform.state_recovered")()
-    elsewhere = bench.settings.workdir_base / "another-machine"
-    bench.settings = bench.settings.model_copy(update={"workdir_base": elsewhere})
-    assert bench.run(made.operation_id) is S.SUCCEEDED, bench.error(made.operation_id)
-    assert len(bench.history(made, "terraform.state_recovered")) == 1
     bench.must_destroy(made)
