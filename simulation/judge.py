@@ -16,7 +16,8 @@ MAX_LOST_ATTEMPTS = 5
 """So many workers may be lost before an operation may be called lost."""
 _ENDED = """
     SELECT id, environment_id, kind, status, reason, error->>'code', attempts,
-           extract(epoch FROM finished_at)::float, error->>'detail'
+           extract(epoch FROM finished_at)::float,
+           concat_ws(' ', error->>'message', error->>'detail')
     FROM operations WHERE finished_at > to_timestamp(%s) ORDER BY finished_at, id
 """
 

@@ -32,6 +32,7 @@ from beta9_provisioning.schemas.configuration import Cloud as CloudSection
 from beta9_provisioning.schemas.configuration import Provider
 from beta9_provisioning.settings import Settings
 from beta9_provisioning.worker.metrics import Metrics
+from beta9_provisioning.worker.poller import Poller
 from beta9_provisioning.worker.reconciler import Reconciler
 from beta9_provisioning.worker.worker import Worker
 from simulation.account import SimulatedAccount
@@ -240,11 +241,23 @@ class WorkerProcess:
             actor=ACTOR,
             lease_seconds=settings.lease_seconds,
             give_up=self._give_up,
+            slots=threads,
+            most_of_one=settings.max_running_operations_per_user,
         )
         observer = machinery.observer(engine, settings.lease_seconds)
-        reconciler = Reconciler(observer, factory, queue, ACTOR, interval=settings.reconcile_seconds)
+        reconciler = Reconciler(
+            observer,
+            factory,
+            queue,
+            ACTOR,
+            interval=settings.reconcile_seconds,
+            queue_minutes=settings.queue_timeout_minutes,
+            most_of_one=settings.max_running_operations_per_user,
+        )
+        poller = Poller(worker, queue)
         worker.heartbeat.start()
         reconciler.start()
+        poller.start()
         consumers = [
             self._baton.begin(f"job-{number}", self.process, self._consume) for number in range(threads)
         ]
@@ -256,6 +269,7 @@ class WorkerProcess:
         for consumer in consumers:
             if not consumer.is_over and consumer.over is not None:
                 self._baton.wait([consumer.over], until - self._baton.now)
+        poller.stop(max(0.0, until - self._baton.now))
         worker.heartbeat.stop()
         queue.close()
 
