@@ -78,6 +78,10 @@ def main() -> int:
             if outcome.violations:
                 broken.append(outcome)
                 _tell(outcome, _again(arguments))
+            if arguments.json:
+                spent = time.monotonic() - began
+                told = {"last": seed, "total": total, "faults": faults, "recovery": figures(recoveries)}
+                arguments.json.write_text(json.dumps(told | {"wall": round(spent), "broken": len(broken)}))
             seed += 1
             if arguments.seed is not None or ran == arguments.seeds:
                 break
@@ -92,10 +96,6 @@ def main() -> int:
     )
     if arguments.seed is not None:
         print(f"trace {outcome.trace}, {outcome.points} points, {outcome.seconds:.1f} s")
-    if arguments.json:
-        arguments.json.write_text(
-            json.dumps({"total": total, "faults": faults, "wall": spent, "recovery": figures(recoveries)})
-        )
     return 1 if broken else 0
 
 
@@ -110,7 +110,7 @@ def _arguments() -> argparse.Namespace:
         "--seeds", type=int, default=0, help="how many to run; 0: as many as there is time for"
     )
     parser.add_argument("--trace", type=Path, help="write the whole trace into this file")
-    parser.add_argument("--json", type=Path, help="write the figures into this file")
+    parser.add_argument("--json", type=Path, help="write the figures so far into this file")
     parser.add_argument("--kinds", nargs="*", default=KINDS, help="faults to draw from: " + ", ".join(KINDS))
     parser.add_argument("--small", action="store_true", help="histories of few environments")
     return parser.parse_args()

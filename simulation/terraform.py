@@ -169,7 +169,8 @@ class TerraformRun(Child):
             "untaint": self._untaint,
         }
         do = commands[self.argv[1]]
-        self.later(0.8, lambda: self._with_state(do))
+        # A saved plan is shown without a look at the backend.
+        self.later(0.8, do if self.argv[1] == "show" else partial(self._with_state, do))
 
     def interrupted(self) -> None:
         """Begin nothing more, give up what is being waited for, write the state, end."""
@@ -487,7 +488,7 @@ class TerraformRun(Child):
         self.say(json.dumps({"@level": level, "@message": message, "type": type_} | data))
 
     def _fail(self, summary: str, detail: str = "") -> None:
-        if "-json" in self.argv and self.argv[1] != "output":
+        if "-json" in self.argv and self.argv[1] not in ("output", "show"):
             diagnostic = {"severity": "error", "summary": summary, "detail": detail}
             self._document("diagnostic", f"Error: {summary}", level="error", diagnostic=diagnostic)
         else:
