@@ -313,6 +313,7 @@ NEWER_ATTRIBUTES = {
         "access_config",
         "bootstrap_self_managed_addons",
         "deletion_protection",
+        "lifecycle",  # ignores changes of the first two
         "upgrade_policy",
     ],
     "aws_launch_template": ["tag_specifications"],  # not yet on network interfaces
