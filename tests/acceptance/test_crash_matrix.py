@@ -12,6 +12,7 @@ from tests.acceptance.crash_matrix.life import run_case
 from tests.acceptance.crash_matrix.plant import prepare
 from tests.acceptance.crash_matrix.report import line
 
+pytestmark = pytest.mark.timeout(600)
 SEED = 1
 SUBSET = (
     "pod@provision:terraform.resource:address=aws_eks_cluster.main,phase=start",
