@@ -42,7 +42,8 @@ def adopt(context: Context) -> None:
     terraform = terraform_of(context, TITLE)
     # What an earlier try has said may not be true any more.
     terraform.adopt({})
-    if not context.claim.touched_cloud:
+    # A restored database may know nothing of what the lost one had begun.
+    if not context.claim.touched_cloud and not context.account.has_state():
         return
     assert context.stack is not None
     environment_id = context.claim.environment_id
