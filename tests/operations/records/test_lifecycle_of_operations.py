@@ -237,7 +237,8 @@ def test_no_order_of_calls_breaks_an_invariant(sessions: Sessions) -> None:
         settings=settings(
             max_examples=12,
             stateful_step_count=30,
-            phases=(Phase.generate, Phase.shrink),
+            # Short enough to be read as it was found; to shrink one costs minutes.
+            phases=(Phase.generate,),
             deadline=None,
             derandomize=True,
             database=None,
