@@ -178,7 +178,8 @@ class Life:
         return [(self._has_come, strikes.kill), (self._has_gone_on, strikes.spoil)]
 
     def _has_come(self) -> bool:
-        return self._due_at is not None and time.monotonic() >= self._due_at
+        """Whether it is time; a time that the operation does not live to see is the one of its end."""
+        return self._due_at is not None and (time.monotonic() >= self._due_at or self._is_over())
 
     def _has_passed(self) -> bool:
         return self._due_at is not None and time.monotonic() >= self._due_at + self._case.pause
