@@ -6,8 +6,8 @@ from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
 from beta9_provisioning.lifecycle import Kind, OperationStatus, Reason
-from beta9_provisioning.operations.records.model import EnvironmentRow, OperationRow
-from beta9_provisioning.operations.records.store import Failure, fail_operation
+from beta9_provisioning.operations.records.model import OperationRow
+from beta9_provisioning.operations.records.store import Failure, fail_operation, try_lock_environment
 
 _MOST = 100
 
@@ -28,15 +28,14 @@ def overdue(session: Session, minutes: float) -> list[tuple[str, str]]:
 
 def end_overdue(session: Session, operation_id: str, environment_id: str, minutes: float) -> bool:
     """End one of them; False when somebody began or ended it, or changes its environment just now."""
-    environment = session.scalar(
-        select(EnvironmentRow.id).where(EnvironmentRow.id == environment_id).with_for_update(skip_locked=True)
-    )
+    if not try_lock_environment(session, environment_id):
+        return False
     operation = session.scalar(
         select(OperationRow)
         .where(OperationRow.id == operation_id, _is_overdue(minutes))
         .with_for_update(skip_locked=True)
     )
-    if environment is None or operation is None:
+    if operation is None:
         return False
     again = (
         "Delete the environment again."

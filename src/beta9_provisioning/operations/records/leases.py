@@ -28,9 +28,9 @@ from sqlalchemy.orm import Session
 from beta9_provisioning.kit import runtime
 from beta9_provisioning.kit.database import own_connection
 from beta9_provisioning.lifecycle import Reason
-from beta9_provisioning.operations.records.model import AttemptRow, EnvironmentRow, OperationRow
+from beta9_provisioning.operations.records.model import AttemptRow, OperationRow
 from beta9_provisioning.operations.records.resuming import MOST_LOST_ATTEMPTS, interrupt
-from beta9_provisioning.operations.records.store import Failure
+from beta9_provisioning.operations.records.store import Failure, try_lock_environment
 
 # A process without its liveness lock is believed dead after so many seconds of silence, three beats:
 # one whose connection alone was lost has taken its lock again by then.
@@ -184,10 +184,7 @@ def take_from_lost_worker(session: Session, token: UUID, environment_id: str) ->
     Also False when a row of it is locked: whoever holds it changes it now, or never lets go of it, and
     neither may hold up those who look after the others.
     """
-    environment = session.scalar(
-        select(EnvironmentRow.id).where(EnvironmentRow.id == environment_id).with_for_update(skip_locked=True)
-    )
-    if environment is None:
+    if not try_lock_environment(session, environment_id):
         return False  # and the attempt is left to whoever holds it
     attempt = session.scalars(
         select(AttemptRow)

@@ -125,6 +125,12 @@ def lock_environment(session: Session, environment_id: str) -> EnvironmentRow | 
     ).one_or_none()
 
 
+def try_lock_environment(session: Session, environment_id: str) -> bool:
+    """Lock the environment's row until the transaction ends, unless somebody has it; return whether it is."""
+    free = select(EnvironmentRow.id).where(EnvironmentRow.id == environment_id)
+    return session.scalar(free.with_for_update(skip_locked=True)) is not None
+
+
 def begin(
     session: Session, environment: EnvironmentRow, requested_by: str, origin: Origin = UNKNOWN
 ) -> OperationRow:
