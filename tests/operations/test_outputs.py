@@ -14,9 +14,10 @@ from beta9_provisioning.operations.steps.bootstrap import visible
 
 VALUES = {"token_endpoint": "https://idp.example/token", "redis_url": "rediss://beta9:pw@redis.example:6379"}
 OUTPUTS = {name: {"sensitive": False, "type": "string", "value": value} for name, value in VALUES.items()}
-# Tells its outputs as Terraform does: in an event at the end of an apply, and when it is asked.
+# Tells its outputs as Terraform does, in an event at the end of an apply and when it is asked. Plans nothing.
 TERRAFORM = """#!/bin/sh
 case "$1" in
+show) echo '{{}}' ;;
 apply) cat <<'EVENT'
 {event}
 EVENT

@@ -16,6 +16,7 @@ from scripts.releases import OURS, Program
 from tests.support.configs import document
 from tests.support.page import DEPLOYMENT, UPGRADING, Block, blocks, counts, prose
 from tests.support.servers import with_path
+from tests.support.simulated import EXTERNAL_ID
 from tests.support.waiting import GUARD_SECONDS
 from tests.upgrades.fleet import IMPATIENT, REFUSED, Fleet, lacks, replays
 
@@ -66,7 +67,7 @@ print(json.dumps(made))
 def die(fleet: Fleet, first: Program) -> dict[str, str]:
     """Leave an environment in every status that only a worker's death leaves; return them by status."""
     done = subprocess.run(
-        [first.python, "-c", _DIE, json.dumps(document())],
+        [first.python, "-c", _DIE, json.dumps(document(cloud__external_id=EXTERNAL_ID))],
         cwd=fleet.directory,
         env={**os.environ, "PYTHONPATH": str(first.source), "DATABASE_URL": fleet.database_url},
         capture_output=True,

@@ -205,7 +205,8 @@ def test_several_reconcilers_end_a_lost_attempt_once(
         types = [type_ for _, type_, _ in events(sessions, claim.environment_id)]
         assert types.count("operation.interrupted") == 1
         assert attempt(sessions, claim).outcome == "worker_lost"
-    assert set(hints(redis_url)) == {claim.operation_id for claim in claims}
+    # Which operation a message names decides nothing: whoever gets it takes the one whose turn it is.
+    assert len(hints(redis_url)) >= len(claims)
 
 
 def test_without_redis_lost_operations_end_and_the_destroy_is_woken_later(
