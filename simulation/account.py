@@ -107,11 +107,13 @@ class SimulatedAccount:
         self._world.write(self._environment, "keep the stack")
         self._cloud.stacks[self._environment] = (operation_id, content)
 
-    def kept_stack(self, operation_id: str) -> bytes | None:
-        """Return it, if it is of this operation."""
+    def kept_stack(self, operation_id: str | None = None) -> bytes | None:
+        """Return it, if it is of this operation or none is given."""
         self._ask_store("read the stack")
-        kept_for, content = self._cloud.stacks.get(self._environment, ("", b""))
-        return content if kept_for == operation_id else None
+        if self._environment not in self._cloud.stacks:
+            return None
+        kept_for, content = self._cloud.stacks[self._environment]
+        return content if operation_id in (None, kept_for) else None
 
     def keep_unsaved_state(self, state: UnsavedState) -> None:
         """Lay a state beside its place."""

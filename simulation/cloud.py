@@ -146,7 +146,7 @@ class Cloud:
         holders = [
             one.id
             for one in self.things.values()
-            if one.environment == thing.environment and thing.address in one.kind.needs
+            if self._is_held_by(thing, one) and not one.kind.is_repeatable
         ]
         if holders:
             raise Refused(f"DependencyViolation: {thing.id} has dependencies: {', '.join(holders)}")
@@ -199,7 +199,14 @@ class Cloud:
             self._baton.note(f"cloud has {thing.id} {after}")
             self._baton.wake(thing.changed)
 
+    def _is_held_by(self, thing: Thing, other: Thing) -> bool:
+        return other.environment == thing.environment and thing.address in other.kind.needs
+
     def _vanish(self, thing: Thing) -> None:
+        # What is no more than a setting of something goes with it.
+        for other in [one for one in self.things.values() if self._is_held_by(thing, one)]:
+            if other.kind.is_repeatable:
+                self._vanish(other)
         self.things.pop(thing.id, None)
         self._baton.note(f"cloud lost {thing.id}")
         self._baton.wake(thing.changed)

@@ -264,7 +264,7 @@ class TerraformRun(Child):
 
     def _refresh(self) -> None:
         cloud = self.world.cloud
-        for address, entry in list(self.state.entries.items()):
+        for address, entry in list(self.state.entries.items() if "-refresh=false" not in self.argv else ()):
             if entry.id not in cloud.things:
                 del self.state.entries[address]
             else:
@@ -277,16 +277,17 @@ class TerraformRun(Child):
             return
         known = self.state.entries
         is_destroy = self.argv[1] == "destroy"
-        wanted = set() if is_destroy else self._configured()
-        adopt = {} if is_destroy else self._imports()
+        targets = {one.removeprefix("-target=") for one in self.argv if one.startswith("-target=")}
+        planned = targets | self._below(targets) if targets and not is_destroy else set(KINDS)
+        wanted = set() if is_destroy else self._configured() & planned
+        adopt = {} if is_destroy else {one: id_ for one, id_ in self._imports().items() if one in planned}
         for address, id_ in adopt.items():
             found = self.world.cloud.things.get(id_)
             if found is None or found.address != address or found.environment != self.environment:
                 self._fail("Cannot import non-existent remote object", f"{address} has no {id_}")
                 return
-        doomed = {address for address, entry in known.items() if entry.is_tainted or address not in wanted}
-        targets = {one.removeprefix("-target=") for one in self.argv if one.startswith("-target=")}
-        if targets:
+        doomed = {one for one, entry in known.items() if entry.is_tainted or one not in wanted} & planned
+        if targets and is_destroy:
             doomed = {one for one in known if one in targets}
         doomed |= self._above(doomed)
         made = {one for one in wanted if one not in adopt and (one not in known or one in doomed)}
@@ -327,6 +328,14 @@ class TerraformRun(Child):
         self._persisted = self.baton.now
         self._is_walking = True
         self._walk()
+
+    def _below(self, addresses: set[str]) -> set[str]:
+        """Return what these rest upon."""
+        found: set[str] = set()
+        for address in reversed(KINDS):  # each comes after what it needs
+            if address in found | addresses:
+                found |= set(KINDS[address].needs)
+        return found
 
     def _above(self, addresses: set[str]) -> set[str]:
         """Return what is in the state and rests upon these: it goes with them."""

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.operations.bench import CONFIG, Bench
-from tests.operations.rows import Made, operation
-from tests.operations.test_destroy import client
+from tests.operations.bench import Bench, client, kept_stack, stored
+from tests.operations.rows import Made, add_destroy, operation
 from tests.operations.test_workflows import NEVER, as_soon_as
 from tests.support.process_tree import descendants
 
-from beta9_provisioning.clouds.aws.state_bucket import bucket_name, state_key
+from beta9_provisioning.kit.database import transaction
 from beta9_provisioning.lifecycle import OperationStatus, Reason
+from beta9_provisioning.operations.records import store
+from beta9_provisioning.operations.records.model import OperationRow
 from beta9_provisioning.operations.run.runner import Unfinished
 from beta9_provisioning.operations.run.stopping import Stop, StopReason
 from beta9_simulator.cloud.store import StoredObject
@@ -42,12 +43,6 @@ def done(bench: Bench, made: Made, address: str) -> Callable[[], bool]:
     return told
 
 
-def stored(made: Made) -> dict[str, str]:
-    """Return where the environment's state is kept."""
-    bucket = bucket_name(CONFIG["cloud"]["account_id"], CONFIG["cloud"]["region"])
-    return {"Bucket": bucket, "Key": state_key(made.environment_id)}
-
-
 def state_of(bench: Bench, made: Made) -> dict[str, Any]:
     answer = client(bench, made, "s3").get_object(**stored(made))
     document: dict[str, Any] = json.loads(answer["Body"].read())
@@ -60,6 +55,16 @@ def change_state(bench: Bench, made: Made, change: Callable[[dict[str, Any]], No
     change(state)
     state["serial"] += 1
     client(bench, made, "s3").put_object(**stored(made), Body=json.dumps(state).encode())
+
+
+def lose_half(bench: Bench, made: Made, seed: int) -> None:
+    """Have the state forget about every second resource."""
+    draw = random.Random(seed)
+
+    def forget(state: dict[str, Any]) -> None:
+        state["resources"] = [one for one in state["resources"] if draw.random() < 0.5]
+
+    change_state(bench, made, forget)
 
 
 def in_state(bench: Bench, made: Made) -> set[tuple[str, str]]:
@@ -110,6 +115,58 @@ def test_what_a_killed_terraform_made_is_adopted_and_waited_for(bench: Bench) ->
     once_more = bench.again(made)
     assert bench.run(once_more) is S.SUCCEEDED
     assert bench.history(made, "terraform.planned")[-1] == {"total": 0, "add": 0, "change": 0, "remove": 0}
+    bench.must_destroy(made)
+
+
+def delete(bench: Bench, made: Made) -> None:
+    """Delete an environment in the middle of its provision, as its user does."""
+    with transaction(bench.sessions) as session:
+        row = session.get_one(OperationRow, made.operation_id)
+        store.request_cancel(session, row)
+    bench.must_destroy(made)
+
+
+def test_what_a_killed_terraform_made_is_deleted_with_the_environment(bench: Bench) -> None:
+    """No state was written: the destroy named it all as leftovers, and deleted none of it."""
+    made = bench.make()
+    killed_provision(bench, made)
+
+    def waits() -> bool:
+        return bool(bench.history(made, "terraform.waiting"))
+
+    with as_soon_as(waits, lambda: bench.world.finish("aws_db_instance")):
+        delete(bench, made)
+    [event] = bench.history(made, "terraform.adopted")
+    assert {"aws_vpc.main", "aws_eks_cluster.main", "aws_db_instance.main"} <= set(event["resources"])
+    assert bench.world.leftovers() == []
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_destroy_knows_any_part_of_a_lost_state(bench: Bench, seed: int) -> None:
+    made = bench.make()
+    assert bench.run(made.operation_id) is S.SUCCEEDED, bench.error(made.operation_id)
+    lose_half(bench, made, seed)
+    bench.must_destroy(made)
+    [event] = bench.history(made, "terraform.adopted")
+    assert len(event["resources"]) > 20
+    assert bench.world.leftovers() == []
+
+
+def test_a_destroy_goes_on_when_nothing_can_be_taken_in(bench: Bench) -> None:
+    """Terraform refuses the stack that lies beside the state: what is left is named."""
+    made = bench.make()
+    assert bench.run(made.operation_id) is S.SUCCEEDED, bench.error(made.operation_id)
+    lose_half(bench, made, 1)
+    s3 = client(bench, made, "s3")
+    laid = s3.get_object(**kept_stack(made))["Body"].read()
+    changed = json.loads(laid)
+    changed["resource"]["aws_vpc"]["main"]["no_such_argument"] = "x"
+    s3.put_object(**kept_stack(made), Body=json.dumps(changed).encode())
+    destroy = add_destroy(bench.sessions, made.environment_id)
+    assert bench.run(destroy) is S.FAILED
+    assert bench.error(destroy)["code"] == "leftovers"
+    assert bench.history(made, "terraform.not_adopted")
+    s3.put_object(**kept_stack(made), Body=laid)
     bench.must_destroy(made)
 
 
@@ -216,15 +273,10 @@ def taint(bench: Bench, made: Made, type_: str, id_: str) -> None:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_any_part_of_the_state_may_be_lost(bench: Bench, seed: int) -> None:
-    draw = random.Random(seed)
     made = bench.make()
     assert bench.run(made.operation_id) is S.SUCCEEDED, bench.error(made.operation_id)
     before = in_cloud(bench)
-
-    def forget(state: dict[str, Any]) -> None:
-        state["resources"] = [one for one in state["resources"] if draw.random() < 0.5]
-
-    change_state(bench, made, forget)
+    lose_half(bench, made, seed)
     again = bench.again(made)
     assert bench.run(again) is S.SUCCEEDED, bench.error(again)
     assert in_cloud(bench) == before == in_state(bench, made)

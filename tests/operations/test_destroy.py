@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.operations.bench import CONFIG, Bench
+from tests.operations.bench import Bench, client
 from tests.operations.rows import Made, add_destroy, operation, status
 from tests.support.simulated import World
 
 from beta9_provisioning.audit.record import Author
-from beta9_provisioning.clouds.aws.account import AwsAccount
-from beta9_provisioning.clouds.registry import cloud_of
 from beta9_provisioning.environments.commands import delete
 from beta9_provisioning.kit.database import transaction
 from beta9_provisioning.lifecycle import OperationStatus, Reason
-from beta9_provisioning.schemas.configuration import Cloud as CloudSection
 from beta9_provisioning.schemas.configuration import OnDelete
 from beta9_simulator.cloud.interfaces import add_interface
 from beta9_simulator.cloud.rules import INTERFACE
@@ -31,16 +27,6 @@ def ready(bench: Bench, **changes: Any) -> Made:
     made = bench.make(**changes)
     assert bench.run(made.operation_id) is S.SUCCEEDED, bench.error(made.operation_id)
     return made
-
-
-def client(bench: Bench, made: Made, service: str) -> Any:
-    """A client of AWS in the customer's account."""
-    place = CloudSection.model_validate(CONFIG["cloud"])
-    account = cloud_of(place).open_account(
-        place, made.environment_id, settings=bench.settings, stop=threading.Event()
-    )
-    assert isinstance(account, AwsAccount)
-    return account._session.client(service)
 
 
 def one(world: World, type_: str) -> StoredObject:

@@ -38,6 +38,16 @@ def test_every_operation_ends_as_its_user_wanted(simulated: Simulated, kind: str
     assert outcome.operations >= 6
 
 
+# Found by long runs, each once the seed of a violation: an environment is deleted before another attempt has
+# adopted what a lost one made; and a state could be written nowhere.
+FOUND = [("kill-pod", 503), ("store-away", 50)]
+
+
+@pytest.mark.parametrize(("kind", "seed"), FOUND)
+def test_what_was_found_once_is_not_found_again(simulated: Simulated, kind: str, seed: int) -> None:
+    assert run(simulated, seed, draw(seed, [kind], is_small=True)).violations == []
+
+
 class Hasty(Observer):
     """The guard of takeover as it was: nobody is judged for one lease after the server's start."""
 

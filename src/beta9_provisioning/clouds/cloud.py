@@ -182,8 +182,8 @@ class Account(Protocol):
     def keep_stack(self, operation_id: str, content: bytes) -> None:
         """Lay an operation's stack beside the state, in the place of an earlier one's; it holds no secret."""
 
-    def kept_stack(self, operation_id: str) -> bytes | None:
-        """Return the stack that an earlier attempt at the operation laid there, if there is one."""
+    def kept_stack(self, operation_id: str | None = None) -> bytes | None:
+        """Return the stack that lies there: only if it is of this operation; without one, whosever it is."""
 
     def keep_unsaved_state(self, state: UnsavedState) -> None:
         """Lay a state that could not be saved beside its place, for the next attempt."""

@@ -30,7 +30,7 @@ class TerraformPort(Protocol):
     def init(self, timeout: float = 300) -> None:
         """Prepare backend and providers."""
 
-    def plan(self, timeout: float) -> Plan:
+    def plan(self, timeout: float, targets: Sequence[str] = (), *, refresh: bool = True) -> Plan:
         """Save a plan that makes the cloud match the configuration, and return what it would do."""
 
     def apply(self, timeout: float, plan: Plan | None = None) -> None:

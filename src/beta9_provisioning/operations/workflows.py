@@ -3,7 +3,14 @@
 from beta9_provisioning.lifecycle import Kind, OperationStatus, Reason
 from beta9_provisioning.operations.records.store import FIRST_TOUCH, Claim
 from beta9_provisioning.operations.run.runner import Step
-from beta9_provisioning.operations.steps import adoption, bootstrap, destruction, draining, infrastructure
+from beta9_provisioning.operations.steps import (
+    adoption,
+    bootstrap,
+    destruction,
+    draining,
+    infrastructure,
+    orphans,
+)
 from beta9_provisioning.operations.steps.state_keeping import lock_state, prepare_state
 
 _PLANNING = OperationStatus.PLANNING
@@ -34,6 +41,7 @@ DESTROY = (
     Step(FIRST_TOUCH, "Preparing the state bucket", _DESTROYING, Reason.ACCESS_REFUSED, prepare_state),
     Step("lock", "Locking the state", _DESTROYING, Reason.TERRAFORM_FAILED, lock_state),
     Step("init", "Preparing Terraform", _DESTROYING, Reason.TERRAFORM_FAILED, destruction.initialize),
+    Step("adopt", adoption.TITLE, _DESTROYING, Reason.TERRAFORM_FAILED, orphans.take_in),
     Step(
         "objects", "Looking for objects to keep", _DESTROYING, Reason.CONFIGURATION, destruction.check_objects
     ),

@@ -17,7 +17,7 @@ from beta9_provisioning.operations.records import store
 from beta9_provisioning.operations.records.journal import NewEvent, append
 from beta9_provisioning.operations.records.model import EventRow, IdempotencyRow
 from beta9_provisioning.operations.records.prune import Pruned, prune
-from beta9_provisioning.operations.records.standing import standing
+from beta9_provisioning.operations.records.standing import journaled
 from beta9_provisioning.settings import Settings
 from beta9_provisioning.worker.pruner import Pruner
 
@@ -66,7 +66,7 @@ def test_after_a_prune_a_destroy_still_knows_what_was_built(sessions: Sessions) 
     assert prune(sessions, NOW) == Pruned(events=1, keys=0)
     assert types(sessions, made) == [one for one in before if one != "helm.release"]
     with transaction(sessions) as session:
-        assert standing(session, made.environment_id) == ["aws_vpc.main (vpc-1)"]
+        assert journaled(session, made.environment_id) == {"aws_vpc.main": "vpc-1"}
     assert take(sessions, add_destroy(sessions, made.environment_id)).touched_cloud
 
 

@@ -173,8 +173,8 @@ class AwsAccount:
         """Lay an operation's stack beside the state, in the place of an earlier one's."""
         self._beside.keep_stack(operation_id, content)
 
-    def kept_stack(self, operation_id: str) -> bytes | None:
-        """Return the stack that an earlier attempt at the operation laid there, if there is one."""
+    def kept_stack(self, operation_id: str | None = None) -> bytes | None:
+        """Return the stack that lies there: only if it is of this operation; without one, whosever it is."""
         return self._beside.kept_stack(operation_id)
 
     def keep_unsaved_state(self, state: UnsavedState) -> None:

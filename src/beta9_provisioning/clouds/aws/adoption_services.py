@@ -193,9 +193,42 @@ def _is_ours(kms: Any, id_: str, environment_id: str) -> bool:
     return {"TagKey": ENVIRONMENT_ID_TAG, "TagValue": environment_id} in tags
 
 
+def _role_policy(wanted: Wanted) -> Found | None:
+    role, name = wanted.value("role"), str(wanted.body["name"])
+    iam = wanted.search.session.client("iam")
+    try:
+        iam.get_role_policy(RoleName=role, PolicyName=name)
+    except iam.exceptions.NoSuchEntityException:
+        return None
+    return Found(f"{role}:{name}")
+
+
+def _attachment(wanted: Wanted) -> Found | None:
+    role, policy = wanted.value("role"), wanted.value("policy_arn")
+    iam = wanted.search.session.client("iam")
+    try:
+        pages = [*iam.get_paginator("list_attached_role_policies").paginate(RoleName=role)]
+    except iam.exceptions.NoSuchEntityException:
+        return None
+    attached = {one["PolicyArn"] for page in pages for one in page["AttachedPolicies"]}
+    return Found(f"{role}/{policy}") if policy in attached else None
+
+
+def _grant(wanted: Wanted) -> Found | None:
+    """Find the grant on the customer's key by its name: it is the environment's."""
+    key = wanted.value("key_id")
+    for page in wanted.search.session.client("kms").get_paginator("list_grants").paginate(KeyId=key):
+        for grant in page["Grants"]:
+            if grant.get("Name") == wanted.body["name"]:
+                return Found(f"{key}:{grant['GrantId']}")
+    return None
+
+
 FIRST: Mapping[str, tuple[str, Find]] = {
     "aws_cloudwatch_log_group": ("NAME", _named("logs:log-group", "name")),
     "aws_iam_role": ("NAME", _named("iam:role", "name")),
+    "aws_iam_role_policy": ("ROLE:NAME", _role_policy),
+    "aws_iam_role_policy_attachment": ("ROLE/POLICY", _attachment),
     "aws_kms_key": ("KEY", _key),
     "aws_kms_alias": ("NAME", _named("kms:alias", "name")),
     "aws_eks_cluster": ("NAME", _cluster),
@@ -213,6 +246,7 @@ REST: Mapping[str, tuple[str, Find]] = {
     ),
     "aws_eks_pod_identity_association": ("CLUSTER,ASSOCIATION", _pod_identity),
     "aws_iam_openid_connect_provider": ("ARN", _openid_provider),
+    "aws_kms_grant": ("KEY:GRANT", _grant),
     "aws_db_subnet_group": ("NAME", _named("rds:subgrp", "name")),
     "aws_db_parameter_group": ("NAME", _named("rds:pg", "name")),
     "aws_db_instance": ("IDENTIFIER", _database),

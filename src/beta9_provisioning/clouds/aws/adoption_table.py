@@ -42,10 +42,6 @@ _AGAIN: Mapping[str, str] = {
     "aws_default_security_group": "ec2:CreateTags",
     # Of the errors of this request none says that the association exists.
     "aws_eks_access_policy_association": "eks:AssociateAccessPolicy",
-    "aws_iam_role_policy": "iam:PutRolePolicy",
-    "aws_iam_role_policy_attachment": "iam:AttachRolePolicy",
-    # It has a name: then a grant that exists is returned as it is, and no second one made.
-    "aws_kms_grant": "kms:CreateGrant",
     "aws_s3_bucket_cors_configuration": "s3:PutBucketCors",
     "aws_s3_bucket_lifecycle_configuration": "s3:PutBucketLifecycleConfiguration",
     "aws_s3_bucket_logging": "s3:PutBucketLogging",
@@ -84,7 +80,9 @@ def standing(
     search = Search(session, environment_id, known)
     found = []
     with session.explained("look for what exists of the environment"):
-        for address in sorted(wanted, key=lambda one: (_ORDER[type_of(one)], one)):
+        # A stack of another release may have types that this one does not know.
+        known_types = [one for one in wanted if type_of(one) in _ORDER]
+        for address in sorted(known_types, key=lambda one: (_ORDER[type_of(one)], one)):
             one = _look(search, address)
             if one is not None:
                 found.append(one)

@@ -47,13 +47,13 @@ class BesideState:
                 Metadata={_OPERATION: operation_id},
             )
 
-    def kept_stack(self, operation_id: str) -> bytes | None:
-        """Return the stack that an earlier attempt at the operation laid here; None when there is none.
+    def kept_stack(self, operation_id: str | None) -> bytes | None:
+        """Return the stack that lies here, if there is one, and it is of this operation or none is given.
 
         Raises:
             AwsError: AWS refused or failed.
         """
-        with self._session.explained("read the stack of the operation"):
+        with self._session.explained("read the stack of an operation"):
             try:
                 answer = self._s3.get_object(
                     Bucket=self._bucket, ExpectedBucketOwner=self._owner, Key=self._stack
@@ -62,7 +62,7 @@ class BesideState:
                 if error_code(error) in _ABSENT:
                     return None
                 raise
-            if answer["Metadata"].get(_OPERATION) != operation_id:
+            if operation_id not in (None, answer["Metadata"].get(_OPERATION)):
                 return None
             return answer["Body"].read(ANSWER_BYTES)
 

@@ -107,9 +107,9 @@ def stack_directory(outdir: Path) -> Path:
     return outdir / "stacks" / _STACK
 
 
-def resources_of(directory: Path) -> dict[str, dict[str, Any]]:
-    """Return the arguments of all resources of the stack that a directory holds, by Terraform address."""
-    document = json.loads((directory / STACK_FILE).read_text(encoding="utf-8"))
+def resources_of(content: bytes) -> dict[str, dict[str, Any]]:
+    """Return the arguments of all resources of a stack, by Terraform address."""
+    document = json.loads(content)
     return {
         f"{type_}.{name}": body
         for type_, bodies in document.get("resource", {}).items()

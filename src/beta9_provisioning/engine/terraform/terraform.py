@@ -136,15 +136,21 @@ class Terraform:
                 raise
             self._write("init", arguments, timeout)
 
-    def plan(self, timeout: float) -> Plan:
+    def plan(self, timeout: float, targets: Sequence[str] = (), *, refresh: bool = True) -> Plan:
         """Save a plan that makes the cloud match the configuration, and return what it would do.
 
         Nothing is changed, in the cloud or in the state. Ephemeral variables are not in it: the apply must be
         given them again.
+
+        Args:
+            timeout: in seconds.
+            targets: the addresses that alone are planned, with what they depend on.
+            refresh: whether the cloud is asked for what the state knows; for what is adopted it always is.
         """
         file = self._directory / PLAN
         file.unlink(missing_ok=True)
-        self._change("plan", timeout, [f"-out={PLAN}"])
+        more = [f"-out={PLAN}", *(() if refresh else ("-refresh=false",)), *_only(targets)]
+        self._change("plan", timeout, more)
         text = self._read("show", ["show", "-json", "-no-color", PLAN])
         document = _document(text)
         if document is None:
@@ -188,7 +194,7 @@ class Terraform:
 
     def destroy(self, timeout: float, targets: Sequence[str] = ()) -> None:
         """Delete everything that the state holds; or these addresses only, with all that depends on them."""
-        self._change("destroy", timeout, [_NO_QUESTION, *(f"-target={address}" for address in targets)])
+        self._change("destroy", timeout, [_NO_QUESTION, *_only(targets)])
 
     def recover_state(self) -> Superseded | None:
         """Push the state that an earlier command left in `errored.tfstate`; does nothing if there is none.
@@ -361,6 +367,10 @@ class Terraform:
         )
 
 
+def _only(targets: Sequence[str]) -> list[str]:
+    return [f"-target={address}" for address in targets]
+
+
 def _document(text: str) -> dict[str, Any] | None:
     """Return the JSON object that Terraform printed; warnings about its own configuration come before it."""
     start = re.search(r"^\{", text, re.MULTILINE)
@@ -375,6 +385,6 @@ def _killed(what: str, errors: tuple[Diagnostic, ...]) -> TerraformKilled:
         what,
         code="terraform_killed",
         detail="What it did in the last 20 s may be missing in the state.",
-        remedy="Delete the environment: what the state knows is removed, and what it does not know is named.",
+        remedy="The next attempt, or a delete, looks in the account for what is missing there.",
         diagnostics=errors,
     )

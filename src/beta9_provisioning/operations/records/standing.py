@@ -17,17 +17,11 @@ def was_ready(session: Session, environment_id: str) -> bool:
     return session.scalar(provision.limit(1)) is not None
 
 
-def standing(session: Session, environment_id: str) -> list[str]:
-    """Return the Terraform addresses of what was created and not deleted, each with its id, in that order.
+def journaled(session: Session, environment_id: str) -> dict[str, str]:
+    """Return the ids of what was created and not deleted, by Terraform address; empty where none was told.
 
     Less may exist: somebody may have deleted it by hand, or a worker died before it wrote a deletion down.
     """
-    found = journaled(session, environment_id)
-    return [f"{address} ({id_})" if id_ else address for address, id_ in found.items()]
-
-
-def journaled(session: Session, environment_id: str) -> dict[str, str]:
-    """Return the ids of what was created and not deleted, by Terraform address; empty where none was told."""
     rows = session.scalars(
         select(EventRow.data)
         .where(

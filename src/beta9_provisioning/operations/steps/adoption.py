@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from beta9_provisioning.clouds.stands import Condition, Known, Standing
 from beta9_provisioning.engine.errors import EngineError, Stopped
-from beta9_provisioning.engine.synthesis.synthesize import resources_of
+from beta9_provisioning.engine.synthesis.synthesize import STACK_FILE, resources_of
 from beta9_provisioning.engine.tool_ports import TerraformPort
 from beta9_provisioning.kit import runtime
 from beta9_provisioning.operations.records.standing import journaled
@@ -22,7 +22,6 @@ from beta9_provisioning.operations.steps.state_saving import saving
 
 TITLE = "Looking for what was made before"
 _POLL_SECONDS = 2.0
-_WAITED_FOR = frozenset({Condition.UNFINISHED, Condition.LEAVING})
 
 
 class ResourceFailed(EngineError):
@@ -48,21 +47,26 @@ def adopt(context: Context) -> None:
     assert context.stack is not None
     environment_id = context.claim.environment_id
     state = terraform.state()
-    stack = resources_of(context.stack)
+    stack = resources_of((context.stack / STACK_FILE).read_bytes())
     wanted = {*(stack.keys() - state.resources.keys()), *(stack.keys() & set(state.tainted))}
     if not wanted:
         return
     journal = context.recorder.insist(lambda session: journaled(session, environment_id))
     known = Known(stack, state.ids, journal)
-    found = _settled(context, wanted, known)
+    found = settled(context, wanted, known)
     _remove_failed(context, [one for one in found if one.condition is Condition.FAILED], known)
     ready = [one for one in found if one.condition is Condition.READY]
     _keep(context, terraform, [one for one in ready if one.address in state.resources])
-    _take_in(context, terraform, [one for one in ready if one.address not in state.resources])
+    take_in(context, terraform, [one for one in ready if one.address not in state.resources])
 
 
-def _settled(context: Context, wanted: Collection[str], known: Known) -> Sequence[Standing]:
-    """Return what stands, when nothing of it is being made or deleted any more.
+def settled(
+    context: Context,
+    wanted: Collection[str],
+    known: Known,
+    awaited: Collection[Condition] = (Condition.UNFINISHED, Condition.LEAVING),
+) -> Sequence[Standing]:
+    """Return what stands, when nothing of it is as what is awaited any more.
 
     Raises:
         AdoptionTimeout: something is, after as long as an apply may take.
@@ -70,14 +74,18 @@ def _settled(context: Context, wanted: Collection[str], known: Known) -> Sequenc
     """
     minutes = context.settings.apply_timeout_minutes
     deadline = runtime.monotonic() + minutes * 60
-    while waiting := _waiting(found := context.account.standing(wanted, known)):
+
+    def passing(found: Sequence[Standing]) -> list[Standing]:
+        return [one for one in found if one.condition in awaited]
+
+    while waiting := passing(found := context.account.standing(wanted, known)):
         context.recorder.emit(
             "terraform.waiting",
             f"Began to wait for {len(waiting)} resources that the cloud was still making or deleting.",
             resources=[one.address for one in waiting],
         )
         ids = {one.address: one.import_id for one in found}
-        passing = replace(known, state={**known.state, **ids})
+        seen = replace(known, state={**known.state, **ids})
         while waiting:
             context.recorder.progress(f"{TITLE}: {waiting[0].address} is {waiting[0].status}")
             if runtime.monotonic() >= deadline:
@@ -85,12 +93,8 @@ def _settled(context: Context, wanted: Collection[str], known: Known) -> Sequenc
             if context.stop.event.wait(_POLL_SECONDS):
                 raise Stopped("The wait for what an earlier attempt began was stopped.")
             asked = [one.address for one in waiting]
-            waiting = _waiting(context.account.standing(asked, passing))
+            waiting = passing(context.account.standing(asked, seen))
     return found
-
-
-def _waiting(found: Sequence[Standing]) -> list[Standing]:
-    return [one for one in found if one.condition in _WAITED_FOR]
 
 
 def _timeout(waiting: Sequence[Standing], minutes: float) -> AdoptionTimeout:
@@ -137,7 +141,7 @@ def _keep(context: Context, terraform: TerraformPort, ready: Sequence[Standing])
         )
 
 
-def _take_in(context: Context, terraform: TerraformPort, ready: Sequence[Standing]) -> None:
+def take_in(context: Context, terraform: TerraformPort, ready: Sequence[Standing]) -> None:
     """Have the next plan take in what the state does not know."""
     if ready:
         terraform.adopt({one.address: one.import_id for one in ready})

@@ -12,9 +12,9 @@ from beta9_provisioning.engine.synthesis.synthesize import stack_directory, writ
 from beta9_provisioning.engine.terraform.errors import TerraformFailed
 from beta9_provisioning.engine.terraform.working_directory import clear
 from beta9_provisioning.kit import runtime
-from beta9_provisioning.operations.records.standing import standing, was_ready
+from beta9_provisioning.operations.records.standing import journaled, was_ready
 from beta9_provisioning.operations.run.context import Context
-from beta9_provisioning.operations.steps import infrastructure
+from beta9_provisioning.operations.steps import infrastructure, orphans
 from beta9_provisioning.operations.steps.infrastructure import built, terraform_of
 from beta9_provisioning.operations.steps.state_saving import saving
 from beta9_provisioning.schemas.configuration import OnDelete
@@ -180,10 +180,13 @@ def _delete(context: Context, targets: Sequence[str] = ()) -> None:
 def _note_unaccounted(context: Context) -> None:
     """Compare what is deleted with what was created: an empty or wrong state has nothing to delete.
 
-    Only the cloud can tell whether the rest exists, see `check_nothing_left`.
+    Only the cloud can tell whether the rest exists: it is asked for each by its id or name, as far as the
+    stack is known, and then for all that is the environment's, see `check_nothing_left`.
     """
     environment_id = context.claim.environment_id
-    context.unaccounted = context.recorder.insist(lambda session: standing(session, environment_id))
+    journal = context.recorder.insist(lambda session: journaled(session, environment_id))
+    left = orphans.not_gone(context, journal) if journal else {}
+    context.unaccounted = [f"{address} ({id_})" if id_ else address for address, id_ in left.items()]
     if context.unaccounted:
         context.recorder.emit(
             "terraform.unaccounted",

@@ -48,6 +48,14 @@ def _list_attached_role_policies(request: Request) -> dict[str, Any] | None:
     return {"AttachedPolicies": attached, "IsTruncated": False}
 
 
+def _get_role_policy(request: Request) -> dict[str, Any] | None:
+    role, name = request.params["RoleName"], request.params["PolicyName"]
+    found = request.find_global("aws_iam_role_policy", id=f"{role}:{name}")
+    if not found:
+        return None
+    return {"RoleName": role, "PolicyName": name, "PolicyDocument": quote(found[0].state["policy"])}
+
+
 def _list_openid_connect_providers(request: Request) -> dict[str, Any]:
     found = request.find_global("aws_iam_openid_connect_provider")
     return {"OpenIDConnectProviderList": [{"Arn": one.state["arn"]} for one in found]}
@@ -65,6 +73,7 @@ IAM: dict[str, Handler] = {
     "ListOpenIDConnectProviders": _list_openid_connect_providers,
     "ListOpenIDConnectProviderTags": _list_openid_connect_provider_tags,
     "GetRole": _get_role,
+    "GetRolePolicy": _get_role_policy,
     "ListRoles": _list_roles,
     "ListAttachedRolePolicies": _list_attached_role_policies,
 }

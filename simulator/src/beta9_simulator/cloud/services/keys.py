@@ -67,9 +67,28 @@ def _list_resource_tags(request: Request) -> dict[str, Any] | None:
     return {"Tags": tags, "Truncated": False}
 
 
+def _list_grants(request: Request) -> dict[str, Any]:
+    key = request.params["KeyId"]
+    grants = [
+        {
+            "KeyId": one.state["key_id"],
+            "GrantId": one.state["grant_id"],
+            "Name": one.state.get("name") or "",
+            "GranteePrincipal": one.state["grantee_principal"],
+            "Operations": list(one.state["operations"]),
+            "CreationDate": when(one.created_at),
+        }
+        for one in request.find("aws_kms_grant")
+        if one.state["key_id"] == key
+    ]
+    items, marker = page(grants, int(request.params.get("Limit") or _PAGE), request.params.get("Marker"))
+    return {"Grants": items, "Truncated": marker is not None, "NextMarker": marker}
+
+
 HANDLERS: dict[str, Handler] = {
     "DescribeKey": _describe_key,
     "ListAliases": _list_aliases,
+    "ListGrants": _list_grants,
     "ListKeys": _list_keys,
     "ListResourceTags": _list_resource_tags,
 }
