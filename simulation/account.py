@@ -175,6 +175,8 @@ class SimulatedAccount:
             raise EngineError("There is no cluster.", code="cluster_missing")
         if cluster.status != READY:
             raise EngineError("The cluster is not ready.", code="cluster_not_ready")
+        if self._cloud.find(self._environment, "aws_eks_access_entry.provisioner") is None:
+            raise EngineError("The cluster does not let the role in.", code="cluster_access_missing")
         token = Token("token", datetime(2026, 1, 1, tzinfo=UTC))
         return ClusterAccess(
             cluster.id, f"https://{self._environment}.invalid", "Q0E=", lambda: token, "vpc-1"

@@ -17,10 +17,7 @@ SEED = 1
 SUBSET = (
     "pod@provision:terraform.resource:address=aws_eks_cluster.main,phase=start",
     "worker+redis_flushed@provision:helm.release:release=traefik,phase=start",
-    "none+update@provision:terraform.planned+1",
-    "postgres@destroy:step.started:step=destroy",
     "pod@destroy:terraform.planned+1",
-    "terraform@provision:step.started:step=apply",
 )
 
 
@@ -45,7 +42,8 @@ def test_nothing_is_lost(name: str, plant: Path, prepared: Path) -> None:
 
 
 def test_the_matrix_strikes_at_every_event_and_crosses_all_victims_with_all_faults() -> None:
-    wanted = cases(SEED, 200)
+    # Two turns of the events, and one in five is of the other settings: what a turn leaves, the next has.
+    wanted = cases(SEED, 2 * len(TRIGGERS) * 5 // 4 + 1)
     assert {case.trigger for case in wanted} >= set(TRIGGERS)
     pairs = {(case.victim, case.fault) for case in wanted if not case.default_settings}
     assert len(pairs) == len(Victim) * len(Fault) - 1

@@ -70,15 +70,16 @@ def test_a_cluster_whose_finalizers_hang_delays_the_destroy_for_a_deadline_only(
 
 
 def test_a_cluster_that_does_not_let_us_in_leaves_nothing_either(bench: Bench) -> None:
-    """Somebody has removed the worker's access: load balancers and disks go by their tags."""
+    """The worker's access is gone: load balancers and disks go by their tags; nobody waits for the cluster.
+
+    Somebody has removed it, or an attempt that was lost in the middle of the deletion has.
+    """
     made = ready(bench)
     for type_ in ("aws_eks_access_policy_association", "aws_eks_access_entry"):
         for found in bench.world.store.find(type_):
             bench.world.store.edit(found, principal_arn="arn:aws:iam::123456789012:role/Another")
-    bench.settings = bench.settings.model_copy(update={"drain_timeout_minutes": 0.1})
     bench.must_destroy(made)
-    [told] = bench.history(made, "cluster.drain_given_up")
-    assert told["code"] in ("cluster_unauthorized", "helm_failed")
+    assert bench.history(made, "cluster.absent")
     [swept] = bench.history(made, "sweep.removed")
     kinds = {each.split(" ", 1)[0] for each in swept["resources"]}
     assert kinds >= {"elasticloadbalancing:loadbalancer", "elasticloadbalancing:targetgroup", "ec2:volume"}

@@ -214,7 +214,8 @@ class Account(Protocol):
         """Return how to reach the Kubernetes API of the environment's cluster.
 
         Raises:
-            EngineError: `cluster_missing` or `cluster_not_ready`; waiting is the caller's job.
+            EngineError: `cluster_missing`, `cluster_not_ready` or `cluster_access_missing`; waiting is the
+                caller's job.
         """
 
     def database_credentials(self, outputs: Mapping[str, Any]) -> tuple[str, str]:

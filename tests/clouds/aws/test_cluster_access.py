@@ -22,6 +22,8 @@ from beta9_provisioning.engine.kubernetes.access import ClusterAccess, Token, ex
 if TYPE_CHECKING:
     from tests.clouds.aws.conftest import Customer
 
+ROLE = "arn:aws:iam::123456789012:role/Beta9Provisioner"
+REACHED = {"endpoint": "https://c.example.com", "certificateAuthority": {"data": "Q0E="}}
 TOKEN = Token("k8s-aws-v1.secret", datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC))
 
 
@@ -35,16 +37,17 @@ def session(customer: Customer, **changes: Any) -> AwsSession:
     )
 
 
-def answering(customer: Customer, answer: dict[str, Any]) -> AwsSession:
-    """A session whose EKS answers that."""
+def answering(customer: Customer, **answers: dict[str, Any]) -> AwsSession:
+    """A session whose EKS answers that, by the names of operations."""
     own = session(customer)
-    own.client("eks").meta.events.register(
-        "after-call.eks.DescribeCluster", lambda parsed, **_: parsed.update(answer)
-    )
-    own.client("eks").meta.events.register(
-        "before-call.eks.DescribeCluster",
-        lambda **_: (type("Answer", (), {"status_code": 200})(), {}),
-    )
+    events = own.client("eks").meta.events
+    for operation, answer in answers.items():
+        events.register(
+            f"after-call.eks.{operation}", lambda parsed, answer=answer, **_: parsed.update(answer)
+        )
+        events.register(
+            f"before-call.eks.{operation}", lambda **_: (type("Answer", (), {"status_code": 200})(), {})
+        )
     return own
 
 
@@ -77,27 +80,33 @@ def test_a_token_is_not_shown() -> None:
 
 def test_an_absent_cluster(customer: Customer) -> None:
     with pytest.raises(AwsError, match="my-cluster does not exist in us-east-1") as caught:
-        describe(session(customer), "my-cluster")
+        describe(session(customer), "my-cluster", ROLE)
     assert caught.value.code == "cluster_missing"
 
 
 def test_a_cluster_without_an_endpoint(customer: Customer) -> None:
-    own = answering(customer, {"cluster": {"name": "c", "status": "CREATING"}})
+    own = answering(customer, DescribeCluster={"cluster": {"name": "c", "status": "CREATING"}})
     with pytest.raises(AwsError) as caught:
-        describe(own, "c")
+        describe(own, "c", ROLE)
     assert caught.value.code == "cluster_not_ready"
     assert "CREATING" in caught.value.detail
 
 
 def test_a_cluster_with_an_endpoint(customer: Customer) -> None:
-    cluster = {"endpoint": "https://c.example.com", "certificateAuthority": {"data": "Q0E="}}
-    found = describe(answering(customer, {"cluster": cluster}), "c")
+    own = answering(customer, DescribeCluster={"cluster": REACHED}, DescribeAccessEntry={"accessEntry": {}})
+    found = describe(own, "c", ROLE)
     assert (found.name, found.endpoint, found.certificate_authority) == (
         "c",
         "https://c.example.com",
         "Q0E=",
     )
     assert found.token().value.startswith(TOKEN_PREFIX)
+
+
+def test_a_cluster_that_does_not_let_the_role_in(customer: Customer) -> None:
+    with pytest.raises(AwsError, match=f"c does not let {ROLE} in") as caught:
+        describe(answering(customer, DescribeCluster={"cluster": REACHED}), "c", ROLE)
+    assert caught.value.code == "cluster_access_missing"
 
 
 def test_each_kubeconfig_has_a_new_token() -> None:

@@ -206,9 +206,11 @@ class AwsAccount:
         """Return how to reach the cluster's Kubernetes API as the role.
 
         Raises:
-            AwsError: `cluster_missing` or `cluster_not_ready`; waiting is the caller's job.
+            AwsError: `cluster_missing`, `cluster_not_ready` or `cluster_access_missing`; waiting is the
+                caller's job.
         """
-        return cluster_access.describe(self._session, names(self.target.environment_id).cluster)
+        cluster = names(self.target.environment_id).cluster
+        return cluster_access.describe(self._session, cluster, self.target.role_arn)
 
     def database_credentials(self, outputs: Mapping[str, Any]) -> tuple[str, str]:
         """Return user name and password from the secret that RDS manages; the password changes every 7 days.

@@ -30,12 +30,12 @@ def find(session: AwsSession, cluster_name: str) -> ClusterTypeDef | None:
         return None
 
 
-def describe(session: AwsSession, cluster_name: str) -> ClusterAccess:
-    """Look the cluster up and return how to reach it.
+def describe(session: AwsSession, cluster_name: str, role_arn: str) -> ClusterAccess:
+    """Look the cluster up and return how to reach it as a role.
 
     Raises:
         AwsError: `cluster_not_ready` while it has no endpoint yet; `cluster_missing` when it does not exist;
-            or another failure of AWS.
+            `cluster_access_missing` when it does not let the role in; or another failure of AWS.
     """
     eks: EKSClient = session.client("eks")
     with session.explained(f"describe the EKS cluster {cluster_name}"):
@@ -57,6 +57,7 @@ def describe(session: AwsSession, cluster_name: str) -> ClusterAccess:
             remedy="Try again when its status is ACTIVE.",
             code="cluster_not_ready",
         )
+    _check_entry(eks, session, cluster_name, role_arn)
     return ClusterAccess(
         cluster_name,
         endpoint,
@@ -64,6 +65,20 @@ def describe(session: AwsSession, cluster_name: str) -> ClusterAccess:
         lambda: sign_token(session, cluster_name),
         network_id=cluster.get("resourcesVpcConfig", {}).get("vpcId", ""),
     )
+
+
+def _check_entry(eks: EKSClient, session: AwsSession, cluster_name: str, role_arn: str) -> None:
+    """Without an entry the cluster answers 401, as it also does for a while when there is a new one."""
+    with session.explained(f"look for the access entry of {role_arn} in the EKS cluster {cluster_name}"):
+        try:
+            eks.describe_access_entry(clusterName=cluster_name, principalArn=role_arn)
+        except eks.exceptions.ResourceNotFoundException as error:
+            raise AwsError(
+                f"The EKS cluster {cluster_name} does not let {role_arn} in.",
+                detail=str(error),
+                remedy="Provision the environment again: Terraform makes the access entry anew.",
+                code="cluster_access_missing",
+            ) from error
 
 
 def sign_token(session: AwsSession, cluster_name: str) -> Token:

@@ -24,7 +24,7 @@ class Cluster:
     Use it in a `with` statement.
 
     Raises:
-        EngineError: `cluster_missing` or `cluster_not_ready`, when it is made.
+        EngineError: `cluster_missing`, `cluster_not_ready` or `cluster_access_missing`, when it is made.
     """
 
     def __init__(self, context: Context, stop: runtime.Event | None = None) -> None:

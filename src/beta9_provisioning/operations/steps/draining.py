@@ -16,8 +16,9 @@ from beta9_provisioning.operations.steps.cluster import SYSTEM_NAMESPACE, Cluste
 from beta9_provisioning.operations.steps.infrastructure import built
 
 _POLL_SECONDS = 5.0
-# A cluster in any of these states has no API that could be asked.
-_ABSENT = frozenset({"cluster_missing", "cluster_not_ready"})
+# A cluster in any of these states cannot be asked. An attempt that was lost in the middle of the deletion may
+# have taken the access away.
+_ABSENT = frozenset({"cluster_missing", "cluster_not_ready", "cluster_access_missing"})
 
 
 def drain(context: Context) -> None:
