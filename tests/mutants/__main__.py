@@ -34,6 +34,8 @@ _EXECUTED = "_mutant.executed()"
 _MODULE = "from pathlib import Path\n\n\ndef executed() -> None:\n    Path({!r}).touch()\n"
 _IMPORT = "\n\nfrom beta9_provisioning import _mutant  # noqa: E402\n"
 _TEST_SECONDS = 900
+# Begins the names of directories: sockets of Terraform's plugins lie deep below.
+_SHORT = "b9-"
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def judge(mutant: Mutant, lanes: int) -> str:
     Raises:
         Useless: it was not, or it was never executed.
     """
-    with tempfile.TemporaryDirectory(prefix=f"mutant-{mutant.name}-") as temporary:
+    with tempfile.TemporaryDirectory(prefix=_SHORT) as temporary:
         source, mark = broken(mutant, Path(temporary))
         failed = Checks.of([mutant]).run(source, Path(temporary), lanes)
         if not mark.exists():
@@ -167,7 +169,7 @@ def judge(mutant: Mutant, lanes: int) -> str:
 def _played(
     cases: Sequence[str], source: Path, directory: Path, lanes: int
 ) -> Iterable[tuple[str, set[str], str]]:
-    home = Path(tempfile.mkdtemp(prefix="matrix-", dir=directory))
+    home = Path(tempfile.mkdtemp(prefix=_SHORT, dir=directory))
     for found in play([named(SEED, one) for one in cases], home, lanes=lanes, source=source):
         if not isinstance(found, Result):
             raise Useless(line(found))
@@ -217,7 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [one for one in mutants() if not asked.names or one.name in asked.names]
     errors = 0
     for turn in range(asked.baseline):
-        with tempfile.TemporaryDirectory(prefix="mutants-") as temporary:
+        with tempfile.TemporaryDirectory(prefix=_SHORT) as temporary:
             failed = Checks.of(chosen).run(ROOT / "src", Path(temporary), asked.lanes)
         errors += len(failed)
         print(f"unbroken, {turn + 1} of {asked.baseline}: {'passed' if not failed else 'FAILED'}", flush=True)

@@ -49,6 +49,8 @@ class Profile:
     deadline: float = 240.0
 
 
+# So long the path of a socket may be: sun_path in unix(7), without its end.
+_SOCKET_BYTES = 107
 SHORT = Profile("short leases", 12.0, {"LEASE_SECONDS": "12", "RECONCILE_SECONDS": "1"})
 DEFAULT = Profile("default settings", 55.0, deadline=480.0)
 
@@ -253,8 +255,11 @@ class Plant:
         ).start()
 
     def _common(self, directory: Path) -> dict[str, str]:
+        temporary = f"{directory}/{TEMPORARY}"
+        # Terraform would fail, and its failure be taken for the product's.
+        assert len(f"{temporary}/plugin-12345678/s") <= _SOCKET_BYTES, f"{temporary} is too long for sockets"
         common = {**variables.base(self.programs), **self.profile.settings}
-        common |= {"TMPDIR": f"{directory}/{TEMPORARY}", "LOG_FORMAT": "json"}
+        common |= {"TMPDIR": temporary, "LOG_FORMAT": "json"}
         return common | _from(self._source)
 
 
