@@ -9,7 +9,7 @@ from beta9_provisioning.operations.steps import (
     destruction,
     draining,
     infrastructure,
-    orphans,
+    lost_resources,
 )
 from beta9_provisioning.operations.steps.state_keeping import lock_state, prepare_state
 
@@ -41,7 +41,7 @@ DESTROY = (
     Step(FIRST_TOUCH, "Preparing the state bucket", _DESTROYING, Reason.ACCESS_REFUSED, prepare_state),
     Step("lock", "Locking the state", _DESTROYING, Reason.TERRAFORM_FAILED, lock_state),
     Step("init", "Preparing Terraform", _DESTROYING, Reason.TERRAFORM_FAILED, destruction.initialize),
-    Step("adopt", adoption.TITLE, _DESTROYING, Reason.TERRAFORM_FAILED, orphans.take_in),
+    Step("adopt", adoption.TITLE, _DESTROYING, Reason.TERRAFORM_FAILED, lost_resources.take_in),
     Step(
         "objects", "Looking for objects to keep", _DESTROYING, Reason.CONFIGURATION, destruction.check_objects
     ),

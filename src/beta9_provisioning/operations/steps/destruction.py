@@ -14,7 +14,7 @@ from beta9_provisioning.engine.terraform.working_directory import clear
 from beta9_provisioning.kit import runtime
 from beta9_provisioning.operations.records.standing import journaled, was_ready
 from beta9_provisioning.operations.run.context import Context
-from beta9_provisioning.operations.steps import infrastructure, orphans
+from beta9_provisioning.operations.steps import infrastructure, lost_resources
 from beta9_provisioning.operations.steps.infrastructure import built, terraform_of
 from beta9_provisioning.operations.steps.state_saving import saving
 from beta9_provisioning.schemas.configuration import OnDelete
@@ -185,7 +185,7 @@ def _note_unaccounted(context: Context) -> None:
     """
     environment_id = context.claim.environment_id
     journal = context.recorder.insist(lambda session: journaled(session, environment_id))
-    left = orphans.not_gone(context, journal) if journal else {}
+    left = lost_resources.not_gone(context, journal) if journal else {}
     context.unaccounted = [f"{address} ({id_})" if id_ else address for address, id_ in left.items()]
     if context.unaccounted:
         context.recorder.emit(

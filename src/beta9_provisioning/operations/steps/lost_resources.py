@@ -34,16 +34,16 @@ def take_in(context: Context) -> None:
     if laid is None or providers_of(laid) != bare["terraform"]["required_providers"]:
         return
     state = terraform_of(context, adoption.TITLE).state() if context.has_state else State({})
-    orphans = _orphans(context, laid, state)
-    if not orphans:
+    lost = _lost(context, laid, state)
+    if not lost:
         return
     if not context.has_state:
         infrastructure.initialize(context)
         context.has_state = True
     outdir = context.workdir / "cdktf.out"
-    addresses = {one.address for one in orphans}
+    addresses = {one.address for one in lost}
     write_bare(outdir, excerpt(laid, addresses | state.resources.keys(), bare))
-    _import(context, orphans)
+    _import(context, lost)
     write_bare(outdir, bare)
 
 
@@ -60,7 +60,7 @@ def not_gone(context: Context, journal: Mapping[str, str]) -> dict[str, str]:
     return {address: id_ for address, id_ in journal.items() if address not in gone}
 
 
-def _orphans(context: Context, laid: bytes, state: State) -> Sequence[Standing]:
+def _lost(context: Context, laid: bytes, state: State) -> Sequence[Standing]:
     stack, environment_id = resources_of(laid), context.claim.environment_id
     wanted = stack.keys() - state.resources.keys()
     if not wanted:
@@ -72,15 +72,15 @@ def _orphans(context: Context, laid: bytes, state: State) -> Sequence[Standing]:
     return [one for one in found if one.condition is not Condition.LEAVING]
 
 
-def _import(context: Context, orphans: Sequence[Standing]) -> None:
+def _import(context: Context, lost: Sequence[Standing]) -> None:
     """Import what can be imported, by a plan that does nothing else.
 
     It asks the cloud for nothing that the state knows: what is gone would be planned to be made again.
     """
     terraform = terraform_of(context, adoption.TITLE)
-    adoption.take_in(context, terraform, orphans)
+    adoption.take_in(context, terraform, lost)
     seconds = context.settings.apply_timeout_minutes * 60
-    plan = _planned(context, terraform, [one.address for one in orphans], seconds)
+    plan = _planned(context, terraform, [one.address for one in lost], seconds)
     if plan is not None:
         with saving(context, terraform):
             terraform.apply(seconds, plan)
