@@ -45,6 +45,16 @@ _FIRST_ORGANIZATION = (
 )
 
 _REDIS_DATABASES = 15
+_HERE = Path(__file__).parent
+# `make test` runs everywhere, and in a time in which one can wait for it.
+_OF_DEBIAN = [_HERE / "containers", _HERE / "monitoring"]
+_LONG = [
+    _HERE / "acceptance/test_crash_matrix.py",
+    _HERE / "acceptance/test_disaster.py",
+    _HERE / "acceptance/test_secrets.py",
+    _HERE / "simulation",
+    _HERE / "upgrades",
+]
 
 _shared = pytest.StashKey[tuple[Servers, Addresses]]()
 
@@ -60,8 +70,9 @@ class _Controller:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let `make fuzz` say how many requests are made of each operation of the API."""
+    """Let `make fuzz` say how many requests of each operation are made, and `make test-long` what it runs."""
     parser.addoption("--cases", type=int, default=20, help="cases of each fuzzed operation")
+    parser.addoption("--long", action="store_true", help="run what takes long, and nothing else")
 
 
 @pytest.hookimpl(optionalhook=True)  # xdist's
@@ -82,8 +93,13 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out what needs Debian's packages unless it is named: `make test` runs everywhere."""
-    if collection_path not in (Path(__file__).parent / name for name in ("containers", "monitoring")):
+    """Leave out what needs Debian's packages or long, unless it is named; with `--long` take what is long alone."""
+    if config.getoption("long"):
+        is_wanted = any(
+            collection_path.is_relative_to(one) or one.is_relative_to(collection_path) for one in _LONG
+        )
+        return None if is_wanted else True
+    if collection_path not in _OF_DEBIAN + _LONG:
         return None
     named = [Path(config.invocation_params.dir, argument.partition("::")[0]) for argument in config.args]
     return None if any(path.is_relative_to(collection_path) for path in named) else True
