@@ -93,7 +93,7 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out what needs Debian's packages or long, unless it is named; with `--long` take what is long alone."""
+    """Leave out what needs Debian's packages or takes long, unless named; `--long` takes the latter alone."""
     if config.getoption("long"):
         is_wanted = any(
             collection_path.is_relative_to(one) or one.is_relative_to(collection_path) for one in _LONG
