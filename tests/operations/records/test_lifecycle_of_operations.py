@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
-from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
@@ -125,13 +124,13 @@ class Lives(RuleBasedStateMachine):
     def fail(self, claim: Claim) -> None:
         self._write(claim, lambda session: store.fail(session, claim, _BROKEN), ends=S.FAILED)
 
-    @rule(claim=consumes(claims), is_over=st.booleans())
-    def stop_its_worker(self, claim: Claim, is_over: bool) -> None:
+    @rule(claim=consumes(claims))
+    def stop_its_worker(self, claim: Claim) -> None:
         """What is handed back stays where it is; what was to be cancelled ends."""
         cancelled = operation(self._sessions, claim.operation_id).cancel_requested_at is not None
         self._write(
             claim,
-            lambda session: hand_back(session, claim, STOPPED, _STOPPED, is_over=is_over),
+            lambda session: hand_back(session, claim, STOPPED, _STOPPED),
             ends=S.CANCELLED if cancelled else None,
             gives_up=True,
         )

@@ -31,9 +31,9 @@ def lose(sessions: Sessions, claim: Claim) -> None:
         assert take_from_lost_worker(session, claim.lease_token, claim.environment_id)
 
 
-def hand_back(sessions: Sessions, claim: Claim, *, is_over: bool = True) -> OperationStatus | None:
+def hand_back(sessions: Sessions, claim: Claim) -> OperationStatus | None:
     with transaction(sessions) as session:
-        return resuming.hand_back(session, claim, STOPPED, FAILURE, is_over=is_over)
+        return resuming.hand_back(session, claim, STOPPED, FAILURE)
 
 
 def left(sessions: Sessions, claim: Claim) -> float:
@@ -134,7 +134,8 @@ def test_the_next_attempt_waits_for_the_lease_of_one_whose_end_nobody_saw(sessio
     hand_back(sessions, seen)
     second = take(sessions, made.operation_id)
     assert left(sessions, second) == 0
-    hand_back(sessions, second, is_over=False)
+    with transaction(sessions) as session:
+        resuming.interrupt(session, session.get_one(AttemptRow, second.lease_token), STOPPED, FAILURE)
     third = take(sessions, made.operation_id)
     assert 3500 < left(sessions, third) <= 3600
     lose(sessions, third)

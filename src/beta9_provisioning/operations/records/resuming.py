@@ -26,17 +26,16 @@ STOPPED = str(Reason.WORKER_STOPPED)
 _WAITS = {"step": "Waiting for another worker", "done": 0, "total": None}
 
 
-def hand_back(
-    session: Session, claim: Claim, outcome: str, failure: Failure, *, is_over: bool
-) -> OperationStatus | None:
+def hand_back(session: Session, claim: Claim, outcome: str, failure: Failure) -> OperationStatus | None:
     """End this worker's attempt and leave the operation to the next one; return its status if it ended, too.
+
+    All that the attempt started has ended: nobody has to wait for its lease.
 
     Args:
         session: left to the caller to commit.
         claim: what this worker holds.
         outcome: of the attempt: `STOPPED`, or what it met.
         failure: how the operation ends when it has met that too often, or was to be cancelled anyway.
-        is_over: whether all that the attempt started has ended, so that nobody has to wait for its lease.
 
     Raises:
         LeaseLost: when this attempt no longer holds the operation.
@@ -46,7 +45,7 @@ def hand_back(
         # By this very call, whose answer was lost.
         status = OperationStatus(session.get_one(OperationRow, claim.operation_id).status)
         return status if status in FINAL else None
-    return interrupt(session, attempt, outcome, failure, is_over=is_over)
+    return interrupt(session, attempt, outcome, failure, is_over=True)
 
 
 def interrupt(

@@ -146,7 +146,7 @@ class Runner:
         self, claim: Claim, recorder: Recorder, outcome: str, failure: Failure
     ) -> OperationStatus | Unfinished:
         """Leave the operation to another attempt, unless it is to end now."""
-        ended = recorder.insist(lambda session: hand_back(session, claim, outcome, failure, is_over=True))
+        ended = recorder.insist(lambda session: hand_back(session, claim, outcome, failure))
         return ended or Unfinished.HANDED_BACK
 
     def _work(
