@@ -45,7 +45,7 @@ demo: $(STAMP) ## Create an environment in a simulated cloud, delete it, check t
 test: lint ## Run all checks, and all tests but those of test-long and test-containers.
 	@$(BIN)/pytest -n auto --dist worksteal
 
-test-long: $(STAMP) ## Run what takes long: updates, crashes, histories in made-up time, a lost database, a whole life's secrets.
+test-long: $(STAMP) ## Run what takes long: updates, crashes, histories in made-up time, a lost database, recipes of docs/operations.md.
 	@$(BIN)/pytest -n auto --dist worksteal --long
 
 fuzz: $(STAMP) ## Make CASES requests, good and bad, of each operation of the API; SEED repeats a run.

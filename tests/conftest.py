@@ -51,8 +51,12 @@ _OF_DEBIAN = [_HERE / "containers", _HERE / "monitoring"]
 _LONG = [
     _HERE / "acceptance/test_crash_matrix.py",
     _HERE / "acceptance/test_disaster.py",
+    _HERE / "acceptance/test_following.py",
+    _HERE / "acceptance/test_operations_page.py",
     _HERE / "acceptance/test_secrets.py",
+    _HERE / "clouds/aws/test_adoption.py",
     _HERE / "simulation",
+    _HERE / "simulator/cloud/provider/test_terraform.py",
     _HERE / "upgrades",
 ]
 
