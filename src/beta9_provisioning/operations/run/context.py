@@ -112,6 +112,17 @@ class Context:
                 detail="; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()),
             ) from error
 
+    @property
+    def outdir(self) -> Path:
+        """The directory below which stacks are written."""
+        return self.workdir / "cdktf.out"
+
+    @property
+    def bare_stack(self) -> Mapping[str, Any]:
+        """The environment's stack without a resource: provider and backend, which must be known."""
+        assert self.backend is not None
+        return self.cloud.bare_stack(self.place, self.claim.environment_id, self.backend)
+
     @cached_property
     def place(self) -> CloudSection:
         """Where the environment is, and whom the worker becomes there; for a destroy as it was stored."""

@@ -58,12 +58,9 @@ def check_access(context: Context) -> None:
 
 def initialize(context: Context) -> None:
     """Prepare Terraform with provider and backend alone, if there is a state that holds anything."""
-    assert context.backend is not None
-    bare = context.cloud.bare_stack(context.place, context.claim.environment_id, context.backend)
     context.workdir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    outdir = context.workdir / "cdktf.out"
-    clear(stack_directory(outdir), context.stop.event)
-    context.stack = write_bare(outdir, bare)
+    clear(stack_directory(context.outdir), context.stop.event)
+    context.stack = write_bare(context.outdir, context.bare_stack)
     terraform = terraform_of(context, "Preparing Terraform")
     context.has_state = bool(
         context.account.has_state() or terraform.errored_state or context.account.unsaved_states()

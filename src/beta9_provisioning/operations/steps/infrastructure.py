@@ -68,12 +68,10 @@ def synthesize(context: Context) -> None:
     have is of no use to it.
     """
     context.workdir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    assert context.backend is not None
-    outdir = context.workdir / "cdktf.out"
+    outdir = context.outdir
     clear(stack_directory(outdir), context.stop.event)
-    bare = context.cloud.bare_stack(context.place, context.claim.environment_id, context.backend)
     laid = context.account.kept_stack(context.claim.operation_id) if context.claim.is_resumed else None
-    if laid is not None and providers_of(laid) == bare["terraform"]["required_providers"]:
+    if laid is not None and providers_of(laid) == context.bare_stack["terraform"]["required_providers"]:
         context.stack = write_stack(outdir, laid)
         context.recorder.emit("stack.resumed", "Took the stack that the attempt before had made.")
         return

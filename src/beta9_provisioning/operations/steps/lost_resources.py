@@ -28,9 +28,7 @@ def take_in(context: Context) -> None:
     What is still being made is waited for: no cloud deletes it before. A stack for providers that this worker
     does not have is of no use to it; what is left then is found at the end, and named.
     """
-    assert context.backend is not None
-    bare = context.cloud.bare_stack(context.place, context.claim.environment_id, context.backend)
-    laid = context.account.kept_stack()
+    bare, laid = context.bare_stack, context.account.kept_stack()
     if laid is None or providers_of(laid) != bare["terraform"]["required_providers"]:
         return
     state = terraform_of(context, adoption.TITLE).state() if context.has_state else State({})
@@ -40,11 +38,10 @@ def take_in(context: Context) -> None:
     if not context.has_state:
         infrastructure.initialize(context)
         context.has_state = True
-    outdir = context.workdir / "cdktf.out"
     addresses = {one.address for one in lost}
-    write_bare(outdir, excerpt(laid, addresses | state.resources.keys(), bare))
+    write_bare(context.outdir, excerpt(laid, addresses | state.resources.keys(), bare))
     _import(context, lost)
-    write_bare(outdir, bare)
+    write_bare(context.outdir, bare)
 
 
 def not_gone(context: Context, journal: Mapping[str, str]) -> dict[str, str]:
