@@ -61,9 +61,9 @@ lint: $(STAMP) ## Check style, types and imports.
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-crash-matrix: $(STAMP) ## Kill every part at every moment: N cases of SEED, LANES at a time, or CASE alone; as root with pods.
+crash-matrix: $(STAMP) ## Kill every part at every moment: N cases of SEED, LANES at a time, or CASE alone; goes on with RESULTS.
 	@$(BIN)/python -m tests.acceptance.crash_matrix --count $(or $(N),200) --seed $(or $(SEED),1) --lanes $(or $(LANES),3) \
-		$(if $(CASE),--case '$(CASE)')
+		$(if $(CASE),--case '$(CASE)') $(if $(RESULTS),--results '$(RESULTS)')
 
 mutants: $(STAMP) ## Break recovery one piece at a time, and see that simulation, matrix or a test notices.
 	@$(BIN)/python -m tests.mutants $(MUTANTS)

@@ -73,6 +73,11 @@ def _home(directory: Path, case: Case) -> Path:
     return directory / f"{re.sub(r'[^a-z0-9]+', '-', case.name)[:12]}-{crc32(case.name.encode()):08x}"
 
 
+def _kept(results: Path | None, case: Case) -> Path | None:
+    """Return where the result of a case stays, for a run that goes on where this one ended."""
+    return None if results is None else results / f"{case.seed}-{crc32(case.name.encode()):08x}"
+
+
 def _play(case: Case, home: Path, prepared: Path, source: Path | None) -> None:
     home.mkdir()
     with (home / "output").open("w") as output:
@@ -96,6 +101,20 @@ def _result(case: Case, home: Path) -> Result | Broken:
     return found
 
 
+def _played(wanted: Sequence[Case], kept: Path | None) -> tuple[list[Result], list[Case]]:
+    """Return the results that an earlier run has kept, and the cases that are left."""
+    if kept is not None:
+        kept.mkdir(parents=True, exist_ok=True)
+    results, left = [], []
+    for case in wanted:
+        place = _kept(kept, case)
+        if place is not None and place.exists():
+            results.append(pickle.loads(place.read_bytes()))
+        else:
+            left.append(case)
+    return results, left
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play what the command line asks for; 0 when nothing is held against the product."""
     parser = argparse.ArgumentParser(description="Kill every part of the product at every moment.")
@@ -105,24 +124,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--case", nargs="*", default=(), help="play these alone: short-17, or spelled out")
     parser.add_argument("--lanes", type=int, default=3, help="how many at a time")
+    parser.add_argument("--results", type=Path, help="keep results here; what it has is not played again")
     parser.add_argument("--source", type=Path, help="a copy of the product's source to run")
     asked = parser.parse_args(arguments)
     # Also in the processes of the cases: what they have started is ended, and no data stays.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))
     wanted = [named(asked.seed, one) for one in asked.case] or cases(asked.seed, asked.count)
+    results, left = _played(wanted, asked.results)
     directory = Path(tempfile.mkdtemp(prefix="crash-matrix-"))
-    print(f"{len(wanted)} cases of seed {asked.seed}; what fails leaves its logs in {directory}", flush=True)
+    print(f"{len(left)} cases of seed {asked.seed}; what fails leaves its logs in {directory}", flush=True)
     began = time.monotonic()
-    results: list[Result] = []
     broken: list[Broken] = []
-    for found in play(wanted, directory, lanes=asked.lanes, source=asked.source):
+    for found in play(left, directory, lanes=asked.lanes, source=asked.source):
         print(line(found), flush=True)
-        if isinstance(found, Result):
-            results.append(found)
-        else:
+        if isinstance(found, Broken):
             broken.append(found)
+            continue
+        results.append(found)
+        if place := _kept(asked.results, found.case):
+            place.write_bytes(pickle.dumps(found))
     print(
-        f"\n{tables(results, broken)}\n\n{len(wanted)} cases in {(time.monotonic() - began) / 60:.0f} minutes"
+        f"\n{tables(results, broken)}\n\n{len(left)} cases in {(time.monotonic() - began) / 60:.0f} minutes"
     )
     return 0 if not broken and all(one.is_good for one in results) else 1
 
