@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from beta9_simulator.cloud import trust
+from beta9_simulator.cloud.iam.conditions import UnknownConditionKey
 
 USER = "arn:aws:iam::999999999999:user/beta9-control-plane"
 EXTERNAL = {"StringEquals": {"sts:ExternalId": "secret"}}
@@ -70,6 +71,45 @@ def test_the_external_id_is_demanded() -> None:
 
 def test_a_deny_wins() -> None:
     assert not allowed(statement(), statement(Effect="Deny", Condition=None))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"Condition": {"StringLike": {"sts:RoleSessionName": "beta9-*"}}}, True),
+        ({"Condition": {"StringLike": {"sts:RoleSessionName": "other-*"}}}, False),
+        ({"Condition": {"StringEquals": {"sts:RoleSessionName": "${aws:username}"}}}, False),
+        ({"Condition": {"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::999999999999:role/*"}}}, True),
+        ({"Condition": {"Null": {"aws:RequestTag/team": "true"}}}, True),
+        ({"Principal": {"AWS": "arn:aws:sts::999999999999:assumed-role/R/one"}}, True),
+        ({"Principal": {"AWS": "arn:aws:iam::999999999999:role/R"}}, True),
+        ({"Principal": {"AWS": "arn:aws:sts::999999999999:assumed-role/R/two"}}, False),
+        ({"NotPrincipal": {"AWS": USER}, "Principal": None}, True),
+        ({"NotAction": "sts:TagSession", "Action": None}, True),
+    ],
+)
+def test_sessions_of_roles(changes: dict[str, Any], expected: bool) -> None:
+    usual = {"Principal": {"AWS": "*"}}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statement(**{**usual, **changes})})
+    found = trust.allows(
+        policy,
+        caller="arn:aws:iam::999999999999:role/R",
+        account="999999999999",
+        external_id="secret",
+        session="arn:aws:sts::999999999999:assumed-role/R/one",
+        session_name="beta9-1",
+    )
+    assert found is expected
+
+
+def test_a_key_that_nobody_judges_is_loud() -> None:
+    with pytest.raises(UnknownConditionKey, match="sts:ExternalID2"):
+        allowed(statement(Condition={"StringEquals": {"sts:ExternalID2": "secret"}}))
+
+
+@pytest.mark.parametrize("changes", [{"Resource": "*"}, {"Sid": "a b"}, {"Condition": {"StringIs": {}}}])
+def test_a_policy_that_iam_refuses_lets_nobody_in(changes: dict[str, Any]) -> None:
+    assert not allowed(statement(), statement(**changes))
 
 
 @pytest.mark.parametrize("policy", ["", "{", "[]", "null", "{}"])

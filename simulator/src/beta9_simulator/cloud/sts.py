@@ -46,6 +46,8 @@ def assume_role(
         caller=caller.identity,
         account=caller.account,
         external_id=external_id,
+        session=caller.arn if caller.role_arn else "",
+        session_name=session_name,
     ):
         raise CloudError(
             "AccessDenied",

@@ -1,58 +1,49 @@
-"""Evaluates role trust policies, as far as this cloud knows them.
+"""Evaluates role trust policies for AssumeRole, after "Policy evaluation logic" in the AWS IAM user guide."""
 
-Known: Effect, Principal (account, account root, user or role ARN, ``*``), Action, and the condition
-``StringEquals`` on ``sts:ExternalId``. Anything else makes a statement not apply, which refuses rather than
-allows. After "Policy evaluation logic" in the AWS IAM user guide.
-"""
-
-import fnmatch
-import json
-from typing import Any
+from beta9_simulator.cloud.iam.documents import Kind, parse
+from beta9_simulator.cloud.iam.evaluation import Asked, Caller, matches_role
+from beta9_simulator.cloud.rules import CloudError
 
 ASSUME = "sts:AssumeRole"
 
+# "Actions, resources, and condition keys for AWS Security Token Service", service authorization reference.
+_KEYS = frozenset(
+    {
+        "aws:requesttag/",
+        "aws:resourcetag/",
+        "aws:tagkeys",
+        "iam:resourcetag/",
+        "sts:externalid",
+        "sts:rolesessionname",
+        "sts:sourceidentity",
+        "sts:transitivetagkeys",
+    }
+)
 
-def allows(policy: str, *, caller: str, account: str, external_id: str | None) -> bool:
+
+def allows(
+    policy: str,
+    *,
+    caller: str,
+    account: str,
+    external_id: str | None,
+    session: str = "",
+    session_name: str = "",
+) -> bool:
     """Whether a trust policy (JSON text) lets ``caller`` assume the role.
 
-    ``caller`` is the ARN of a user or a role, ``account`` the account it belongs to. An explicit Deny wins. A
-    policy that is not valid JSON allows nothing.
+    ``caller`` is the ARN of a user or a role, ``account`` the account it belongs to, ``session`` the ARN of a
+    role's session, ``session_name`` the name of the one to come. An explicit Deny wins. A policy that IAM
+    would refuse allows nothing. Raises ``UnknownConditionKey`` for a key that no such request has.
     """
     try:
-        statements = _list(json.loads(policy).get("Statement", []))
-    except (ValueError, AttributeError):
+        document = parse(policy, Kind.TRUST)
+    except CloudError:
         return False
-    effects = [
-        statement.get("Effect")
-        for statement in statements
-        if _action(statement)
-        and _principal(statement, caller, account)
-        and _conditions(statement, external_id)
-    ]
-    return "Allow" in effects and "Deny" not in effects
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def _action(statement: dict[str, Any]) -> bool:
-    return any(
-        fnmatch.fnmatchcase(ASSUME.lower(), str(a).lower()) for a in _list(statement.get("Action", []))
-    )
-
-
-def _principal(statement: dict[str, Any], caller: str, account: str) -> bool:
-    principal = statement.get("Principal", {})
-    names = _list(principal.get("AWS", [])) if isinstance(principal, dict) else _list(principal)
-    return any(name in ("*", caller, account, f"arn:aws:iam::{account}:root") for name in names)
-
-
-def _conditions(statement: dict[str, Any], external_id: str | None) -> bool:
-    for operator, wanted in statement.get("Condition", {}).items():
-        for key, values in wanted.items():
-            if operator != "StringEquals" or key.lower() != "sts:externalid":
-                return False
-            if external_id not in _list(values):
-                return False
-    return True
+    context: dict[str, str | tuple[str, ...]] = {}
+    if external_id is not None:
+        context["sts:ExternalId"] = external_id
+    if session_name:
+        context["sts:RoleSessionName"] = session_name
+    who = Caller(arn=session or caller, account=account, role_arn=caller if session else "")
+    return matches_role(document, Asked(ASSUME, "*", context, _KEYS), who).is_allowed
