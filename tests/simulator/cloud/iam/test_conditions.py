@@ -1,5 +1,6 @@
 """Condition operators, one by one, and what becomes of them when a key is absent or has several values."""
 
+import time
 from typing import Any
 
 import pytest
@@ -107,6 +108,16 @@ def test_operators(operator: str, wanted: Any, given: str, expected: bool) -> No
     assert holds({operator: {KEY: wanted}}, {KEY: given}) is expected
     if operator != "Null":
         assert holds({f"{operator}IfExists": {KEY: wanted}}, {KEY: given}) is expected
+
+
+def test_dates_without_a_zone_are_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        with monkeypatch.context() as changed:
+            changed.setenv("TZ", "UTC+5")
+            time.tzset()
+            assert holds({"DateEquals": {KEY: "2020-01-01"}}, {KEY: "1577836800"})
+    finally:
+        time.tzset()
 
 
 VALUES = {"Num": "1", "Dat": "2020", "Boo": "true", "Bin": "QQ==", "IpA": "10.0.0.1", "Not": "10.0.0.1"}

@@ -93,12 +93,7 @@ def _binary(wanted: str, given: str, _fill: Fill | None) -> bool:
 
 def _within(wanted: str, given: str, _fill: Fill | None) -> bool:
     around, address = network(wanted), network(given)
-    return (
-        around is not None
-        and address is not None
-        and address.num_addresses == 1
-        and address.network_address in around
-    )
+    return around is not None and address is not None and address.network_address in around
 
 
 def _ordered(read: Callable[[str], float | None], order: Order) -> Compare:
