@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.support.waiting import GUARD_SECONDS, until
 
+from beta9_provisioning.clouds.aws import permissions
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
 from beta9_provisioning.local import variables
 from beta9_provisioning.local.tools import ensure_tools, find_terraform
@@ -69,8 +70,14 @@ class World:
 
 @contextmanager
 def simulated_world(directory: Path) -> Iterator[World]:
-    """Run a simulator that takes no time, with the account of example-config.yaml."""
+    """Run a simulator that takes no time, with the account of example-config.yaml.
+
+    The role in it may do what the published policies allow, and nothing else.
+    """
+    policies = directory / "policies.json"
+    policies.write_text(json.dumps(permissions.policies()))
     arguments = [str(directory), "--provider-schema", str(SCHEMA_FILE), "--time-scale", "0"]
+    arguments += ["--policies", str(policies)]
     arguments += ["--account", ACCOUNT, "--external-id", EXTERNAL_ID]
     log = directory / "simulator.log"
     with log.open("wb") as output:

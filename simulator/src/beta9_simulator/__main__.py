@@ -52,6 +52,7 @@ def run(
     external_id: str,
     time_scale: float,
     doors: Doors,
+    policies: Path | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP.
 
@@ -62,13 +63,15 @@ def run(
         external_id: what the role's trust policy demands.
         time_scale: real creation times are multiplied by this; 0 means no waiting.
         doors: where it listens.
+        policies: a file with the policies of the role, documents by name; without one it may do everything.
     """
     # Blocked in every thread, waited for in this one: no handler runs that could hang on a lock.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     directory.mkdir(parents=True, exist_ok=True)
     retract(directory)
     store = Store(directory / _STORE)
-    seeded = seed(store, account=account, external_id=external_id)
+    allowed = json.loads(policies.read_text(encoding="utf-8")) if policies else None
+    seeded = seed(store, account=account, external_id=external_id, policies=allowed)
     clusters = serve_clusters(StoreClusters(store), doors.kubernetes_port, time_scale=time_scale, at=doors.at)
     for key, value in (
         ("kube_url", clusters.url),
@@ -141,6 +144,9 @@ def main() -> None:
     )
     parser.add_argument("--account", required=True, help="the customer's account")
     parser.add_argument("--external-id", required=True, help="what the role's trust policy demands")
+    parser.add_argument(
+        "--policies", type=Path, help="file with the role's policies by name; default: it may do everything"
+    )
     parser.add_argument("--time-scale", type=float, required=True, help="1 is real time, 0 no waiting")
     parser.add_argument("--host", default=LOOPBACK.address, help="IP address to listen on; default: loopback")
     parser.add_argument(
@@ -159,6 +165,7 @@ def main() -> None:
         account=arguments.account,
         external_id=arguments.external_id,
         time_scale=arguments.time_scale,
+        policies=arguments.policies,
         doors=Doors(at, arguments.aws_port, arguments.kubernetes_port, arguments.control_port),
     )
 

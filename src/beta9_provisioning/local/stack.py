@@ -1,5 +1,6 @@
 """The whole product on one machine: `Stack.up` starts it, `Stack.down` stops exactly what was started."""
 
+import json
 import os
 import shutil
 import signal
@@ -170,6 +171,8 @@ class Stack:
     def _start_simulator(self, common: dict[str, str], time_scale: float) -> Simulator:
         self._report("Starting the simulated AWS and Kubernetes APIs")
         directory = self.directory / "cloud"
+        policies = self.directory / "policies.json"
+        policies.write_text(json.dumps(CLOUDS[Provider.AWS].published_policies), encoding="utf-8")
         example = YAML(typ="safe", pure=True).load((self._root / "example-config.yaml").read_text())["cloud"]
         arguments = [
             str(directory),
@@ -180,7 +183,7 @@ class Stack:
             "--external-id",
             example["external_id"],
         ]
-        arguments += ["--time-scale", str(time_scale)]
+        arguments += ["--time-scale", str(time_scale), "--policies", str(policies)]
 
         def ready(pid: int, _port: int) -> bool:
             found = Simulator.load(directory)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.simulator.cloud.provider.test_operations import ACCOUNT, REGION, ROLE, create
+from tests.simulator.cloud.provider.test_operations import ACCOUNT, REGION, ROLE, caller, create
 from tests.simulator.cloud.test_api import Door, code
 
 from beta9_simulator.cloud.api import AwsApi
@@ -28,7 +28,7 @@ class Network:
 
     def __init__(self, store: Store, door: Door) -> None:
         self.store, self.door = store, door
-        self.operations = Operations(store, ACCOUNT, REGION, ROLE, threading.Event())
+        self.operations = Operations(store, caller(ROLE), REGION, threading.Event())
         self.vpc = self.make("aws_vpc", cidr_block="10.0.0.0/16")
         self.gateway = self.make("aws_internet_gateway", vpc_id=self.vpc["id"])
         self.subnet = self._subnet("a", 0, tags={"kubernetes.io/role/elb": "1"}, map_public_ip_on_launch=True)

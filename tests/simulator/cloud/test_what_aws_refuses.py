@@ -315,7 +315,7 @@ def test_a_customers_key_needs_a_grant_for_auto_scaling(network: Store) -> None:
 
 def test_the_cni_may_have_a_role_of_its_own(network: Store) -> None:
     joining(network)
-    network.delete(network.find("aws_iam_role_policy_attachment")[0])
+    network.delete(network.find("aws_iam_role_policy_attachment", name="")[-1])
     made = network.create(group())
     assert node_rules.failure(network, made).startswith("NodeCreationFailure: ")
     role = f"arn:aws:iam::{ACCOUNT}:role/cni"

@@ -19,6 +19,8 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Response
 
 from beta9_simulator.cloud import sigv4
+from beta9_simulator.cloud.authorization import call_needs
+from beta9_simulator.cloud.authorization.gate import Gate
 from beta9_simulator.cloud.principals import Principal, authenticate
 from beta9_simulator.cloud.rules import CloudError
 from beta9_simulator.cloud.services import (
@@ -124,7 +126,8 @@ class _Door:
         assert signature is not None
         http = HttpRequest(environ)
         service = wire.service_of(service, http)
-        if (refused := self._refused(service)) is not None:
+        refused = self._refused(service) or self._denied(service, signature.region, principal, http)
+        if refused is not None:
             return refused(environ, start_response)
         response = self._answer(service, signature.region, principal, http)
         if response is not None:
@@ -161,6 +164,20 @@ class _Door:
                 "Check your AWS Secret Access Key and signing method.",
             )
         return principal
+
+    def _denied(self, service: str, region: str, principal: Principal, http: HttpRequest) -> Response | None:
+        """Refuse what the caller's policies do not allow; what no service knows is for others to refuse."""
+        try:
+            gate = Gate(self.store, principal)
+            if gate.is_open or service not in wire.MODELS:
+                return None
+            call = wire.named(service, http)
+            if call is not None:
+                called = call_needs.Called(service, *call, principal.account, region)
+                gate.check(call_needs.needs(self.store, called), region)
+        except CloudError as error:
+            return wire.refusal(service, error)
+        return None
 
     def _answer(self, service: str, region: str, principal: Principal, http: HttpRequest) -> Response | None:
         """Answer from the store, or return None when moto has to."""

@@ -1,8 +1,12 @@
 """Puts the two parties into an empty cloud: the control plane's user, and a customer's role."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from beta9_simulator.cloud.authorization.gate import ADMINISTRATOR
+from beta9_simulator.cloud.iam.documents import Kind, parse
 from beta9_simulator.cloud.principals import Principal, add_principal
 from beta9_simulator.cloud.store import GLOBAL, NewObject, Store
 from beta9_simulator.cloud.templates import random_text
@@ -32,11 +36,13 @@ def seed(
     external_id: str | None = None,
     role: str = PROVISIONER_ROLE,
     max_session_seconds: int = _HOUR,
+    policies: Mapping[str, Any] | None = None,
 ) -> Seeded:
     """Create the control plane's access key and a customer's role that trusts it, and return both.
 
     The external ID is made up when none is given. Seeding again with another account adds that customer; the
-    control plane keeps its access key.
+    control plane keeps its access key. The role may do what the policies (documents by name) allow, or
+    everything where there are none.
     """
     user = _control_plane(store)
     external_id = external_id or random_text("alnum", 32)
@@ -62,7 +68,27 @@ def seed(
         "max_session_duration": max_session_seconds,
     }
     store.create(NewObject(account, GLOBAL, "aws_iam_role", role, role, state, origin="seed"), replace=True)
+    for policy_arn in [_policy(store, account, *one) for one in (policies or {}).items()] or [ADMINISTRATOR]:
+        attach(store, account, role, policy_arn)
     return Seeded(user.access_key, user.secret_key, user.arn, account, arn, external_id)
+
+
+def _policy(store: Store, account: str, name: str, document: Any) -> str:
+    """Make a policy of the customer's, and return its ARN."""
+    text = json.dumps(document)
+    parse(text, Kind.IDENTITY)
+    arn = f"arn:aws:iam::{account}:policy/{name}"
+    state = {"id": arn, "arn": arn, "name": name, "path": "/", "policy": text}
+    store.create(NewObject(account, GLOBAL, "aws_iam_policy", arn, name, state, origin="seed"), replace=True)
+    return arn
+
+
+def attach(store: Store, account: str, role: str, policy_arn: str) -> None:
+    """Attach a policy to a role."""
+    id_ = f"{role}-{policy_arn}"
+    state = {"id": id_, "role": role, "policy_arn": policy_arn}
+    type_ = "aws_iam_role_policy_attachment"
+    store.create(NewObject(account, GLOBAL, type_, id_, "", state, origin="seed"), replace=True)
 
 
 def _control_plane(store: Store) -> Principal:

@@ -6,7 +6,14 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from beta9_provisioning.clouds.aws import earlier, kubeconfig, limits, load_balancer_values, rules
+from beta9_provisioning.clouds.aws import (
+    earlier,
+    kubeconfig,
+    limits,
+    load_balancer_values,
+    permissions,
+    rules,
+)
 from beta9_provisioning.clouds.aws.api_networks import api_networks
 from beta9_provisioning.clouds.aws.choices import Choices, Zone
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
@@ -40,6 +47,7 @@ class Aws:
     """AWS; see `clouds.cloud.Cloud` for what each member is."""
 
     provider_schema = SCHEMA_FILE
+    published_policies: Mapping[str, Mapping[str, Any]] = permissions.policies()
     child_variables: tuple[str, ...] = TERRAFORM_VARIABLES
     terraform_rules: Sequence[Rule] = RULES
     access_addresses = frozenset(

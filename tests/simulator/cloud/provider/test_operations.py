@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
+from beta9_simulator.cloud.principals import Principal
 from beta9_simulator.cloud.provider.operations import Operations, Stopped
 from beta9_simulator.cloud.provider.schema import read_schema
 from beta9_simulator.cloud.provider.values import UNKNOWN, conform
@@ -16,6 +17,11 @@ from beta9_simulator.cloud.store import NewObject, Store
 ACCOUNT, REGION, ROLE = "123456789012", "us-east-1", "arn:aws:iam::123456789012:role/r"
 
 
+def caller(arn: str) -> Principal:
+    """Somebody who may do everything."""
+    return Principal("", "", "", arn, ACCOUNT, None, "")
+
+
 @pytest.fixture
 def stopping() -> threading.Event:
     return threading.Event()
@@ -23,7 +29,7 @@ def stopping() -> threading.Event:
 
 @pytest.fixture
 def operations(store: Store, stopping: threading.Event) -> Operations:
-    return Operations(store, ACCOUNT, REGION, ROLE, stopping)
+    return Operations(store, caller(ROLE), REGION, stopping)
 
 
 def create(operations: Operations, type: str, **config: Any) -> dict[str, Any]:
@@ -57,7 +63,7 @@ def test_a_delete_waits_for_what_depends_on_it(operations: Operations, store: St
             return self.is_set()
 
     store.set_setting("time_scale", "1")
-    Operations(store, ACCOUNT, REGION, ROLE, Pauses()).delete("aws_vpc", vpc)
+    Operations(store, caller(ROLE), REGION, Pauses()).delete("aws_vpc", vpc)
     assert there == [vpc["id"]] * 2
     assert store.find("aws_vpc") == []
 

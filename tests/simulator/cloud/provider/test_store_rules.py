@@ -4,6 +4,7 @@ import threading
 from typing import Any
 
 import pytest
+from tests.simulator.cloud.provider.test_operations import caller
 
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
 from beta9_simulator.cloud.checks import create_seconds
@@ -35,9 +36,7 @@ CACHE = {
 
 @pytest.fixture
 def operations(store: Store) -> Operations:
-    return Operations(
-        store, "123456789012", "us-east-1", "arn:aws:iam::123456789012:role/r", threading.Event()
-    )
+    return Operations(store, caller("arn:aws:iam::123456789012:role/r"), "us-east-1", threading.Event())
 
 
 def completed(type: str, config: dict[str, Any], prior: dict[str, Any] | None = None) -> dict[str, Any]:

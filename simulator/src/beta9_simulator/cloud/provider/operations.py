@@ -7,11 +7,15 @@ import time
 from typing import Any
 
 from beta9_simulator.cloud import behaviours, checks, deleting
+from beta9_simulator.cloud.authorization.gate import Gate
+from beta9_simulator.cloud.authorization.provider_needs import Change, needs
 from beta9_simulator.cloud.behaviours import Scope
 from beta9_simulator.cloud.catalog import Entry, catalog
 from beta9_simulator.cloud.demand import Demand
+from beta9_simulator.cloud.principals import Principal
 from beta9_simulator.cloud.provider.filling import fill
 from beta9_simulator.cloud.provider.schema import Block
+from beta9_simulator.cloud.provider.values import UNKNOWN
 from beta9_simulator.cloud.reading import current, read_back
 from beta9_simulator.cloud.rules import CloudError
 from beta9_simulator.cloud.store import GLOBAL, NewObject, Store, StoredObject
@@ -54,14 +58,13 @@ class TimedOut(Exception):
 class Operations:
     """The operations of one provider configuration; ``stopping`` is set once Terraform says stop."""
 
-    def __init__(
-        self, store: Store, account: str, region: str, caller: str, stopping: threading.Event
-    ) -> None:
+    def __init__(self, store: Store, principal: Principal, region: str, stopping: threading.Event) -> None:
         self._store = store
-        self._account = account
+        self._account = principal.account
         self._region = region
-        self._caller = caller
+        self._caller = principal.identity
         self._stopping = stopping
+        self._gate = Gate(store, principal)
 
     def create(self, type: str, block: Block, planned: State, config: State) -> State:
         """Create an object and wait until it is available; return its state.
@@ -73,7 +76,9 @@ class Operations:
         entry = catalog()[type]
         self._fail_if_told(type, "create")
         scope = self._scope(entry, planned)
+        asked = {key: value for key, value in planned.items() if value is not UNKNOWN}
         state = fill(self._store, scope, type, block, planned)
+        self._ask(Change(type, "create", scope.account, self._region, state, asked=asked))
         new = NewObject(
             scope.account, scope.region, type, state["id"], self._name(entry, state), state, self._caller
         )
@@ -102,6 +107,7 @@ class Operations:
         entry = catalog()[type]
         self._fail_if_told(type, "read")
         scope = self._scope(entry, state)
+        self._ask(Change(type, "read", scope.account, self._region, state))
         found = self._store.get(scope.account, scope.region, type, state["id"])
         if found is None:
             return None
@@ -118,6 +124,7 @@ class Operations:
         if entry.counter:
             planned[entry.counter] = prior[entry.counter] + (planned != prior)
         state = fill(self._store, scope, type, block, planned, id=prior["id"])
+        self._ask(Change(type, "update", scope.account, self._region, state, prior))
         checks.check_demand(type, Demand(self._store, scope.account, scope.region, state, prior, config))
         checks.check_update(self._store, found, state)
         hidden = {key: value for key, value in found.state.items() if key not in state}
@@ -133,6 +140,7 @@ class Operations:
         entry = catalog()[type]
         self._fail_if_told(type, "delete")
         scope = self._scope(entry, prior)
+        self._ask(Change(type, "delete", scope.account, self._region, prior))
         deadline = time.monotonic() + entry.delete_retry * self._store.time_scale
         found = self._store.get(scope.account, scope.region, type, prior["id"])
         while found is not None and found.status != "deleting":
@@ -155,6 +163,7 @@ class Operations:
         for found in self._store.find(type, account=self._account, region=region):
             context = Context(id=found.id).add(found.state)
             if id in (render_whole(template, context) for template in entry.imports):
+                self._ask(Change(type, "read", self._account, self._region, found.state))
                 return _imported(entry, {**current(found), **entry.unread})
         self._check_import_form(type, entry, id)
         raise CloudError(
@@ -170,6 +179,11 @@ class Operations:
             raise CloudError(
                 "unexpected format of ID", f"{id!r} is no import id of {type}, expected {wanted}"
             )
+
+    def _ask(self, change: Change) -> None:
+        """Be refused, if the caller's policies do not allow all that the provider calls for this."""
+        if not self._gate.is_open:
+            self._gate.check(needs(self._store, change), self._region)
 
     def _scope(self, entry: Entry, state: State) -> Scope:
         region = GLOBAL if entry.is_global else str(state.get("region") or self._region)

@@ -70,9 +70,7 @@ class AwsProvider(rpc.ProviderServicer):  # type: ignore[misc]
         self._defaults = ProviderDefaults(
             config.get("region") or _FALLBACK_REGION, blocks[0].get("tags") or {}
         )
-        self._operations = Operations(
-            self._store, principal.account, self._defaults.region, principal.identity, self._stopping
-        )
+        self._operations = Operations(self._store, principal, self._defaults.region, self._stopping)
         return pb.ConfigureProvider.Response()
 
     def StopProvider(self, _request: Any, _context: Any) -> Any:

@@ -100,6 +100,30 @@ def understand(service: str, request: Request) -> Call | None:
     return Call(service, operation.name, params, operation, protocol)
 
 
+def named(service: str, request: Request) -> tuple[str, dict[str, Any]] | None:
+    """Return the operation that a request calls and its parameters; of S3's only those that name things.
+
+    The contents of S3's requests may be large, and are nobody's business here, but for deletes of several.
+    """
+    if service != "s3":
+        call = understand(service, request)
+        return (call.action, call.params) if call else None
+    with _loading:
+        router = get_service_router(MODELS[service])
+    try:
+        operation, params = router.match(request)
+    except NotFound:
+        return None
+    if operation.name == "DeleteObjects":
+        call = understand(service, request)
+        return (operation.name, call.params) if call else None
+    more = {
+        "VersionId": request.values.get("versionId"),
+        "ObjectOwnership": request.headers.get("X-Amz-Object-Ownership"),
+    }
+    return operation.name, {**params, **more}
+
+
 def answer(call: Call, result: dict[str, Any]) -> Response:
     """Write an operation's result as its service would."""
     return _written(call.service, call.model, call.protocol, result)

@@ -1,0 +1,1 @@
+"""Judges every call, of Terraform and of the worker, by the IAM policies of who makes it."""

@@ -1,0 +1,162 @@
+"""Lets through what the caller's policies allow, and refuses the rest with AWS's words.
+
+Roles are judged by the policies that the account has for them; users, of which this cloud knows no policies,
+may do everything.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import lru_cache
+
+from beta9_simulator.cloud.iam.documents import Document, Kind, parse
+from beta9_simulator.cloud.iam.evaluation import Asked, Caller, Decision, Held, decide
+from beta9_simulator.cloud.principals import Principal
+from beta9_simulator.cloud.rules import CloudError
+from beta9_simulator.cloud.store import GLOBAL, Store, StoredObject
+
+ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
+RECORD = "permissions_record"
+"""The setting that names a file into which everything asked is written, one JSON document a line."""
+_OF_AWS = {
+    ADMINISTRATOR: '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
+}
+_EXCEPTION = frozenset({"eks", "logs", "kms", "secretsmanager", "ssm", "tag"})
+"""Services that call it AccessDeniedException."""
+
+
+class Gate:
+    """Decides for one principal."""
+
+    def __init__(self, store: Store, principal: Principal) -> None:
+        self._store = store
+        self._principal = principal
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing needs to be asked: an administrator, and nobody who records."""
+        return self._is_administrator() and not (self._store.setting(RECORD))
+
+    def check(self, asked: Iterable[Asked], region: str) -> None:
+        """Let everything through, or refuse what is not allowed.
+
+        Raises:
+            CloudError: the first that is not allowed, in the words and with the code of its service.
+        """
+        wanted = list(asked)
+        self._record(wanted)
+        if self._is_administrator():
+            return
+        held = self._held()
+        for one in wanted:
+            decision = self._decide(one, held, region)
+            if not decision.is_allowed:
+                raise self._refusal(one, decision)
+
+    def _decide(self, one: Asked, held: Held, region: str) -> Decision:
+        principal = self._principal
+        context = {
+            "aws:SecureTransport": "true",
+            "aws:RequestedRegion": region,
+            **one.context,
+        }
+        if policy := self._policy_of_key(one):
+            held = replace(held, resource=policy, must_be_in_resource=True)
+        caller = Caller(principal.arn, principal.account, principal.role_arn)
+        return decide(Asked(one.action, one.resource, context, one.known), caller, held)
+
+    def _policy_of_key(self, one: Asked) -> Document | None:
+        """Return the policy of a key that exists: without it nobody may do anything with the key."""
+        if not one.action.startswith("kms:"):
+            return None
+        for key in self._store.find("aws_kms_key", account=self._principal.account):
+            if key.state["arn"] == one.resource and isinstance(key.state.get("policy"), str):
+                return _parsed(key.state["policy"], Kind.RESOURCE)
+        return None
+
+    def _is_administrator(self) -> bool:
+        return self._role() is None or (
+            ADMINISTRATOR in self._attached() and not self._boundary_arn() and not self._inline()
+        )
+
+    def _role(self) -> StoredObject | None:
+        """Return the role that the principal is a session of; users have none."""
+        wanted = self._principal.role_arn
+        if not wanted:
+            return None
+        roles = self._store.find("aws_iam_role", account=self._principal.account, region=GLOBAL)
+        found = [role for role in roles if role.state.get("arn") == wanted]
+        if not found:
+            # The role is gone: AWS goes on to know the session, and finds no policy that allows anything.
+            raise CloudError("AccessDenied", f"The role of {self._principal.arn} does not exist any more")
+        return found[0]
+
+    def _held(self) -> Held:
+        boundary = self._boundary_arn()
+        texts = [*self._inline(), *(self._managed(arn) for arn in self._attached())]
+        return Held(
+            identity=tuple(_parsed(text) for text in texts),
+            boundary=_parsed(self._managed(boundary)) if boundary else None,
+        )
+
+    def _inline(self) -> list[str]:
+        return [str(one.state["policy"]) for one in self._of_role("aws_iam_role_policy")]
+
+    def _attached(self) -> list[str]:
+        return [str(one.state["policy_arn"]) for one in self._of_role("aws_iam_role_policy_attachment")]
+
+    def _of_role(self, type_: str) -> list[StoredObject]:
+        role = self._role()
+        found = self._store.find(type_, account=self._principal.account, region=GLOBAL)
+        return [one for one in found if role is not None and one.state["role"] == role.name]
+
+    def _boundary_arn(self) -> str:
+        role = self._role()
+        return str(role.state.get("permissions_boundary") or "") if role is not None else ""
+
+    def _managed(self, arn: str) -> str:
+        if arn in _OF_AWS:
+            return _OF_AWS[arn]
+        found = self._store.find("aws_iam_policy", account=self._principal.account, region=GLOBAL, id=arn)
+        if not found:
+            raise CloudError("NoSuchEntity", f"Policy {arn} is attached, but this cloud does not know it.")
+        return str(found[0].state["policy"])
+
+    def _record(self, asked: Iterable[Asked]) -> None:
+        place = self._store.setting(RECORD)
+        if not place:
+            return
+        lines = [
+            json.dumps(
+                {
+                    "by": self._principal.identity,
+                    "action": one.action,
+                    "resource": one.resource,
+                    "context": dict(one.context),
+                }
+            )
+            for one in asked
+        ]
+        handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(handle, "".join(f"{line}\n" for line in lines).encode())
+        finally:
+            os.close(handle)
+
+    def _refusal(self, one: Asked, decision: Decision) -> CloudError:
+        service = one.action.partition(":")[0]
+        sentence = (
+            f"User: {self._principal.arn} is not authorized to perform: {one.action} "
+            f"on resource: {one.resource} {decision.why}"
+        )
+        if service == "ec2":
+            return CloudError(
+                "UnauthorizedOperation", f"You are not authorized to perform this operation. {sentence}"
+            )
+        return CloudError("AccessDeniedException" if service in _EXCEPTION else "AccessDenied", sentence)
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str, kind: Kind = Kind.IDENTITY) -> Document:
+    return parse(text, kind)
