@@ -22,7 +22,7 @@ from tests.support.stacks import (
     subject,
 )
 
-from beta9_provisioning.clouds.aws import earlier
+from beta9_provisioning.clouds.aws import earlier, permissions
 from beta9_provisioning.clouds.aws.choices import Choices, KubernetesChoice
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
 from beta9_provisioning.clouds.aws.terraform_rules import RULES
@@ -69,7 +69,7 @@ def simulated(tmp_path: Path) -> tuple[Store, dict[str, str]]:
     store = Store(tmp_path / "store.db")
     # What the CNI leaves is swept between two runs of Terraform; here is one.
     store.set_setting(LEAKED, "0")
-    seeded = seed(store, external_id=EXTERNAL_ID)
+    seeded = seed(store, external_id=EXTERNAL_ID, policies=permissions.policies())
     environment = {
         "TF_CLI_CONFIG_FILE": str(cli_config(tmp_path / "mirror")),
         "BETA9_SIM_STORE": str(store.path),

@@ -68,6 +68,7 @@ def seed(
         "max_session_duration": max_session_seconds,
     }
     store.create(NewObject(account, GLOBAL, "aws_iam_role", role, role, state, origin="seed"), replace=True)
+    _detach_all(store, account, role)
     for policy_arn in [_policy(store, account, *one) for one in (policies or {}).items()] or [ADMINISTRATOR]:
         attach(store, account, role, policy_arn)
     return Seeded(user.access_key, user.secret_key, user.arn, account, arn, external_id)
@@ -81,6 +82,12 @@ def _policy(store: Store, account: str, name: str, document: Any) -> str:
     state = {"id": arn, "arn": arn, "name": name, "path": "/", "policy": text}
     store.create(NewObject(account, GLOBAL, "aws_iam_policy", arn, name, state, origin="seed"), replace=True)
     return arn
+
+
+def _detach_all(store: Store, account: str, role: str) -> None:
+    for attached in store.find("aws_iam_role_policy_attachment", account=account, region=GLOBAL):
+        if attached.state["role"] == role:
+            store.delete(attached)
 
 
 def attach(store: Store, account: str, role: str, policy_arn: str) -> None:

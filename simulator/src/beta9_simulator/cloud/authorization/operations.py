@@ -17,6 +17,7 @@ _S3: Mapping[str, Sequence[str]] = {
     "DeleteBucketReplication": ("s3:PutReplicationConfiguration",),
     "DeleteBucketTagging": ("s3:PutBucketTagging",),
     "DeleteBucketWebsite": ("s3:DeleteBucketWebsite",),
+    "DeleteObjects": ("s3:DeleteObject", "s3:DeleteObjectVersion"),
     "DeletePublicAccessBlock": ("s3:PutBucketPublicAccessBlock",),
     "GetBucketAccelerateConfiguration": ("s3:GetAccelerateConfiguration",),
     "GetBucketCors": ("s3:GetBucketCORS",),

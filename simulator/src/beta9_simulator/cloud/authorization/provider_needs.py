@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from beta9_simulator.cloud.authorization.operations import CREATE_TAGS, actions
-from beta9_simulator.cloud.authorization.reference import arn, permission
+from beta9_simulator.cloud.authorization.reference import UnknownAction, arn, permission
 from beta9_simulator.cloud.authorization.things import (
     Context,
     Target,
@@ -62,9 +62,15 @@ class Change:
 
 
 def needs(store: Store, change: Change) -> list[Asked]:
-    """Return all that a change of one resource asks for, each permission with one resource."""
+    """Return all that a change of one resource asks for, each permission with one resource.
+
+    Raises:
+        UnknownAction: nobody has told yet what the type is to IAM.
+    """
+    if change.type not in subjects():
+        raise UnknownAction(f"{change.type} is not in subjects.toml")
     found = _Needs(Things(store, change.account, change.region), change).all()
-    return list({(one.action, one.resource, *sorted(one.context)): one for one in found}.values())
+    return list({(one.action, one.resource, *sorted(one.context.items())): one for one in found}.values())
 
 
 @cache

@@ -42,10 +42,12 @@ MODELS = {
 
 _FORBIDDEN = (
     "AccessDenied",
+    "AccessDeniedException",
     "ExpiredToken",
     "InvalidClientTokenId",
     "MissingAuthenticationToken",
     "SignatureDoesNotMatch",
+    "UnauthorizedOperation",
 )
 # Errors that any service may answer with, and whose absence from a service's model moto would warn of.
 COMMON_ERROR_CODES.extend((*_FORBIDDEN, "UnknownService", "UnsupportedOperation"))

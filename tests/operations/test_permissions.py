@@ -1,0 +1,214 @@
+"""The published policies: enough for a life, and nothing in them that no life needs."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.operations.bench import Bench
+from tests.operations.rows import add_destroy
+from tests.support.simulated import ACCOUNT, World
+
+from beta9_provisioning.clouds.aws import permissions
+from beta9_provisioning.lifecycle import OperationStatus
+from beta9_simulator.cloud.authorization import call_needs, provider_needs
+from beta9_simulator.cloud.authorization.call_needs import Called
+from beta9_simulator.cloud.authorization.gate import RECORD
+from beta9_simulator.cloud.authorization.provider_needs import Change
+from beta9_simulator.cloud.authorization.reference import permission
+from beta9_simulator.cloud.iam.documents import Kind, parse
+from beta9_simulator.cloud.iam.evaluation import Asked, Caller, Held, decide
+from beta9_simulator.cloud.store import Store
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/Beta9Provisioner"
+CALLER = Caller(f"arn:aws:sts::{ACCOUNT}:assumed-role/Beta9Provisioner/test", ACCOUNT, ROLE)
+REGION = "us-east-1"
+_STEM = "beta9-c3d4e5f6g7h8"
+_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/customers"
+_TAGS = [{"Key": "beta9:managed-by", "Value": "beta9-provisioning"}]
+_ISSUER = f"arn:aws:iam::{ACCOUNT}:oidc-provider/oidc.eks.{REGION}.amazonaws.com/id/A"
+RARE_CALLS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    # After a lost attempt: what it made is looked for, and taken over or away.
+    ("eks", "ListPodIdentityAssociations", {"clusterName": _STEM}),
+    ("iam", "ListOpenIDConnectProviderTags", {"OpenIDConnectProviderArn": _ISSUER}),
+    ("kms", "ListGrants", {"KeyId": _KEY}),
+    ("kms", "ListKeys", {}),
+    ("secretsmanager", "RestoreSecret", {"SecretId": f"{_STEM}-redis"}),
+    # A destroy that finds the database stopped, is to keep a snapshot, waits for the cluster's protection.
+    ("eks", "DescribeUpdate", {"name": _STEM, "updateId": "1"}),
+    ("rds", "StartDBInstance", {"DBInstanceIdentifier": f"{_STEM}-postgres"}),
+    (
+        "rds",
+        "CreateDBSnapshot",
+        {
+            "DBInstanceIdentifier": f"{_STEM}-postgres",
+            "DBSnapshotIdentifier": f"{_STEM}-postgres-final",
+            "Tags": _TAGS,
+        },
+    ),
+    # What a cluster's controllers left, and users' objects.
+    ("ec2", "DeleteVolume", {"VolumeId": "vol-1"}),
+    (
+        "elbv2",
+        "DeleteLoadBalancer",
+        {"LoadBalancerArn": f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:x"},
+    ),
+    ("elbv2", "DeleteTargetGroup", {"TargetGroupArn": f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:y"}),
+    ("elbv2", "DescribeTags", {"ResourceArns": []}),
+    ("s3", "DeleteObject", {"Bucket": f"{_STEM}-logs", "Key": "object"}),
+)
+RARE_CHANGES: tuple[Change, ...] = (
+    # Buckets that browsers reach.
+    Change("aws_s3_bucket_cors_configuration", "create", ACCOUNT, REGION, {"id": _STEM, "bucket": _STEM}),
+    # A customer's own key.
+    Change(
+        "aws_kms_grant",
+        "delete",
+        ACCOUNT,
+        REGION,
+        {"id": "g", "key_id": _KEY, "grant_id": "g"},
+    ),
+    Change(
+        "aws_db_instance",
+        "create",
+        ACCOUNT,
+        REGION,
+        {"id": f"{_STEM}-postgres", "identifier": f"{_STEM}-postgres", "kms_key_id": _KEY},
+    ),
+)
+
+
+def _held(policies: dict[str, dict[str, Any]]) -> Held:
+    return Held(identity=tuple(parse(json.dumps(one), Kind.IDENTITY) for one in policies.values()))
+
+
+def _refused(asked: list[Asked], policies: dict[str, dict[str, Any]]) -> list[Asked]:
+    held = _held(policies)
+    return [one for one in asked if not decide(one, CALLER, held).is_allowed]
+
+
+def _without(action: str, policies: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the policies without one action, wherever it is."""
+    kept: dict[str, dict[str, Any]] = {}
+    for name, document in policies.items():
+        statements = []
+        for statement in document["Statement"]:
+            listed = statement["Action"]
+            left = [one for one in ([listed] if isinstance(listed, str) else listed) if one != action]
+            if left:
+                statements.append(statement | {"Action": left})
+        kept[name] = document | {"Statement": statements}
+    return kept
+
+
+def _recorded(place: Path) -> list[Asked]:
+    """Return what the customer's role was asked for, each once."""
+    found: dict[tuple[str, ...], Asked] = {}
+    for line in place.read_text().splitlines():
+        told = json.loads(line)
+        if told["by"] != ROLE:
+            continue
+        context = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in told["context"].items()
+        }
+        one = Asked(told["action"], told["resource"], context, permission(told["action"]).known)
+        found[(one.action, one.resource, *sorted(context))] = one
+    return list(found.values())
+
+
+def _rare(store: Store) -> list[Asked]:
+    """Return what is asked for in lives that are not as they should be."""
+    found: list[Asked] = []
+    for service, operation, params in RARE_CALLS:
+        found += call_needs.needs(store, Called(service, operation, params, ACCOUNT, REGION))
+    for change in RARE_CHANGES:
+        found += provider_needs.needs(store, change)
+    tag = {"aws:ResourceTag/beta9:managed-by": "beta9-provisioning"}
+    ours = (
+        "ec2:DeleteVolume",
+        "elasticloadbalancing:DeleteLoadBalancer",
+        "elasticloadbalancing:DeleteTargetGroup",
+    )
+    return [
+        Asked(one.action, one.resource, {**one.context, **tag}, one.known) if one.action in ours else one
+        for one in found
+    ]
+
+
+def test_a_life_needs_every_permission_and_no_other(bench: Bench, tmp_path: Path) -> None:
+    place = tmp_path / "asked"
+    bench.world.store.set_setting(RECORD, str(place))
+    try:
+        made = bench.make()
+        assert bench.run(made.operation_id) is OperationStatus.SUCCEEDED
+        bench.must_destroy(made)
+    finally:
+        bench.world.store.set_setting(RECORD, "")
+    asked = [*_recorded(place), *_rare(bench.world.store)]
+    policies = permissions.policies()
+    assert _refused(asked, policies) == []
+    granted = {action for grant in permissions.grants() for action in grant.actions}
+    needless = {
+        action
+        for action in granted
+        if not _refused([one for one in asked if one.action == action], _without(action, policies))
+    }
+    assert needless == set()
+
+
+@pytest.mark.parametrize("operation", sorted({operation for _, operation, _ in RARE_CALLS}))
+def test_what_is_rarely_called_is_called_by_the_product(operation: str) -> None:
+    snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in operation).strip("_")
+    named = snake.replace("i_d_", "id_").replace("d_b_", "db_")
+    sources = Path(permissions.__file__).parent.rglob("*.py")
+    assert any(named in source.read_text() for source in sources), named
+
+
+@contextmanager
+def _taken_away(world: World, action: str) -> Iterator[None]:
+    """Let the role lack an action meanwhile."""
+    policies = {one.name: one for one in world.store.find("aws_iam_policy") if one.origin == "seed"}
+    documents = {name: json.loads(one.state["policy"]) for name, one in policies.items()}
+    for name, document in _without(action, documents).items():
+        world.store.edit(policies[name], policy=json.dumps(document))
+    try:
+        yield
+    finally:
+        for name, document in documents.items():
+            world.store.edit(policies[name], policy=json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "ec2:DescribeAvailabilityZones",
+        "s3:PutObject",
+        "s3:CreateBucket",
+        "ec2:CreateVpc",
+        "iam:TagRole",
+        "secretsmanager:CreateSecret",
+        "kms:CreateKey",
+    ],
+)
+def test_a_permission_that_is_missing_is_named(bench: Bench, action: str) -> None:
+    made = bench.make()
+    with _taken_away(bench.world, action):
+        assert bench.run(made.operation_id) is OperationStatus.FAILED
+        error = bench.error(made.operation_id)
+    assert error["code"] == "permission_missing"
+    assert action in error["message"] + error["detail"]
+    bench.must_destroy(made)
+
+
+def test_a_permission_that_only_a_destroy_needs_is_named_by_it(bench: Bench) -> None:
+    made = bench.make()
+    assert bench.run(made.operation_id) is OperationStatus.SUCCEEDED
+    destroy = add_destroy(bench.sessions, made.environment_id)
+    with _taken_away(bench.world, "ec2:DeleteSubnet"):
+        assert bench.run(destroy) is OperationStatus.FAILED
+        error = bench.error(destroy)
+    assert error["code"] == "permission_missing"
+    assert "ec2:DeleteSubnet" in error["message"] + error["detail"]
+    bench.must_destroy(made)
