@@ -7,6 +7,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from tests.simulator.cloud.provider.test_terraform import TRUST
 
 from beta9_simulator.cloud.api import AwsApi
 from beta9_simulator.cloud.inventory import inventory
@@ -14,7 +15,7 @@ from beta9_simulator.cloud.principals import find_principal
 from beta9_simulator.cloud.sts import assume_role
 
 KEY = "environments/env_1/terraform.tfstate"
-ROLE = {"aws_iam_role": {"it": {"name": "it", "assume_role_policy": '{"Statement":[]}'}}}
+ROLE = {"aws_iam_role": {"it": {"name": "it", "assume_role_policy": TRUST}}}
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from tests.simulator.cloud.provider.test_operations import ACCOUNT, REGION, ROLE, caller, create
+from tests.simulator.cloud.provider.test_terraform import TRUST
 from tests.simulator.cloud.test_api import Door, code
 
 from beta9_simulator.cloud.api import AwsApi
@@ -32,7 +33,7 @@ class Network:
         self.vpc = self.make("aws_vpc", cidr_block="10.0.0.0/16")
         self.gateway = self.make("aws_internet_gateway", vpc_id=self.vpc["id"])
         self.subnet = self._subnet("a", 0, tags={"kubernetes.io/role/elb": "1"}, map_public_ip_on_launch=True)
-        role = self.make("aws_iam_role", name="it", assume_role_policy="{}")
+        role = self.make("aws_iam_role", name="it", assume_role_policy=TRUST)
         self.log_group = self.make("aws_cloudwatch_log_group", name="/aws/eks/it/cluster")
         self._beside = [("aws_subnet", other := self._subnet("b", 1)), *self._way_out(role)]
         self.cluster = self.make(

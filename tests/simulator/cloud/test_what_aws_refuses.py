@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.simulator.cloud.provider.test_terraform import TRUST
 
 from beta9_simulator.cloud import checks, node_rules, offerings, quotas
 from beta9_simulator.cloud.quotas import QUOTAS
@@ -109,10 +110,10 @@ def test_a_vpc_over_the_quota_is_refused_with_the_create(network: Store) -> None
     ],
 )
 def test_tags_of_a_role(store: Store, tags: dict[str, str], message: str) -> None:
-    assert message in refused(store, new("aws_iam_role", "it", name="it", tags_all=tags))
-    checks.check_create(
-        store, new("aws_iam_role", "it", name="it", tags_all={"Owner": "a b", "o.w:/=+-@_": "ä"})
-    )
+    role = {"name": "it", "assume_role_policy": TRUST}
+    assert message in refused(store, new("aws_iam_role", "it", **role, tags_all=tags))
+    allowed = {"Owner": "a b", "o.w:/=+-@_": "ä"}
+    checks.check_create(store, new("aws_iam_role", "it", **role, tags_all=allowed))
 
 
 @pytest.mark.parametrize("path", ["AmazonEKS_CNI_PolicyV2", "service-role/AmazonEBSCSIDriverPolicyV2"])
@@ -315,7 +316,8 @@ def test_a_customers_key_needs_a_grant_for_auto_scaling(network: Store) -> None:
 
 def test_the_cni_may_have_a_role_of_its_own(network: Store) -> None:
     joining(network)
-    network.delete(network.find("aws_iam_role_policy_attachment", name="")[-1])
+    [attached] = [one for one in network.find("aws_iam_role_policy_attachment") if one.id == "it"]
+    network.delete(attached)
     made = network.create(group())
     assert node_rules.failure(network, made).startswith("NodeCreationFailure: ")
     role = f"arn:aws:iam::{ACCOUNT}:role/cni"

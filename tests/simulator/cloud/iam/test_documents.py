@@ -207,14 +207,14 @@ def test_ids_of_resources_policies_may_have_spaces() -> None:
     assert parse(policy(changed(Kind.RESOURCE, Sid="a b")), Kind.RESOURCE).statements[0].sid == "a b"
 
 
-@pytest.mark.parametrize("kind", [Kind.IDENTITY, Kind.BOUNDARY, Kind.SESSION])
+@pytest.mark.parametrize("kind", [Kind.BOUNDARY, Kind.SESSION])
 def test_a_version_is_demanded(kind: Kind) -> None:
     message = "Policy document must be version 2012-10-17 or greater."
     assert refusal(policy(USUAL[kind], Version=None), kind) == message
 
 
-@pytest.mark.parametrize("kind", [Kind.RESOURCE, Kind.TRUST])
-def test_the_earlier_version_is_the_default_where_principals_are(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [Kind.IDENTITY, Kind.RESOURCE, Kind.TRUST])
+def test_the_earlier_version_is_the_default_elsewhere(kind: Kind) -> None:
     assert not parse(policy(USUAL[kind], Version=None), kind).knows_variables
 
 

@@ -9,7 +9,13 @@ from beta9_simulator.cloud.inventory import inventory
 from beta9_simulator.cloud.machines import LEAKED
 from beta9_simulator.cloud.provider.schema import read_schema
 
-TRUST = '{"Version":"2012-10-17","Statement":[]}'
+TRUST = (
+    '{"Version":"2012-10-17","Statement":'
+    '[{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"Service":"eks.amazonaws.com"}}]}'
+)
+POLICY = (
+    '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ec2:DescribeVpcs","Resource":"*"}]}'
+)
 
 
 def everything() -> dict[str, dict[str, Any]]:
@@ -118,8 +124,8 @@ def everything() -> dict[str, dict[str, Any]]:
             }
         },
         "aws_iam_role": {"it": {"name": "it", "assume_role_policy": TRUST, "description": "a role"}},
-        "aws_iam_policy": {"it": {"name": "it", "policy": TRUST}},
-        "aws_iam_role_policy": {"it": {"name": "it", "role": "${aws_iam_role.it.id}", "policy": TRUST}},
+        "aws_iam_policy": {"it": {"name": "it", "policy": POLICY}},
+        "aws_iam_role_policy": {"it": {"name": "it", "role": "${aws_iam_role.it.id}", "policy": POLICY}},
         "aws_iam_role_policy_attachment": {
             "own": {"role": "${aws_iam_role.it.name}", "policy_arn": "${aws_iam_policy.it.arn}"},
             "aws": {

@@ -28,7 +28,10 @@ from beta9_simulator.cloud.sts import assume_role
 KEY = "environments/env_1/terraform.tfstate"
 ENVIRONMENT = "env_1"
 NEVER = 100_000.0
-TRUST = '{"Version":"2012-10-17","Statement":[]}'
+TRUST = (
+    '{"Version":"2012-10-17","Statement":'
+    '[{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"Service":"eks.amazonaws.com"}}]}'
+)
 ZONES = ("use1-az1", "use1-az2")
 RESOURCES: dict[str, dict[str, Any]] = {
     "aws_vpc": {"main": {"cidr_block": "10.0.0.0/16"}},

@@ -15,7 +15,10 @@ from beta9_simulator.cloud.seeding import seed
 from beta9_simulator.cloud.store import Store
 from beta9_simulator.handle import write_credentials
 
-TRUST = '{"Version":"2012-10-17","Statement":[]}'
+TRUST = (
+    '{"Version":"2012-10-17","Statement":'
+    '[{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"Service":"eks.amazonaws.com"}}]}'
+)
 VPC = {"it": {"cidr_block": "10.0.0.0/16"}}
 OTHER_SUBNET = {
     "vpc_id": "${aws_vpc.it.id}",

@@ -61,6 +61,9 @@ class Gate:
             "aws:RequestedRegion": region,
             **one.context,
         }
+        if one.action.startswith("sts:"):
+            # A role of another account: its trust policy is for STS to judge, the caller's are judged here.
+            context["aws:ResourceAccount"] = principal.account
         if policy := self._policy_of_key(one):
             held = replace(held, resource=policy, must_be_in_resource=True)
         caller = Caller(principal.arn, principal.account, principal.role_arn)

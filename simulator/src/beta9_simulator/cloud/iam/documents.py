@@ -44,8 +44,8 @@ class Document:
 def parse(text: str, kind: Kind) -> Document:
     """Read a policy. Raises ``CloudError`` (MalformedPolicyDocument) for what IAM refuses.
 
-    A resource or trust policy without version has the earlier one. Of the others the version is demanded, as
-    IAM does for managed policies; a boundary is always a managed policy.
+    A policy without version has the earlier one; of managed policies `check_managed_policy` demands the
+    current one, and a boundary is always a managed policy.
     """
     written = _load(text)
     if unknown := sorted(written.keys() - _ELEMENTS):
@@ -86,7 +86,8 @@ def _constant(name: str) -> Any:
 
 
 def _version(written: dict[str, Any], kind: Kind) -> str:
-    version = written.get("Version", EARLIER if kind.has_principals else "")
+    has_default = kind.has_principals or kind is Kind.IDENTITY
+    version = written.get("Version", EARLIER if has_default else "")
     if version not in (CURRENT, EARLIER, ""):
         raise syntax(f"{version} is no version")
     if not version or (kind is Kind.BOUNDARY and version != CURRENT):
