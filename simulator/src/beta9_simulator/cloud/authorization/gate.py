@@ -80,7 +80,7 @@ class Gate:
 
     def _is_administrator(self) -> bool:
         return self._role() is None or (
-            ADMINISTRATOR in self._attached() and not self._boundary_arn() and not self._inline()
+            self._attached() == [ADMINISTRATOR] and not self._boundary_arn() and not self._inline()
         )
 
     def _role(self) -> StoredObject | None:

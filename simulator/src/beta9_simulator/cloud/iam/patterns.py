@@ -6,6 +6,7 @@ IAM user guide.
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 Fill = Callable[[str], str | None]
 """Gives the value of a policy variable, None when the request has none."""
@@ -59,6 +60,7 @@ def resource_like(text: str, resource: str, fill: Fill | None) -> bool:
     return re.fullmatch(regex, resource, re.DOTALL) is not None
 
 
+@lru_cache(maxsize=4096)
 def _head(text: str) -> str:
     regex = ""
     for position, sign in enumerate(text, start=1):
@@ -73,6 +75,7 @@ def _regex(text: str, fill: Fill | None) -> str:
     return "".join(re.escape(piece) if is_value else _glob(piece) for piece, is_value in _pieces(text, fill))
 
 
+@lru_cache(maxsize=4096)
 def _glob(text: str) -> str:
     return "".join({"*": ".*", "?": "."}.get(sign, re.escape(sign)) for sign in text)
 
