@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import resource
@@ -9,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import redis
 from tests.acceptance.crash_matrix.cases import Case, Fault, Victim
@@ -302,10 +304,24 @@ def _fill_disk(scene: Scene) -> bool:
         return True
     filler = pod.disk / "filler"
     with filler.open("wb") as file:
-        free = os.statvfs(pod.disk)
-        os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize)
+        _fill(file.fileno(), pod.disk)
     scene.later(_REFUSING_SECONDS, lambda: filler.unlink(missing_ok=True) if pod.is_running else None)
     return True
+
+
+def _fill(file: int, disk: Path) -> None:
+    """Take all that is free; others write meanwhile: what was free a moment ago may not be any more."""
+    while free := _free_bytes(disk):
+        try:
+            os.posix_fallocate(file, os.fstat(file).st_size, free)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+
+
+def _free_bytes(disk: Path) -> int:
+    free = os.statvfs(disk)
+    return free.f_bavail * free.f_frsize
 
 
 def _allow_files(pod: Pod) -> None:
