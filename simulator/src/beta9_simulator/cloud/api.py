@@ -2,7 +2,8 @@
 
 What hangs on the store is answered from it; the contents of S3, and what little else is asked of IAM, KMS and
 Secrets Manager, come from moto in this same process, in the caller's account. Every request has to be
-signed with a key this cloud knows, but the one that asks whether this is the simulator.
+signed with a key this cloud knows, but the one that asks whether this is the simulator, and the one that
+shows a token instead.
 """
 
 import io
@@ -30,12 +31,15 @@ from beta9_simulator.cloud.services import (
     eks,
     groups,
     identity,
+    identity_policies,
+    identity_providers,
     keys,
     logs,
     parameters,
     secrets,
     sts,
     tagging,
+    validation,
     wire,
 )
 from beta9_simulator.cloud.services.buckets import Buckets, check_name
@@ -57,9 +61,11 @@ _HANDLERS: dict[str, dict[str, Handler]] = {
     "kms": keys.HANDLERS,
     "ssm": parameters.HANDLERS,
     "tagging": tagging.HANDLERS,
-    "iam": identity.IAM,
+    "iam": identity.ROLES | identity_policies.POLICIES | identity_providers.PROVIDERS,
     "secretsmanager": secrets.HANDLERS,
 }
+_NO_REGION = "us-east-1"
+"""Region of requests whose signature names none, for they have none."""
 _MOTO = ("s3", "iam", "kms", "secretsmanager")
 """Services of which moto may answer what the store does not know."""
 
@@ -118,18 +124,17 @@ class _Door:
             body,
         )
         signature = sigv4.read_signature(message)
-        service = signature.service if signature else "sts"
+        service, region = (signature.service, signature.region) if signature else ("sts", _NO_REGION)
+        http = HttpRequest(environ)
         try:
-            principal = self._authenticated(signature, message)
+            principal = self._authenticated(signature, message, http)
         except CloudError as error:
             return wire.refusal(service, error)(environ, start_response)
-        assert signature is not None
-        http = HttpRequest(environ)
         service = wire.service_of(service, http)
         refused = self._refused(service) or self._denied(service, signature.region, principal, http)
         if refused is not None:
             return refused(environ, start_response)
-        response = self._answer(service, signature.region, principal, http)
+        response = self._answer(service, region, principal, http)
         if response is not None:
             return response(environ, start_response)
         environ["wsgi.input"] = io.BytesIO(body)
@@ -153,8 +158,12 @@ class _Door:
         response.status_code = int(status)
         return response
 
-    def _authenticated(self, signature: sigv4.Signature | None, message: sigv4.Message) -> Principal:
+    def _authenticated(
+        self, signature: sigv4.Signature | None, message: sigv4.Message, http: HttpRequest
+    ) -> Principal:
         if signature is None:
+            if http.values.get("Action") in sts.UNSIGNED:
+                return sts.ANYBODY
             raise CloudError("MissingAuthenticationToken", "Request is missing Authentication Token")
         principal = authenticate(self.store, signature.access_key, signature.session_token)
         if not sigv4.is_valid(signature, message, principal.secret_key):
@@ -190,6 +199,7 @@ class _Door:
         handler = _HANDLERS.get(service, {}).get(call.action) if call else None
         if call is not None and handler is not None:
             try:
+                validation.check(call)
                 result = handler(Request(self.store, principal, region, call.params))
             except CloudError as error:
                 return wire.refusal(service, error, call)

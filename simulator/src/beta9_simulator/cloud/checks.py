@@ -11,6 +11,7 @@ from typing import Any
 from beta9_simulator.cloud import (
     cache_rules,
     eks_rules,
+    iam_limits,
     iam_rules,
     network_rules,
     node_rules,
@@ -54,6 +55,7 @@ def check_create(store: Store, new: NewObject) -> None:
     rules.check_create(store, new)
     quotas.check(store, new)
     iam_rules.tags(new.type, new.state)
+    iam_limits.check(store, new.account, new.type, new.state)
     for check in _CREATE.get(new.type, ()):
         check(store, new)
 
@@ -61,6 +63,7 @@ def check_create(store: Store, new: NewObject) -> None:
 def check_update(store: Store, found: StoredObject, state: State) -> None:
     """Raise ``CloudError`` when the cloud refuses a change."""
     iam_rules.tags(found.type, state)
+    iam_limits.check(store, found.account, found.type, state)
     for check in _UPDATE.get(found.type, ()):
         check(store, found, state)
 

@@ -37,9 +37,14 @@ _TAG_SIGNS = "_.:/=+-@"
 def attachment(_store: Store, new: NewObject) -> None:
     """Refuse a policy of AWS that does not exist under that path and name."""
     arn = str(new.state["policy_arn"])
-    found = _OF_AWS.fullmatch(arn)
-    if found is not None and found[1] not in _MANAGED:
+    if _OF_AWS.fullmatch(arn) and not is_managed_by_aws(arn):
         raise CloudError("NoSuchEntity", f"Policy {arn} does not exist or is not attachable.")
+
+
+def is_managed_by_aws(arn: str) -> bool:
+    """Whether an ARN is that of one of AWS's own policies, as far as this cloud knows them."""
+    found = _OF_AWS.fullmatch(arn)
+    return found is not None and found[1] in _MANAGED
 
 
 def tags(type_: str, state: dict[str, Any]) -> None:

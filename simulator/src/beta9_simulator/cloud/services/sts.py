@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from beta9_simulator.cloud.principals import Principal
 from beta9_simulator.cloud.services.request import Handler, Request, when
 from beta9_simulator.cloud.sts import DEFAULT_SECONDS, assume_role
 from beta9_simulator.cloud.templates import random_text
+from beta9_simulator.cloud.web_identity import assume_role_with_web_identity
 
 
 def _get_caller_identity(request: Request) -> dict[str, Any]:
@@ -25,6 +27,27 @@ def _assume_role(request: Request) -> dict[str, Any]:
         external_id=params.get("ExternalId"),
         seconds=int(params.get("DurationSeconds") or DEFAULT_SECONDS),
     )
+    return _session(session, params["RoleSessionName"])
+
+
+def _assume_role_with_web_identity(request: Request) -> dict[str, Any]:
+    params = request.params
+    session, identity = assume_role_with_web_identity(
+        request.store,
+        params["RoleArn"],
+        params["RoleSessionName"],
+        params["WebIdentityToken"],
+        seconds=int(params.get("DurationSeconds") or DEFAULT_SECONDS),
+    )
+    return {
+        **_session(session, params["RoleSessionName"]),
+        "SubjectFromWebIdentityToken": identity.subject,
+        "Provider": identity.issuer,
+        "Audience": identity.audience,
+    }
+
+
+def _session(session: Principal, name: str) -> dict[str, Any]:
     assert session.expires_at is not None
     return {
         "Credentials": {
@@ -34,10 +57,18 @@ def _assume_role(request: Request) -> dict[str, Any]:
             "Expiration": when(session.expires_at),
         },
         "AssumedRoleUser": {
-            "AssumedRoleId": f"AROA{random_text('upper', 17)}:{params['RoleSessionName']}",
+            "AssumedRoleId": f"AROA{random_text('upper', 17)}:{name}",
             "Arn": session.arn,
         },
     }
 
 
-HANDLERS: dict[str, Handler] = {"GetCallerIdentity": _get_caller_identity, "AssumeRole": _assume_role}
+HANDLERS: dict[str, Handler] = {
+    "AssumeRole": _assume_role,
+    "AssumeRoleWithWebIdentity": _assume_role_with_web_identity,
+    "GetCallerIdentity": _get_caller_identity,
+}
+UNSIGNED = frozenset({"AssumeRoleWithWebIdentity"})
+"""What is asked without a key: the token is what the caller shows."""
+ANYBODY = Principal("", "", "", "", "", None, "")
+"""Who makes such a request."""
