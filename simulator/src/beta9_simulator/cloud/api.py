@@ -131,7 +131,7 @@ class _Door:
         except CloudError as error:
             return wire.refusal(service, error)(environ, start_response)
         service = wire.service_of(service, http)
-        refused = self._refused(service) or self._denied(service, signature.region, principal, http)
+        refused = self._refused(service) or self._denied(service, region, principal, http)
         if refused is not None:
             return refused(environ, start_response)
         response = self._answer(service, region, principal, http)
