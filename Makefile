@@ -24,7 +24,7 @@ export PATH := $(PATH):$(CURDIR)/.tools/bin
 # Tests and the local stack start hundreds of processes: each would compile anew all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-long fuzz simulate lint crash-matrix mutants coverage up down bench run-api run-worker db-init dev-up dev-down lock clean
+.PHONY: help setup demo test test-long test-examples fuzz simulate lint crash-matrix mutants coverage up down bench run-api run-worker db-init dev-up dev-down lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,11 +42,14 @@ $(STAMP): $(SET_UP_FROM)
 demo: $(STAMP) ## Create an environment in a simulated cloud, delete it, check that nothing is left.
 	@$(CLI) local demo $(SPEED)
 
-test: lint ## Run all checks, and all tests but those of test-long and test-containers.
+test: lint ## Run all checks, and all tests but those of test-long, test-examples and test-containers.
 	@$(BIN)/pytest -n auto --dist worksteal
 
 test-long: $(STAMP) ## Run what takes long: updates, crashes, histories in made-up time, a lost database, recipes of docs/operations.md.
 	@$(BIN)/pytest -n auto --dist worksteal --long
+
+test-examples: $(STAMP) ## Run what customers and operators type, with the AWS CLI, against the simulated cloud.
+	@$(BIN)/pytest tests/examples
 
 fuzz: $(STAMP) ## Make CASES requests, good and bad, of each operation of the API; SEED repeats a run.
 	@seed="$(or $(SEED),$$(date +%s))"; echo "SEED=$$seed"; \

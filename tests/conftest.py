@@ -47,7 +47,7 @@ _FIRST_ORGANIZATION = (
 _REDIS_DATABASES = 15
 _HERE = Path(__file__).parent
 # `make test` runs everywhere, and in a time in which one can wait for it.
-_OF_DEBIAN = [_HERE / "containers", _HERE / "monitoring"]
+_INSTALLING = [_HERE / "containers", _HERE / "examples", _HERE / "monitoring"]
 _LONG = [
     _HERE / "acceptance/test_crash_matrix.py",
     _HERE / "acceptance/test_disaster.py",
@@ -97,13 +97,13 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out what needs Debian's packages or takes long, unless named; `--long` takes the latter alone."""
+    """Leave out what installs packages or takes long, unless named; `--long` takes the latter alone."""
     if config.getoption("long"):
         is_wanted = any(
             collection_path.is_relative_to(one) or one.is_relative_to(collection_path) for one in _LONG
         )
         return None if is_wanted else True
-    if collection_path not in _OF_DEBIAN + _LONG:
+    if collection_path not in _INSTALLING + _LONG:
         return None
     named = [Path(config.invocation_params.dir, argument.partition("::")[0]) for argument in config.args]
     return None if any(path.is_relative_to(collection_path) for path in named) else True

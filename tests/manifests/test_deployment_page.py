@@ -11,10 +11,10 @@ from tests.support.page import DEPLOYMENT, OPERATIONS, counts, prose, script
 
 def test_the_page_says_how_many_of_its_commands_are_run() -> None:
     found = counts(DEPLOYMENT)
-    assert set(found) == {"cluster", "compose", "elsewhere"}
+    assert set(found) == {"cluster", "compose", "control", "elsewhere"}
     assert (
         f"Of its {found.total()} commands {found['cluster']} are run against the simulated cluster, "
-        f"{found['compose']} in containers"
+        f"{found['compose']} in containers, {found['control']} in the control account"
     ) in prose(DEPLOYMENT)
 
 

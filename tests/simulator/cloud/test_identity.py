@@ -406,8 +406,12 @@ def test_terraform_takes_over_what_the_api_made(iam: Any, seeded: Seeded, terraf
                 "tags": {"a": "b"},
             }
         },
-        "aws_iam_role_policy": {"it": {"role": "it", "name": "own", "policy": text(POLICY)}},
-        "aws_iam_role_policy_attachment": {"it": {"role": "it", "policy_arn": arn}},
+        "aws_iam_role_policy": {
+            "it": {"role": "${aws_iam_role.it.name}", "name": "own", "policy": text(POLICY)}
+        },
+        "aws_iam_role_policy_attachment": {
+            "it": {"role": "${aws_iam_role.it.name}", "policy_arn": "${aws_iam_policy.it.arn}"}
+        },
         "aws_iam_openid_connect_provider": {"it": {"url": ISSUER, "client_id_list": ["sts.amazonaws.com"]}},
     }
     ids = (arn, "it", "it:own", f"it/{arn}", provider["OpenIDConnectProviderArn"])

@@ -151,6 +151,14 @@ def test_a_provider_of_another_account_vouches_for_nobody(
     assert refusal(api, key.sign(claims())) == "InvalidIdentityToken"
 
 
+def test_an_issuer_without_a_provider_vouches_for_nobody(
+    account: Store, api: AwsApi, key: SigningKey
+) -> None:
+    other = "https://oidc.example.com/id/B2"
+    account.set_setting(f"oidc_keys:{other}", json.dumps({"keys": [key.jwk]}))
+    assert refusal(api, key.sign(claims(iss=other))) == "InvalidIdentityToken"
+
+
 def test_another_issuer_of_the_account_vouches_for_its_own_only(account: Store, api: AwsApi) -> None:
     other = SigningKey.new("RS256")
     add_provider(account, "https://oidc.example.com/id/B2", other)
