@@ -74,7 +74,8 @@ def _parameters() -> dict[str, Any]:
         "ExternalId": {
             "Type": "String",
             "Description": "What the worker has to say to get in; of this customer alone.",
-            "MinLength": 8,
+            "MinLength": trust.SHORTEST,
+            "MaxLength": trust.LONGEST,
             "AllowedPattern": trust.EXTERNAL_ID,
         },
         "RoleName": {

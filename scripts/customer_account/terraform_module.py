@@ -31,8 +31,8 @@ variable "external_id" {
   type        = string
   description = "What the worker has to say to get in; of this customer alone."
   validation {
-    condition     = can(regex("^$EXTERNAL_ID$", var.external_id))
-    error_message = "It has at least 8 characters: letters, digits and _+=,.@:/-."
+    condition     = can(regex("^$EXTERNAL_ID$", var.external_id)) && length(var.external_id) >= $SHORTEST
+    error_message = "It has at least $SHORTEST characters: letters, digits and _+=,.@:/-."
   }
 }
 
@@ -142,6 +142,7 @@ def module() -> str:
     values = {
         "$PRINCIPAL": trust.PRINCIPAL,
         "$EXTERNAL_ID": trust.EXTERNAL_ID,
+        "$SHORTEST": str(trust.SHORTEST),
         "$ROLE_NAME": trust.ROLE_NAME,
         "$BUCKET_PREFIX": permissions.BUCKET_PREFIX,
         "$PREFIX": trust.BUCKET_PREFIX,

@@ -4,7 +4,9 @@ from typing import Any
 
 ROLE_NAME = "Beta9Provisioner"
 PRINCIPAL = r"arn:aws:iam::[0-9]{12}:(role|user)/[A-Za-z0-9_+=,.@/-]+"
-EXTERNAL_ID = r"[A-Za-z0-9_+=,.@:/-]{8,1224}"
+EXTERNAL_ID = r"[A-Za-z0-9_+=,.@:/-]+"
+SHORTEST, LONGEST = 8, 1224
+"""Characters of an external ID: what can be guessed is none, and what AWS takes."""
 # The role may change roles in `role/beta9-*`, where `*` takes slashes, too: it must not be one of them itself.
 NAME = r"(?!beta9-)[A-Za-z0-9_+=,.@-]{1,64}"
 PATH = r"/((?!beta9-)[!-.0-~]+/)*"
