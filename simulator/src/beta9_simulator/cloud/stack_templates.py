@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ruamel.yaml import YAML, ScalarNode, YAMLError
+from ruamel.yaml import YAML, ScalarNode
 from ruamel.yaml.constructor import SafeConstructor
+from ruamel.yaml.error import YAMLError
 
 from beta9_simulator.cloud.rules import CloudError
 

@@ -49,7 +49,8 @@ def _create_stack(request: Request) -> dict[str, Any]:
         raise CloudError("InsufficientCapabilitiesException", f"Requires capabilities : [{_NAMED}]")
     arn = f"arn:aws:cloudformation:{request.region}:{request.principal.account}:stack/{name}/{uuid.uuid4()}"
     undo: list[Undo] = []
-    status, reason, outputs = "CREATE_COMPLETE", _SIMULATED, {}
+    status, reason = "CREATE_COMPLETE", _SIMULATED
+    outputs: dict[str, str] = {}
     try:
         outputs = _make(request, template, Resolver(template, values), undo)
     except CloudError as error:
@@ -113,7 +114,7 @@ def _make_one(request: Request, type_: str, properties: dict[str, Any], undo: li
 
 
 def _make_policy(request: Request, properties: dict[str, Any], undo: list[Undo]) -> dict[str, str]:
-    params = {
+    params: dict[str, Any] = {
         "PolicyName": properties["ManagedPolicyName"],
         "PolicyDocument": json.dumps(properties["PolicyDocument"]),
         **{key: properties[key] for key in ("Path", "Description") if key in properties},
@@ -126,14 +127,14 @@ def _make_policy(request: Request, properties: dict[str, Any], undo: list[Undo])
 def _make_role(request: Request, properties: dict[str, Any], undo: list[Undo]) -> dict[str, str]:
     name = properties["RoleName"]
     optional = ("Path", "Description", "MaxSessionDuration", "PermissionsBoundary")
-    params = {
+    params: dict[str, Any] = {
         "RoleName": name,
         "AssumeRolePolicyDocument": json.dumps(properties["AssumeRolePolicyDocument"]),
         **{key: properties[key] for key in optional if key in properties},
     }
     arn = str(_iam(request, "CreateRole", params)["Role"]["Arn"])
     undo.append(("DeleteRole", {"RoleName": name}))
-    for policy in properties.get("ManagedPolicyArns", ()):
+    for policy in properties.get("ManagedPolicyArns") or ():
         attachment = {"RoleName": name, "PolicyArn": policy}
         _iam(request, "AttachRolePolicy", attachment)
         undo.append(("DetachRolePolicy", attachment))
