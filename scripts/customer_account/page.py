@@ -13,7 +13,7 @@ _HEAD = """\
 # What the role in a customer's account may do
 
 Written by `python -m scripts.render_permissions` from `src/beta9_provisioning/clouds/aws/permissions.toml`; a test fails when
-the two differ. How the role is made is in [security.md](security.md#in-the-customers-account).
+the two differ. How the role is made is in [customer-account.md](customer-account.md).
 
 The role `Beta9Provisioner` has four policies, one for each phase of an environment's life. Reading and writing Terraform's state is
 in each of them. The worker needs all four: a create that failed takes away what it made, and every operation reads. `PREFIX` stands

@@ -23,7 +23,7 @@ ACCOUNT = "123456789012"
 LONG_PREFIX = "a" * 37
 LISTS = ":List"
 # No condition fulfilled, or those of what roles are used for.
-CONTEXTS = (
+CONTEXTS: tuple[dict[str, str], ...] = (
     {},
     {"iam:PassedToService": "eks.amazonaws.com"},
     {"iam:PolicyARN": "arn:aws:iam::aws:policy/AmazonEKSClusterPolicy"},
