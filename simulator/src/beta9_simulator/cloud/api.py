@@ -37,6 +37,7 @@ from beta9_simulator.cloud.services import (
     logs,
     parameters,
     secrets,
+    stacks,
     sts,
     tagging,
     validation,
@@ -63,6 +64,7 @@ _HANDLERS: dict[str, dict[str, Handler]] = {
     "tagging": tagging.HANDLERS,
     "iam": identity.ROLES | identity_policies.POLICIES | identity_providers.PROVIDERS,
     "secretsmanager": secrets.HANDLERS,
+    "cloudformation": stacks.HANDLERS,
 }
 _NO_REGION = "us-east-1"
 """Region of requests whose signature names none, for they have none."""

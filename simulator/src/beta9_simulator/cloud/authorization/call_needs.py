@@ -76,6 +76,9 @@ def _needs(things: Things, call: Called) -> Iterator[Asked]:
     more = requested(tags)
     if call.operation in ("AttachRolePolicy", "DetachRolePolicy"):
         more["iam:PolicyARN"] = str(call.params["PolicyArn"])
+    if call.operation == "AssumeRole":
+        told = {"sts:ExternalId": "ExternalId", "sts:RoleSessionName": "RoleSessionName"}
+        more |= {key: str(call.params[name]) for key, name in told.items() if call.params.get(name)}
     for action in _actions(call):
         yield from _on(things, call, action, more)
     if call.operation == "CreateBucket" and call.params.get("ObjectOwnership"):

@@ -61,11 +61,10 @@ class Gate:
             "aws:RequestedRegion": region,
             **one.context,
         }
-        if one.action.startswith("sts:"):
-            # A role of another account: its trust policy is for STS to judge, the caller's are judged here.
-            context["aws:ResourceAccount"] = principal.account
         if policy := self._policy_of_key(one):
             held = replace(held, resource=policy, must_be_in_resource=True)
+        if policy := self._trust_policy(one):
+            held = replace(held, resource=policy)
         caller = Caller(principal.arn, principal.account, principal.role_arn)
         return decide(Asked(one.action, one.resource, context, one.known), caller, held)
 
@@ -76,6 +75,18 @@ class Gate:
         for key in self._store.find("aws_kms_key", account=self._principal.account):
             if key.state["arn"] == one.resource and isinstance(key.state.get("policy"), str):
                 return _parsed(key.state["policy"], Kind.RESOURCE)
+        return None
+
+    def _trust_policy(self, one: Asked) -> Document | None:
+        """Return whom the role trusts that is to be assumed, in whatever account it is."""
+        if one.action not in ("sts:AssumeRole", "sts:TagSession"):
+            return None
+        for role in self._store.find("aws_iam_role", region=GLOBAL):
+            if role.state["arn"] == one.resource:
+                try:
+                    return _parsed(str(role.state["assume_role_policy"]), Kind.TRUST)
+                except CloudError:
+                    return None
         return None
 
     def _is_administrator(self) -> bool:

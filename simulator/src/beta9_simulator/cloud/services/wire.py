@@ -37,6 +37,7 @@ MODELS = {
     "logs": "logs",
     "elb": "elb",
     "elbv2": "elbv2",
+    "cloudformation": "cloudformation",
 }
 """Signing names of the services this door knows, and the names of their models."""
 
