@@ -13,9 +13,11 @@ from scripts.render_permissions import FILES
 from tests.support.documents import ROOT
 
 from beta9_provisioning.clouds.aws import permissions
+from beta9_provisioning.clouds.aws.adoption_services import REMOVERS
 from beta9_provisioning.clouds.aws.rules import ROLE_NAME
 from beta9_provisioning.schemas.configuration import ObjectStore
 from beta9_simulator.cloud.authorization import reference
+from beta9_simulator.cloud.authorization.provider_needs import operations
 from beta9_simulator.cloud.iam.documents import Document, Kind, parse
 from beta9_simulator.cloud.iam.evaluation import Asked, Caller, Held, decide
 
@@ -151,3 +153,13 @@ def is_allowed(
     caller = Caller(arn, ACCOUNT, f"arn:aws:iam::{ACCOUNT}:role/{ROLE_NAME}")
     asked = Asked(action, resource, context or {}, known)
     return decide(asked, caller, Held(identity=(document(phase, prefix),))).is_allowed
+
+
+@pytest.mark.parametrize("type_", sorted(REMOVERS))
+def test_a_create_may_take_away_what_aws_could_not_finish(type_: str) -> None:
+    """What the adoption of a failed create deletes, a provision has to be allowed."""
+    deletes = {name for name in operations()[type_]["delete"] if ":Delete" in name}
+    granted = {
+        action for grant in permissions.grants() if "create" in grant.phases for action in grant.actions
+    }
+    assert deletes & granted
