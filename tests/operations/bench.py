@@ -1,15 +1,14 @@
 """A bench for whole operations: genuine Terraform and Helm, in this process, on the simulated cloud."""
 
-import threading
 from typing import Any
 
+import boto3
+from botocore.config import Config
 from ruamel.yaml import YAML
 from tests.operations.rows import Made, add_destroy, events, make_environment, operation, take
-from tests.support.simulated import ROOT, World
+from tests.support.simulated import ACCOUNT, ROOT, World
 
-from beta9_provisioning.clouds.aws.account import AwsAccount
 from beta9_provisioning.clouds.aws.state_bucket import bucket_name, state_key
-from beta9_provisioning.clouds.registry import cloud_of
 from beta9_provisioning.engine.synthesis.synthesizer import Synthesizer
 from beta9_provisioning.kit.database import Sessions, transaction
 from beta9_provisioning.lifecycle import Kind, OperationStatus
@@ -17,8 +16,8 @@ from beta9_provisioning.operations.records import store
 from beta9_provisioning.operations.run.runner import Runner, Unfinished, Workflows
 from beta9_provisioning.operations.run.stopping import Stop
 from beta9_provisioning.operations.workflows import workflow_of
-from beta9_provisioning.schemas.configuration import Cloud as CloudSection
 from beta9_provisioning.settings import Settings
+from beta9_simulator.cloud.principals import Principal, add_principal
 
 CONFIG: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "example-config.yaml").read_text())
 
@@ -65,14 +64,18 @@ class Bench:
         return [data for _, kind, data in events(self.sessions, made.environment_id) if kind == type_]
 
 
-def client(bench: Bench, made: Made, service: str) -> Any:
-    """A client of AWS in the customer's account."""
-    place = CloudSection.model_validate(CONFIG["cloud"])
-    account = cloud_of(place).open_account(
-        place, made.environment_id, settings=bench.settings, stop=threading.Event()
+def client(bench: Bench, service: str) -> Any:
+    """A client of AWS of somebody who may do everything in the customer's account."""
+    who = Principal("AKIAOWNER", "secret", "", f"arn:aws:iam::{ACCOUNT}:root", ACCOUNT, None, "")
+    add_principal(bench.world.store, who)
+    return boto3.client(  # type: ignore[call-overload]
+        service,
+        region_name=CONFIG["cloud"]["region"],
+        endpoint_url=bench.world.simulator.aws_url,
+        aws_access_key_id=who.access_key,
+        aws_secret_access_key=who.secret_key,
+        config=Config(s3={"addressing_style": "path"}),
     )
-    assert isinstance(account, AwsAccount)
-    return account._session.client(service)
 
 
 def stored(made: Made) -> dict[str, str]:

@@ -44,7 +44,7 @@ def done(bench: Bench, made: Made, address: str) -> Callable[[], bool]:
 
 
 def state_of(bench: Bench, made: Made) -> dict[str, Any]:
-    answer = client(bench, made, "s3").get_object(**stored(made))
+    answer = client(bench, "s3").get_object(**stored(made))
     document: dict[str, Any] = json.loads(answer["Body"].read())
     return document
 
@@ -54,7 +54,7 @@ def change_state(bench: Bench, made: Made, change: Callable[[dict[str, Any]], No
     state = state_of(bench, made)
     change(state)
     state["serial"] += 1
-    client(bench, made, "s3").put_object(**stored(made), Body=json.dumps(state).encode())
+    client(bench, "s3").put_object(**stored(made), Body=json.dumps(state).encode())
 
 
 def lose_half(bench: Bench, made: Made, seed: int) -> None:
@@ -157,7 +157,7 @@ def test_a_destroy_goes_on_when_nothing_can_be_taken_in(bench: Bench) -> None:
     made = bench.make()
     assert bench.run(made.operation_id) is S.SUCCEEDED, bench.error(made.operation_id)
     lose_half(bench, made, 1)
-    s3 = client(bench, made, "s3")
+    s3 = client(bench, "s3")
     laid = s3.get_object(**kept_stack(made))["Body"].read()
     changed = json.loads(laid)
     changed["resource"]["aws_vpc"]["main"]["no_such_argument"] = "x"

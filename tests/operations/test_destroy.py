@@ -87,7 +87,7 @@ def test_a_cluster_that_does_not_let_us_in_leaves_nothing_either(bench: Bench) -
 
 def test_more_versions_than_a_request_may_delete_go_before_their_bucket(bench: Bench) -> None:
     made = ready(bench)
-    bucket, s3 = bucket_of(bench, made), client(bench, made, "s3")
+    bucket, s3 = bucket_of(bench, made), client(bench, "s3")
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     for number in range(1200):
         s3.put_object(Bucket=bucket, Key=f"objects/{number % 600}", Body=b"")
@@ -126,7 +126,7 @@ def test_a_tagging_api_that_lags_for_hours_hides_and_invents_nothing(bench: Benc
 @pytest.fixture
 def kept_objects(bench: Bench) -> Callable[[Made], None]:
     def put(made: Made) -> None:
-        s3, bucket = client(bench, made, "s3"), bucket_of(bench, made)
+        s3, bucket = client(bench, "s3"), bucket_of(bench, made)
         s3.put_object(Bucket=bucket, Key="thesis.pdf", Body=b"x" * 2048)
         s3.put_object(Bucket=bucket, Key="0f3c.rclip", Body=b"an image of Beta9's own")
 
@@ -158,7 +158,7 @@ def test_objects_are_kept_when_the_configuration_says_so_until_a_request_says_ot
 
 def test_beta9s_own_objects_do_not_keep_an_environment(bench: Bench) -> None:
     made = ready(bench, **with_store(on_delete="refuse"))
-    s3, bucket = client(bench, made, "s3"), bucket_of(bench, made)
+    s3, bucket = client(bench, "s3"), bucket_of(bench, made)
     s3.put_object(Bucket=bucket, Key="0f3c.rclip", Body=b"an image")
     s3.put_object(Bucket=f"{bucket}-logs", Key="accesses/2026-11-28-07-16-38-3F1C", Body=b"GET")
     bench.must_destroy(made)
@@ -168,7 +168,7 @@ def test_what_others_have_named_after_the_environment_is_left(bench: Bench) -> N
     made = ready(bench)
     cluster, s3, bucket = (
         one(bench.world, "aws_eks_cluster"),
-        client(bench, made, "s3"),
+        client(bench, "s3"),
         bucket_of(bench, made),
     )
     s3.create_bucket(Bucket=f"{bucket}-backup")

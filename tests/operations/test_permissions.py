@@ -27,6 +27,7 @@ CALLER = Caller(f"arn:aws:sts::{ACCOUNT}:assumed-role/Beta9Provisioner/test", AC
 REGION = "us-east-1"
 _STEM = "beta9-c3d4e5f6g7h8"
 _KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/customers"
+_OURS = {"beta9:managed-by": "beta9-provisioning"}
 _TAGS = [{"Key": "beta9:managed-by", "Value": "beta9-provisioning"}]
 _ISSUER = f"arn:aws:iam::{ACCOUNT}:oidc-provider/oidc.eks.{REGION}.amazonaws.com/id/A"
 RARE_CALLS: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -59,7 +60,34 @@ RARE_CALLS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("elbv2", "DescribeTags", {"ResourceArns": []}),
     ("s3", "DeleteObject", {"Bucket": f"{_STEM}-logs", "Key": "object"}),
 )
+# How what a cluster leaves is tagged there, by what takes it away.
+_LEFT = {
+    "ec2:DeleteVolume": {"aws:ResourceTag/KubernetesCluster": _STEM},
+    "elasticloadbalancing:DeleteLoadBalancer": {"aws:ResourceTag/elbv2.k8s.aws/cluster": _STEM},
+    "elasticloadbalancing:DeleteTargetGroup": {"aws:ResourceTag/elbv2.k8s.aws/cluster": _STEM},
+}
 RARE_CHANGES: tuple[Change, ...] = (
+    # What was taken over after a lost attempt, and is brought in order.
+    *(
+        Change(
+            type_,
+            "update",
+            ACCOUNT,
+            REGION,
+            {"id": _STEM, "cluster_name": _STEM, "tags_all": _OURS} | state,
+            prior={"tags_all": _OURS},
+        )
+        for type_, state in (
+            ("aws_launch_template", {"arn": f"arn:aws:ec2:{REGION}:{ACCOUNT}:launch-template/lt-1"}),
+            ("aws_eks_addon", {"arn": f"arn:aws:eks:{REGION}:{ACCOUNT}:addon/{_STEM}/coredns/1"}),
+            (
+                "aws_eks_node_group",
+                {"arn": f"arn:aws:eks:{REGION}:{ACCOUNT}:nodegroup/{_STEM}/n/1", "version": "1.35"},
+            ),
+            ("aws_elasticache_user", {"user_id": f"{_STEM}-redis"}),
+            ("aws_elasticache_replication_group", {"replication_group_id": f"{_STEM}-redis"}),
+        )
+    ),
     # Buckets that browsers reach.
     Change("aws_s3_bucket_cors_configuration", "create", ACCOUNT, REGION, {"id": _STEM, "bucket": _STEM}),
     # A customer's own key.
@@ -125,14 +153,8 @@ def _rare(store: Store) -> list[Asked]:
         found += call_needs.needs(store, Called(service, operation, params, ACCOUNT, REGION))
     for change in RARE_CHANGES:
         found += provider_needs.needs(store, change)
-    tag = {"aws:ResourceTag/beta9:managed-by": "beta9-provisioning"}
-    ours = (
-        "ec2:DeleteVolume",
-        "elasticloadbalancing:DeleteLoadBalancer",
-        "elasticloadbalancing:DeleteTargetGroup",
-    )
     return [
-        Asked(one.action, one.resource, {**one.context, **tag}, one.known) if one.action in ours else one
+        Asked(one.action, one.resource, {**one.context, **_LEFT.get(one.action, {})}, one.known)
         for one in found
     ]
 

@@ -108,7 +108,7 @@ def test_what_the_state_lacks_is_named_and_the_rest_is_removed(bench: Bench) -> 
     """
     made = bench.make()
     assert bench.run(made.operation_id) is S.SUCCEEDED, bench.error(made.operation_id)
-    client(bench, made, "s3").delete_object(**kept_stack(made))
+    client(bench, "s3").delete_object(**kept_stack(made))
     stack = bench.settings.workdir_base / made.environment_id / "cdktf.out" / "stacks" / "environment"
 
     def terraform(*arguments: str) -> str:

@@ -296,7 +296,7 @@ def test_a_destroy_with_an_empty_state_names_what_was_created_and_is_no_success(
 
     made = bench.make()
     assert bench.run(made.operation_id) is S.SUCCEEDED
-    client(bench, made, "s3").delete_object(**kept_stack(made))
+    client(bench, "s3").delete_object(**kept_stack(made))
     steps = tuple(replace(step, run=look_elsewhere) if step.name == "state" else step for step in DESTROY)
     destroy = add_destroy(bench.sessions, made.environment_id)
     assert bench.run(destroy, lambda _: steps) is S.FAILED

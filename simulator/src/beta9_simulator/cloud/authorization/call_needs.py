@@ -32,6 +32,7 @@ _NAMED_BY: Mapping[str, Sequence[str]] = {
     "elasticache:user": ("UserId",),
     "elasticache:usergroup": ("UserGroupId",),
     "elasticloadbalancing:loadbalancer/app/": ("LoadBalancerArn",),
+    "elasticloadbalancing:loadbalancer/net/": ("LoadBalancerArn",),
     "elasticloadbalancing:targetgroup": ("TargetGroupArn",),
     "iam:oidc-provider": ("OpenIDConnectProviderArn",),
     "iam:policy": ("PolicyArn",),

@@ -7,9 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from beta9_simulator.cloud.authorization.reference import arn
+from beta9_simulator.cloud.controllers import LOAD_BALANCER, TARGET_GROUP, VOLUME
 from beta9_simulator.cloud.store import GLOBAL, Store, StoredObject
 
 Context = dict[str, str | tuple[str, ...]]
+# What clusters make, which Terraform does not know.
+_OF_CLUSTERS = {
+    "ec2:volume": VOLUME,
+    "elasticloadbalancing:loadbalancer/app/": LOAD_BALANCER,
+    "elasticloadbalancing:loadbalancer/net/": LOAD_BALANCER,
+    "elasticloadbalancing:targetgroup": TARGET_GROUP,
+}
 _ARNS = ("access_entry_arn", "association_arn", "security_group_rule_arn", "arn")
 
 
@@ -62,14 +70,23 @@ class Things:
         )
 
     def _find(self, resource_type: str, name: str) -> StoredObject | None:
-        for type_, told in subjects().items():
-            if told["self"] != resource_type or told.get("borrowed"):
-                continue
+        for type_ in _types(resource_type):
             for region in (self._region, GLOBAL):
                 for item in self._store.find(type_, account=self._account, region=region):
                     if name in (item.id, item.name, item.state.get("arn"), item.state.get("key_id")):
                         return item
         return None
+
+
+def _types(resource_type: str) -> list[str]:
+    """Return the types of objects in the store that are of a type of IAM's."""
+    if resource_type in _OF_CLUSTERS:
+        return [_OF_CLUSTERS[resource_type]]
+    return [
+        type_
+        for type_, told in subjects().items()
+        if told["self"] == resource_type and not told.get("borrowed")
+    ]
 
 
 def own_arn(state: dict[str, Any]) -> str:
