@@ -54,7 +54,8 @@ def seed(
                 "Effect": "Allow",
                 "Principal": {"AWS": user.arn},
                 "Action": "sts:AssumeRole",
-                "Condition": {"StringEquals": {"sts:ExternalId": external_id}},
+                # A dollar sign would begin a variable of the policy.
+                "Condition": {"StringEquals": {"sts:ExternalId": external_id.replace("$", "${$}")}},
             }
         ],
     }
