@@ -69,15 +69,16 @@ class World:
 
 
 @contextmanager
-def simulated_world(directory: Path) -> Iterator[World]:
+def simulated_world(directory: Path, *, is_published: bool = True) -> Iterator[World]:
     """Run a simulator that takes no time, with the account of example-config.yaml.
 
-    The role in it may do what the published policies allow, and nothing else.
+    The role in it may do what the published policies allow, and nothing else; or everything, for earlier
+    releases, which published none.
     """
     policies = directory / "policies.json"
     policies.write_text(json.dumps(permissions.policies()))
     arguments = [str(directory), "--provider-schema", str(SCHEMA_FILE), "--time-scale", "0"]
-    arguments += ["--policies", str(policies)]
+    arguments += ["--policies", str(policies)] if is_published else []
     arguments += ["--account", ACCOUNT, "--external-id", EXTERNAL_ID]
     log = directory / "simulator.log"
     with log.open("wb") as output:

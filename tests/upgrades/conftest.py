@@ -32,7 +32,7 @@ def first() -> Program:
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A simulated cloud; every test leaves it empty."""
-    with simulated_world(tmp_path_factory.mktemp("cloud")) as world:
+    with simulated_world(tmp_path_factory.mktemp("cloud"), is_published=False) as world:
         yield world
 
 
