@@ -278,7 +278,6 @@ class Cloud(Protocol):
         terraform_rules: what errors of the Terraform provider and its state backend mean.
         access_addresses: Terraform addresses of what lets the worker into the cluster.
         nodes_remedy: what to do when the cluster's nodes do not become ready.
-        published_policies: what the role in a customer's account may do: documents by name.
     """
 
     provider_schema: Path
@@ -286,7 +285,10 @@ class Cloud(Protocol):
     terraform_rules: Sequence[Rule]
     access_addresses: frozenset[str]
     nodes_remedy: str
-    published_policies: Mapping[str, Mapping[str, Any]]
+
+    def published_policies(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return what the role in a customer's account may do: documents by name."""
+        ...
 
     def field_fault(self, name: str, value: str) -> str | None:
         """Return what is wrong with a field of a configuration's `cloud` that is this provider's; or None."""

@@ -172,7 +172,7 @@ class Stack:
         self._report("Starting the simulated AWS and Kubernetes APIs")
         directory = self.directory / "cloud"
         policies = self.directory / "policies.json"
-        policies.write_text(json.dumps(CLOUDS[Provider.AWS].published_policies), encoding="utf-8")
+        policies.write_text(json.dumps(CLOUDS[Provider.AWS].published_policies()), encoding="utf-8")
         example = YAML(typ="safe", pure=True).load((self._root / "example-config.yaml").read_text())["cloud"]
         arguments = [
             str(directory),

@@ -22,6 +22,7 @@ from werkzeug.wrappers import Response
 from beta9_simulator.cloud import sigv4
 from beta9_simulator.cloud.authorization import call_needs
 from beta9_simulator.cloud.authorization.gate import Gate
+from beta9_simulator.cloud.iam.evaluation import Asked
 from beta9_simulator.cloud.principals import Principal, authenticate
 from beta9_simulator.cloud.rules import CloudError
 from beta9_simulator.cloud.services import (
@@ -178,14 +179,17 @@ class _Door:
 
     def _denied(self, service: str, region: str, principal: Principal, http: HttpRequest) -> Response | None:
         """Refuse what the caller's policies do not allow; what no service knows is for others to refuse."""
-        try:
-            gate = Gate(self.store, principal)
-            if gate.is_open or service not in wire.MODELS:
-                return None
+        if service not in wire.MODELS:
+            return None
+
+        def needs() -> list[Asked]:
             call = wire.named(service, http)
-            if call is not None:
-                called = call_needs.Called(service, *call, principal.account, region)
-                gate.check(call_needs.needs(self.store, called), region)
+            if call is None:
+                return []
+            return call_needs.needs(self.store, call_needs.Called(service, *call, principal.account, region))
+
+        try:
+            Gate(self.store, principal).ask(needs, region)
         except CloudError as error:
             return wire.refusal(service, error)
         return None

@@ -47,13 +47,15 @@ class Aws:
     """AWS; see `clouds.cloud.Cloud` for what each member is."""
 
     provider_schema = SCHEMA_FILE
-    published_policies: Mapping[str, Mapping[str, Any]] = permissions.policies()
     child_variables: tuple[str, ...] = TERRAFORM_VARIABLES
     terraform_rules: Sequence[Rule] = RULES
     access_addresses = frozenset(
         {"aws_eks_access_entry.provisioner", "aws_eks_access_policy_association.provisioner"}
     )
     nodes_remedy = "Look at the node group's health in EKS, and at its instances' limits in EC2."
+
+    def published_policies(self) -> Mapping[str, Mapping[str, Any]]:
+        return permissions.policies()
 
     def field_fault(self, name: str, value: str) -> str | None:
         """Return what is wrong with a field of a configuration's `cloud` that is AWS's; or None."""

@@ -6,9 +6,10 @@ may do everything.
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 from beta9_simulator.cloud.iam.documents import Document, Kind, parse
 from beta9_simulator.cloud.iam.evaluation import Asked, Caller, Decision, Held, decide
@@ -33,22 +34,22 @@ class Gate:
         self._store = store
         self._principal = principal
 
-    @property
-    def is_open(self) -> bool:
-        """Whether nothing needs to be asked: an administrator, and nobody who records."""
-        return self._is_administrator() and not (self._store.setting(RECORD))
+    def ask(self, needs: Callable[[], Iterable[Asked]], region: str) -> None:
+        """Let through what ``needs`` tells, or refuse what is not allowed.
 
-    def check(self, asked: Iterable[Asked], region: str) -> None:
-        """Let everything through, or refuse what is not allowed.
+        Of administrators, for whom it would be for nothing, it is not asked unless somebody records.
 
         Raises:
             CloudError: the first that is not allowed, in the words and with the code of its service.
         """
-        wanted = list(asked)
-        self._record(wanted)
-        if self._is_administrator():
+        held, place = self._held(), self._store.setting(RECORD)
+        if held is None and not place:
             return
-        held = self._held()
+        wanted = list(needs())
+        if place:
+            self._record(wanted, place)
+        if held is None:
+            return
         for one in wanted:
             decision = self._decide(one, held, region)
             if not decision.is_allowed:
@@ -89,11 +90,6 @@ class Gate:
                     return None
         return None
 
-    def _is_administrator(self) -> bool:
-        return self._role() is None or (
-            self._attached() == [ADMINISTRATOR] and not self._boundary_arn() and not self._inline()
-        )
-
     def _role(self) -> StoredObject | None:
         """Return the role that the principal is a session of; users have none."""
         wanted = self._principal.role_arn
@@ -106,28 +102,24 @@ class Gate:
             raise CloudError("AccessDenied", f"The role of {self._principal.arn} does not exist any more")
         return found[0]
 
-    def _held(self) -> Held:
-        boundary = self._boundary_arn()
-        texts = [*self._inline(), *(self._managed(arn) for arn in self._attached())]
+    def _held(self) -> Held | None:
+        """Return the policies of the role; None of who may do everything."""
+        role = self._role()
+        if role is None:
+            return None
+        inline = [str(one["policy"]) for one in self._of_role(role, "aws_iam_role_policy")]
+        attached = [str(one["policy_arn"]) for one in self._of_role(role, "aws_iam_role_policy_attachment")]
+        boundary = str(role.state.get("permissions_boundary") or "")
+        if attached == [ADMINISTRATOR] and not boundary and not inline:
+            return None
         return Held(
-            identity=tuple(_parsed(text) for text in texts),
+            identity=tuple(_parsed(text) for text in [*inline, *map(self._managed, attached)]),
             boundary=_parsed(self._managed(boundary)) if boundary else None,
         )
 
-    def _inline(self) -> list[str]:
-        return [str(one.state["policy"]) for one in self._of_role("aws_iam_role_policy")]
-
-    def _attached(self) -> list[str]:
-        return [str(one.state["policy_arn"]) for one in self._of_role("aws_iam_role_policy_attachment")]
-
-    def _of_role(self, type_: str) -> list[StoredObject]:
-        role = self._role()
-        found = self._store.find(type_, account=self._principal.account, region=GLOBAL)
-        return [one for one in found if role is not None and one.state["role"] == role.name]
-
-    def _boundary_arn(self) -> str:
-        role = self._role()
-        return str(role.state.get("permissions_boundary") or "") if role is not None else ""
+    def _of_role(self, role: StoredObject, type_: str) -> list[dict[str, Any]]:
+        found = self._store.find(type_, account=role.account, region=GLOBAL)
+        return [one.state for one in found if one.state["role"] == role.name]
 
     def _managed(self, arn: str) -> str:
         if arn in _OF_AWS:
@@ -137,10 +129,7 @@ class Gate:
             raise CloudError("NoSuchEntity", f"Policy {arn} is attached, but this cloud does not know it.")
         return str(found[0].state["policy"])
 
-    def _record(self, asked: Iterable[Asked]) -> None:
-        place = self._store.setting(RECORD)
-        if not place:
-            return
+    def _record(self, asked: Iterable[Asked], place: str) -> None:
         lines = [
             json.dumps(
                 {

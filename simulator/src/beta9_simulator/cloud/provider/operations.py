@@ -182,8 +182,7 @@ class Operations:
 
     def _ask(self, change: Change) -> None:
         """Be refused, if the caller's policies do not allow all that the provider calls for this."""
-        if not self._gate.is_open:
-            self._gate.check(needs(self._store, change), self._region)
+        self._gate.ask(lambda: needs(self._store, change), self._region)
 
     def _scope(self, entry: Entry, state: State) -> Scope:
         region = GLOBAL if entry.is_global else str(state.get("region") or self._region)
