@@ -15,6 +15,7 @@ from beta9_provisioning.settings import Settings
 from simulation.faults import KINDS, draw
 from simulation.history import History, Outcome
 from simulation.judge import figures
+from simulation.meetings import Meeting
 from simulation.server import own_database
 
 
@@ -51,6 +52,8 @@ def main() -> int:
     faults: Counter[str] = Counter()
     broken: list[Outcome] = []
     recoveries: list[float] = []
+    meetings: set[Meeting] = set()
+    new: list[tuple[int, int]] = []
     with own_database() as (database, place):
         seed = arguments.first if arguments.seed is None else arguments.seed
         ran = 0
@@ -75,19 +78,28 @@ def main() -> int:
             total.update(outcome.kinds)
             faults.update(outcome.faults)
             recoveries += outcome.recoveries
+            new.append((outcome.operations, len(outcome.meetings - meetings)))
+            meetings |= outcome.meetings
             if outcome.violations:
                 broken.append(outcome)
                 _tell(outcome, _again(arguments))
             if arguments.json:
                 spent = time.monotonic() - began
                 told = {"last": seed, "total": total, "faults": faults, "recovery": figures(recoveries)}
-                arguments.json.write_text(json.dumps(told | {"wall": round(spent), "broken": len(broken)}))
+                told |= {
+                    "wall": round(spent),
+                    "broken": len(broken),
+                    "meetings": sorted(meetings),
+                    "new": new,
+                }
+                arguments.json.write_text(json.dumps(told))
             seed += 1
             if arguments.seed is not None or ran == arguments.seeds:
                 break
             if not arguments.seeds and time.monotonic() - began > arguments.seconds:
                 break
     spent = time.monotonic() - began
+    print(f"meetings: {_met(meetings, new)}")
     print(f"{dict(total)}\nfaults: {dict(faults)}")
     print(f"seconds from a worker's death to the next attempt: {figures(recoveries)}")
     print(
@@ -120,6 +132,13 @@ def _again(arguments: argparse.Namespace) -> str:
     """Return what `make simulate` needs besides the seed to repeat a history."""
     kinds = "" if arguments.kinds == KINDS else f' KINDS="{" ".join(arguments.kinds)}"'
     return kinds + (" SMALL=1" if arguments.small else "")
+
+
+def _met(meetings: set[Meeting], new: list[tuple[int, int]]) -> str:
+    """Tell how many different meetings there were, and how many of them were new in the last tenth."""
+    late = new[-max(len(new) // 10, 1) :]
+    found, operations = sum(count for _, count in late), sum(number for number, _ in late)
+    return f"{len(meetings)} of a fault with a function, {found} of them in the last {operations} operations"
 
 
 def _tell(outcome: Outcome, more: str) -> None:

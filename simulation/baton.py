@@ -51,6 +51,7 @@ class Task:
 
     Attributes:
         tag: what it works for, which threads that it starts take over.
+        thread: the identifier of the real thread, once it runs.
     """
 
     def __init__(self, name: str, process: Process, number: int, tag: str) -> None:
@@ -65,6 +66,7 @@ class Task:
         self.is_over = False
         self.waiting_for: tuple[Signal, ...] = ()
         self.over: Signal | None = None
+        self.thread: int | None = None
 
 
 class Signal:
@@ -220,6 +222,7 @@ class Baton:
 
     def _live(self, task: Task, run: Callable[[], object]) -> None:
         task.gate.acquire()
+        task.thread = threading.get_ident()
         try:
             if task.process.alive:
                 run()

@@ -108,5 +108,5 @@ def draw(seed: int, kinds: Sequence[str] = KINDS, *, is_small: bool = False) -> 
         skew=chance.choice((0.0, 0.0, 0.02, 0.05)),
         pace=pace,
         slow=chance.choice((0.0, 0.0, 0.05)),
-        failing=0.0,
+        failing=chance.choice((0.0, 0.0, 0.0, 0.01)),
     )

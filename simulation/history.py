@@ -26,6 +26,7 @@ from simulation.faults import Fault, Plan
 from simulation.hints import Hints, SimulatedQueue
 from simulation.host import SimulatedHost
 from simulation.judge import Judge, Violation
+from simulation.meetings import Meeting, met
 from simulation.programs import Machinery, WorkerProcess
 from simulation.world import World
 
@@ -53,6 +54,7 @@ class Outcome:
     statements: int
     lines: list[str]
     recoveries: list[float] = field(default_factory=list)
+    meetings: set[Meeting] = field(default_factory=set)
 
 
 class History:
@@ -78,7 +80,8 @@ class History:
         world = World(self._baton)
         self._machinery = Machinery(self._baton, database, Hints(self._baton), world, settings, observer)
         self._world = world
-        self._judge = Judge(world, database, may_fail=any(one.kind == "store-away" for one in plan.faults))
+        is_store_away = any(one.kind == "store-away" for one in plan.faults)
+        self._judge = Judge(world, database, is_store_away=is_store_away, is_failing=plan.failing > 0)
         self._workers: list[WorkerProcess] = []
         self._api: Process | None = None
         self._factory: Sessions | None = None
@@ -92,6 +95,7 @@ class History:
         self._deaths: dict[str, float] = {}
         self._broken_until = self._away_until = float("-inf")
         self._recoveries: list[float] = []
+        self._meetings: set[Meeting] = set()
 
     def run(self) -> Outcome:
         """Run it and judge it."""
@@ -122,6 +126,7 @@ class History:
             self._database.statements - statements,
             list(self._baton.lines),
             self._recoveries,
+            self._meetings,
         )
 
     def _live(self) -> bool:
@@ -204,6 +209,7 @@ class History:
         if self._judge.look():
             self._baton.wake(self._ended)
         self._judge.look_at_attempts(self._is_sound)
+        self._judge.look_at_turns()
         self._baton.after(_LOOK_SECONDS, self._watch)
 
     def _is_sound(self, operation: str, number: int, at: float) -> bool:
@@ -338,6 +344,7 @@ class History:
         name = worker.process.name if worker else ""
         self._baton.note(f"FAULT {fault.kind} {fault.seconds} {name}")
         self._faults[fault.kind] = self._faults.get(fault.kind, 0) + 1
+        self._meetings |= met(fault.kind, self._struck(fault, worker))
         database = self._database
         if fault.kind in _OF_SESSIONS:
             self._broken_until = self._baton.now + fault.seconds
@@ -351,6 +358,14 @@ class History:
             database.end_one(fault.pick)
         else:
             self._strike_others(fault)
+
+    def _struck(self, fault: Fault, worker: WorkerProcess | None) -> list[Process]:
+        """Return which processes feel a fault."""
+        if fault.kind in _OF_WORKERS:
+            return [worker.process] if worker else []
+        if fault.kind == "kill-api":
+            return [self._api] if self._api else []
+        return [one.process for one in self._workers if one.process.alive]
 
     def _strike_others(self, fault: Fault) -> None:
         hints, until = self._machinery.hints, self._baton.now + fault.seconds

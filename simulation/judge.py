@@ -1,5 +1,6 @@
 """The judge: compares what users were promised with what stands in the world."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,8 @@ from simulation.database import Database
 from simulation.terraform import State
 from simulation.world import World
 
-_OF_CLOUDS = ("aws_unreachable", "state_unavailable", "state_not_saved", "state_saved_late", "leftovers")
+_OF_STORES = ("aws_unreachable", "state_unavailable", "state_not_saved", "state_saved_late", "leftovers")
+_OF_CREATES = ("provider_refused",)
 MAX_LOST_ATTEMPTS = 5
 """So many workers may be lost before an operation may be called lost."""
 _ENDED = """
@@ -21,6 +23,15 @@ _ENDED = """
     FROM operations WHERE finished_at > to_timestamp(%s) ORDER BY finished_at, id
 """
 
+_TURNS = """
+    SELECT o.id, o.requested_by, o.status <> 'queued', a.started_at IS NOT NULL,
+           o.status = 'queued' AND NOT EXISTS (
+               SELECT FROM operations b WHERE b.environment_id = o.environment_id AND b.number < o.number
+               AND b.finished_at IS NULL)
+    FROM operations o
+    LEFT JOIN attempts a ON a.operation_id = o.id AND a.number = 1 AND a.started_at > to_timestamp(%s)
+    WHERE o.finished_at IS NULL ORDER BY o.created_at, o.id
+"""
 _TAKEN = """
     SELECT operation_id, number, extract(epoch FROM ended_at)::float
     FROM attempts WHERE outcome = 'worker_lost' AND ended_at > to_timestamp(%s) ORDER BY ended_at
@@ -58,15 +69,17 @@ class Judge:
 
     Attributes:
         violations: what was found.
-        may_fail: whether clouds failed on purpose, so that operations may, too.
+        may_fail: codes with which operations may fail, because clouds fail on purpose.
     """
 
-    def __init__(self, world: World, database: Database, *, may_fail: bool) -> None:
+    def __init__(self, world: World, database: Database, *, is_store_away: bool, is_failing: bool) -> None:
         self._world = world
         self._database = database
         self._seen: set[str] = set()
-        self._since = self._taken_since = 0.0
-        self.may_fail = may_fail
+        self._since = self._taken_since = self._turns_since = 0.0
+        self._ran = Counter[str]()
+        self._waited: set[str] = set()
+        self.may_fail = (_OF_STORES if is_store_away else ()) + (_OF_CREATES if is_failing else ())
         self.violations: list[Violation] = []
         self.ended: dict[str, Ended] = {}
 
@@ -94,6 +107,30 @@ class Judge:
             self._taken_since = max(self._taken_since, at)
             if is_sound(operation, number, at):
                 self.tell("judged", f"attempt {number} at {operation} was taken from a worker that lives")
+
+    def look_at_turns(self) -> None:
+        """See that no operation began while another who runs fewer by more than a slot waited for long.
+
+        What is seen is as old as the time between two looks: somebody may have run one more meanwhile.
+        """
+        running = Counter[str]()
+        waiting: dict[str, str] = {}
+        begun: list[tuple[str, str]] = []
+        for id_, user, is_running, is_new, is_waiting in self._database.ask(_TURNS, self._turns_since):
+            running[user] += is_running
+            if is_new:
+                begun.append((id_, user))
+            if is_waiting:
+                waiting[user] = id_
+        for id_, user in begun:
+            for other, passed in waiting.items():
+                most = max(running[other], self._ran[other])
+                if running[user] > most + 2 and passed in self._waited:
+                    self.tell(
+                        "unfair", f"{id_} of {user} began as number {running[user]}, and {passed} waits"
+                    )
+        self._ran, self._waited = running, set(waiting.values())
+        self._turns_since = self._database.epoch_of(self._world.baton.now)
 
     def final(self, accepted: set[str], *, is_over: bool) -> None:
         """Judge the whole history at its end."""
@@ -125,7 +162,7 @@ class Judge:
     def _may_fail(self, ended: Ended) -> bool:
         if ended.reason == Reason.WORKER_LOST and ended.attempts >= MAX_LOST_ATTEMPTS:
             return True
-        return self.may_fail and ended.code in _OF_CLOUDS
+        return ended.code in self.may_fail
 
     def _judge_deletions(self, ended: Ended) -> None:
         """A provision deletes nothing, but what the cloud reports as failed for good."""

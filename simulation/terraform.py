@@ -313,7 +313,12 @@ class TerraformRun(Child):
             self._carry_out(plan)
 
     def _apply_saved(self) -> None:
-        plan = _Plan(**self._document_of(PLAN_FILE))
+        saved = self._document_of(PLAN_FILE)
+        if not saved:
+            # Its disk went, with its worker, before it had begun.
+            self._fail("Failed to load the plan file", f"open {PLAN_FILE}: no such file or directory")
+            return
+        plan = _Plan(**saved)
         if plan.serial != self.state.serial:
             self._fail("Saved plan is stale", "The state was changed by another operation.")
             return

@@ -48,6 +48,12 @@ def test_what_was_found_once_is_not_found_again(simulated: Simulated, kind: str,
     assert run(simulated, seed, draw(seed, [kind], is_small=True)).violations == []
 
 
+def test_what_the_cloud_fails_to_make_fails_the_operation_and_can_be_deleted(simulated: Simulated) -> None:
+    outcome = run(simulated, 2, replace(draw(2, (), is_small=True), failing=0.05))
+    assert outcome.violations == []
+    assert outcome.kinds["provision failed"]
+
+
 class Hasty(Observer):
     """The guard of takeover as it was: nobody is judged for one lease after the server's start."""
 
