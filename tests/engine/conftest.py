@@ -19,7 +19,7 @@ from beta9_provisioning.engine.kubernetes.access import ClusterAccess, Token
 from beta9_provisioning.engine.kubernetes.kubernetes import Kubernetes
 from beta9_provisioning.local.tools import ensure_tools
 from beta9_simulator import charts
-from beta9_simulator.cluster import serve
+from beta9_simulator.cluster.server import serve
 
 CHARTS = Path(charts.__path__[0])
 

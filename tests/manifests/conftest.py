@@ -17,7 +17,7 @@ from tests.support.manifests import MANIFESTS, NAMESPACE, SCHEMAS
 from tests.support.waiting import GUARD_SECONDS, until
 
 from beta9_provisioning.local.tools import ensure_tools
-from beta9_simulator.cluster import serve
+from beta9_simulator.cluster.server import serve
 
 GROUPS = {
     "ScaledObject": "scaledobjects",

@@ -15,8 +15,8 @@ from tests.support.clusters import ROOT, Kube, StaticDirectory
 from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.local.tools import Tools, ensure_tools
-from beta9_simulator.cluster import serve
 from beta9_simulator.cluster.nodes import kubernetes_version
+from beta9_simulator.cluster.server import serve
 
 SIMULATED = ("--kube-version", kubernetes_version("1.34"))
 PATIENCE = f"{GUARD_SECONDS:.0f}s"

@@ -18,9 +18,9 @@ from typing import Any
 from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.local.tools import Tools
-from beta9_simulator.cluster import ClusterServer, SimCluster, SimNode
 from beta9_simulator.cluster.cluster import Cluster
-from beta9_simulator.cluster.directory import LoadBalancer, Volume
+from beta9_simulator.cluster.directory import LoadBalancer, SimCluster, SimNode, Volume
+from beta9_simulator.cluster.server import ClusterServer
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCOUNT, REGION, TOKEN = "123456789012", "us-east-1", "let-me-in"

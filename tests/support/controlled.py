@@ -9,11 +9,10 @@ from typing import Any
 
 from tests.support.clusters import MemoryCloud
 
-from beta9_simulator.cluster import SimCluster, SimNode
 from beta9_simulator.cluster.behaviour import Behaviour
 from beta9_simulator.cluster.cluster import NAMESPACES, Cluster
 from beta9_simulator.cluster.controllers import Controllers
-from beta9_simulator.cluster.directory import EBS_DRIVER
+from beta9_simulator.cluster.directory import EBS_DRIVER, SimCluster, SimNode
 from beta9_simulator.cluster.nodes import sync_nodes
 from beta9_simulator.cluster.resources import BUILTIN
 from beta9_simulator.cluster.store import Object

@@ -25,7 +25,7 @@ from beta9_simulator.cloud.inventory import inventory, made_by_clusters
 from beta9_simulator.cloud.mirror import cli_config, install_mirror
 from beta9_simulator.cloud.seeding import seed
 from beta9_simulator.cloud.store import Store
-from beta9_simulator.cluster import serve as serve_clusters
+from beta9_simulator.cluster.server import serve as serve_clusters
 from beta9_simulator.handle import CHARTS, Simulator, retract, write_credentials
 from beta9_simulator.listening import LOOPBACK, Listening
 

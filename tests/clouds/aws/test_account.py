@@ -28,7 +28,7 @@ from beta9_provisioning.engine.synthesis.synthesize import Backend
 from beta9_provisioning.engine.terraform.terraform import Terraform
 from beta9_simulator.cloud.clusters import StoreClusters
 from beta9_simulator.cloud.mirror import cli_config, install_mirror
-from beta9_simulator.cluster import serve
+from beta9_simulator.cluster.server import serve
 
 if TYPE_CHECKING:
     from tests.clouds.aws.conftest import Customer

@@ -20,7 +20,7 @@ from beta9_simulator.cluster.behaviour import HttpFault
 if TYPE_CHECKING:
     from tests.engine.conftest import Access
 
-    from beta9_simulator.cluster import SimCluster
+    from beta9_simulator.cluster.directory import SimCluster
 
 CLAIM = {
     "apiVersion": "v1",

@@ -10,7 +10,7 @@ from tests.support.clusters import ROOT, Kube, StaticDirectory, node
 from tests.support.controlled import World
 
 from beta9_provisioning.local.tools import Tools, ensure_tools
-from beta9_simulator.cluster import ClusterServer, serve
+from beta9_simulator.cluster.server import ClusterServer, serve
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,10 @@ import pytest
 from tests.support.clusters import TOKEN, Kube, StaticDirectory
 from tests.support.waiting import GUARD_SECONDS, until
 
-from beta9_simulator.cluster import serve
 from beta9_simulator.cluster.behaviour import HttpFault
 from beta9_simulator.cluster.cluster import Cluster
 from beta9_simulator.cluster.resources import BUILTIN
+from beta9_simulator.cluster.server import serve
 from beta9_simulator.cluster.store import HISTORY
 
 MAPS = "/api/v1/namespaces/default/configmaps"

@@ -9,9 +9,9 @@ import pytest
 from tests.support.clusters import node
 from tests.support.controlled import World
 
-from beta9_simulator.cluster import SimNode
 from beta9_simulator.cluster.behaviour import READY_SECONDS, Target
 from beta9_simulator.cluster.cluster import NAMESPACES
+from beta9_simulator.cluster.directory import SimNode
 from beta9_simulator.cluster.errors import ApiError
 from beta9_simulator.cluster.resources import BUILTIN
 from beta9_simulator.cluster.scheduling import is_ready
