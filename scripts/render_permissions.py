@@ -16,6 +16,10 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = "iam/customer-account"
 FILES: dict[str, Callable[[], str]] = {
     **{f"{FOLDER}/policies/{name}.json": partial(page.policy_file, name) for name in permissions.phases()},
+    **{
+        f"{FOLDER}/policies/{name}-bounded.json": partial(page.policy_file, name, page.BOUNDARY_OF_ROLES)
+        for name in permissions.bounded_phases()
+    },
     f"{FOLDER}/beta9-provisioner.yaml": cloudformation.template,
     f"{FOLDER}/main.tf": terraform_module.module,
     "docs/permissions.md": page.page,

@@ -13,6 +13,8 @@ usage: setup-iam.sh --principal ARN --external-id ID [options]
   --role-name NAME             default Beta9Provisioner, the only name that the service takes
   --path PATH                  IAM path of role and policies, default /
   --permissions-boundary ARN   policy that bounds the role
+  --boundary-of-roles ARN      policy that bounds the roles it makes, which configurations of environments name as
+                               cloud.permissions_boundary_arn; none ends that
   --bucket-prefix PREFIX       data.object_store.bucket_prefix of the environments, default beta9
   --dry-run                    look, say what would be done, and do nothing
 END
@@ -23,12 +25,13 @@ stop() {
     exit 1
 }
 
-principal='' external_id='' role=Beta9Provisioner path=/ boundary='' prefix=beta9 dry_run=false
+principal='' external_id='' role=Beta9Provisioner path=/ boundary='' of_roles='' prefix=beta9 dry_run=false
 while [ $# -gt 0 ]; do
     case $1 in
     --dry-run) dry_run=true && shift && continue ;;
     --help | -h) usage && exit ;;
-    --principal | --external-id | --role-name | --path | --permissions-boundary | --bucket-prefix) ;;
+    --principal | --external-id | --role-name | --path | --permissions-boundary | --boundary-of-roles) ;;
+    --bucket-prefix) ;;
     *) usage >&2 && stop "there is no option $1" ;;
     esac
     [ $# -ge 2 ] || stop "$1 needs a value"
@@ -38,6 +41,7 @@ while [ $# -gt 0 ]; do
     --role-name) role=$2 ;;
     --path) path=$2 ;;
     --permissions-boundary) boundary=$2 ;;
+    --boundary-of-roles) of_roles=$2 ;;
     --bucket-prefix) prefix=$2 ;;
     esac
     shift 2
@@ -63,6 +67,13 @@ fits "$prefix" '[a-z0-9][a-z0-9-]{1,28}[a-z0-9]' ||
     stop "--bucket-prefix $prefix: it has 3 to 30 lower-case letters, digits and hyphens"
 [ -z "$boundary" ] || fits "$boundary" "arn:aws:iam::(aws|[0-9]{12}):policy/.+" ||
     stop "--permissions-boundary $boundary is not arn:aws:iam::ACCOUNT:policy/NAME, where ACCOUNT has twelve digits"
+case $of_roles in
+'' | none) ;;
+*)
+    fits "$of_roles" "arn:aws:iam::(aws|[0-9]{12}):policy/[A-Za-z0-9_+=,.@/-]+" || stop "--boundary-of-roles" \
+        "$of_roles is neither none nor arn:aws:iam::ACCOUNT:policy/NAME, where ACCOUNT has twelve digits"
+    ;;
+esac
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 policies=$here/policies
@@ -111,9 +122,12 @@ compact() { tr -d '[:space:]'; }
 policy_arn() { echo "arn:aws:iam::$account:policy$path$1"; }
 
 make_policy() { # its name, its file
-    local arn file=$work/$1.json default count oldest
+    local arn file=$work/$1.json default count oldest is_bounded=false from=$2
     arn=$(policy_arn "$1")
-    sed "s|arn:aws:s3:::beta9-\*|arn:aws:s3:::$prefix-*|g" "$policies/$2.json" | compact >"$file"
+    [ ! -f "$policies/$2-bounded.json" ] || is_bounded=true
+    if $is_bounded && [ -n "$of_roles" ] && [ "$of_roles" != none ]; then from=$2-bounded; fi
+    sed -e "s|arn:aws:s3:::beta9-\*|arn:aws:s3:::$prefix-*|g" -e "s|BOUNDARY_OF_ROLES|$of_roles|g" \
+        "$policies/$from.json" | compact >"$file"
     default=$(look get-policy --policy-arn "$arn" --query Policy.DefaultVersionId --output text)
     if [ -z "$default" ]; then
         change "make the policy $1" create-policy --policy-name "$1" --path "$path" --policy-document "file://$file"
@@ -122,6 +136,10 @@ make_policy() { # its name, its file
     look get-policy-version --policy-arn "$arn" --version-id "$default" --query PolicyVersion.Document --output json |
         compact >"$work/known"
     if cmp -s "$work/known" "$file"; then return; fi
+    # Without a word the roles that are made would lose their bounds.
+    if $is_bounded && [ -z "$of_roles" ] && grep -q iam:PermissionsBoundary "$work/known"; then
+        stop "the policy $1 bounds the roles that are made: say --boundary-of-roles ARN again, or none to end that"
+    fi
     # IAM keeps five versions.
     look list-policy-versions --policy-arn "$arn" --output text \
         --query '[length(Versions), sort_by(Versions[?!IsDefaultVersion], &CreateDate)[0].VersionId]' >"$work/versions"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from beta9_provisioning.clouds.cloud import Contents, Leftover, StateLock, UnsavedState
+from beta9_provisioning.clouds.cloud import Contents, Leftover, Phase, StateLock, UnsavedState
 from beta9_provisioning.clouds.registry import CLOUDS
 from beta9_provisioning.clouds.stands import Condition, Known, Standing
 from beta9_provisioning.engine.errors import EngineError, Stopped
@@ -58,9 +58,10 @@ class SimulatedAccount:
         self._ask(what)
         self._world.write(self._environment, what)
 
-    def check_access(self) -> None:
-        """Take the identity on."""
+    def check_access(self, phases: Collection[Phase], bucket_prefix: str | None) -> str | None:  # noqa: ARG002
+        """Take the identity on, which may do everything."""
         self._ask("check access")
+        return None
 
     def choose(self, config: EnvironmentConfig) -> Mapping[str, Any]:  # noqa: ARG002
         """Choose what a sample has."""

@@ -55,6 +55,16 @@ variable "permissions_boundary" {
   description = "ARN of the policy that bounds the role, or nothing."
 }
 
+variable "boundary_of_roles" {
+  type        = string
+  default     = ""
+  description = "ARN of the policy that bounds the roles it makes, or nothing."
+  validation {
+    condition     = can(regex("^(arn:aws:iam::(aws|[0-9]{12}):policy/[A-Za-z0-9_+=,.@/-]+)?$", var.boundary_of_roles))
+    error_message = "It is arn:aws:iam::ACCOUNT:policy/NAME, and ACCOUNT has twelve digits."
+  }
+}
+
 variable "bucket_prefix" {
   type        = string
   default     = "beta9"
@@ -78,6 +88,8 @@ locals {
     operate = "Beta9ProvisionerOperate"
     destroy = "Beta9ProvisionerDestroy"
   }
+  # Those whose policies are others where the roles that are made have a boundary.
+  bounded = var.boundary_of_roles == "" ? [] : ["create"]
 }
 
 resource "aws_iam_policy" "of_phase" {
@@ -86,9 +98,13 @@ resource "aws_iam_policy" "of_phase" {
   name = each.value
   path = var.path
   policy = replace(
-    file("${path.module}/policies/${each.key}.json"),
-    "arn:aws:s3:::beta9-*",
-    "arn:aws:s3:::${var.bucket_prefix}-*",
+    replace(
+      file("${path.module}/policies/${each.key}${contains(local.bounded, each.key) ? "-bounded" : ""}.json"),
+      "arn:aws:s3:::beta9-*",
+      "arn:aws:s3:::${var.bucket_prefix}-*",
+    ),
+    "BOUNDARY_OF_ROLES",
+    var.boundary_of_roles,
   )
 }
 

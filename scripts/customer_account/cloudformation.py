@@ -13,6 +13,8 @@ from beta9_provisioning.clouds.aws import permissions
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9:/.*-]*[A-Za-z0-9*]")
 _WORDS = ("true", "false", "null", "yes", "no", "on", "off")
 _PREFIX = "${BucketPrefix}"
+_BOUNDARY_OF_ROLES = "BoundaryOfRoles"
+_BOUNDS_ROLES = "BoundsRoles"
 
 HEAD = """\
 # Written by `python -m scripts.render_permissions` from src/beta9_provisioning/clouds/aws/permissions.toml.
@@ -44,7 +46,8 @@ def template() -> str:
                     "Description": "The role as which Beta9 Provisioning works in this account, and its four policies.",
                     "Parameters": _parameters(),
                     "Conditions": {
-                        "HasBoundary": Tagged("Not", [Tagged("Equals", [ref("PermissionsBoundary"), ""])])
+                        "HasBoundary": _is_given("PermissionsBoundary"),
+                        _BOUNDS_ROLES: _is_given(_BOUNDARY_OF_ROLES),
                     },
                     "Resources": {
                         **{name: _policy(phase, name) for phase, name in names.items()},
@@ -62,6 +65,10 @@ def template() -> str:
         )
         + "\n"
     )
+
+
+def _is_given(parameter: str) -> Tagged:
+    return Tagged("Not", [Tagged("Equals", [ref(parameter), ""])])
 
 
 def _parameters() -> dict[str, Any]:
@@ -96,6 +103,12 @@ def _parameters() -> dict[str, Any]:
             "Default": "",
             "AllowedPattern": trust.BOUNDARY,
         },
+        _BOUNDARY_OF_ROLES: {
+            "Type": "String",
+            "Description": "ARN of the policy that bounds the roles it makes, or nothing.",
+            "Default": "",
+            "AllowedPattern": trust.BOUNDARY,
+        },
         "BucketPrefix": {
             "Type": "String",
             "Description": "What data.object_store.bucket_prefix says in environments' configurations.",
@@ -119,9 +132,21 @@ def _policy(phase: str, name: str) -> dict[str, Any]:
         "Properties": {
             "ManagedPolicyName": name,
             "Path": ref("Path"),
-            "PolicyDocument": _with_functions(permissions.policy(phase, bucket_prefix=_PREFIX)),
+            "PolicyDocument": _document(phase),
         },
     }
+
+
+def _document(phase: str) -> dict[str, Any]:
+    """Return a policy in which the conditions of bounded grants depend on the parameter."""
+    document = permissions.policy(phase, bucket_prefix=_PREFIX)
+    bounded = permissions.policy(phase, bucket_prefix=_PREFIX, boundary_of_roles=_BOUNDARY_OF_ROLES)
+    for statement, other in zip(document["Statement"], bounded["Statement"], strict=True):
+        if statement != other:
+            otherwise = statement.get("Condition", ref("AWS::NoValue"))
+            statement["Condition"] = Tagged("If", [_BOUNDS_ROLES, other["Condition"], otherwise])
+    made: dict[str, Any] = _with_functions(document)
+    return made
 
 
 def _role(policies: list[str]) -> dict[str, Any]:
@@ -145,6 +170,10 @@ def _with_functions(value: Any) -> Any:
         return {key: _with_functions(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_with_functions(item) for item in value]
+    if isinstance(value, Tagged):
+        return Tagged(value.tag, _with_functions(value.value)) if isinstance(value.value, list) else value
+    if value == _BOUNDARY_OF_ROLES:
+        return ref(value)
     return Tagged("Sub", value) if _PREFIX in str(value) else value
 
 

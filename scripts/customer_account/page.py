@@ -9,6 +9,9 @@ from scripts.customer_account.unasked import unasked
 from beta9_provisioning.clouds.aws import permissions
 from beta9_provisioning.clouds.aws.permissions import Grant
 
+BOUNDARY_OF_ROLES = "BOUNDARY_OF_ROLES"
+"""What stands for the ARN in policies for accounts that bound the roles that are made there."""
+
 _HEAD = """\
 # What the role in a customer's account may do
 
@@ -28,9 +31,9 @@ _NOT_LIMITED = """\
 ## What these limits do not hold
 
 - **Roles.** The role makes roles whose names begin with `beta9-`, and writes their inline policies, whatever these say. Whoever holds
-  it can so make a role that may do more than it may itself. A permissions boundary on `Beta9Provisioner` that allows
-  `iam:CreateRole` and `iam:PutRolePolicy` only with `iam:PermissionsBoundary`, and `cloud.permissions_boundary_arn` in the
-  configurations, close that.
+  it can so make a role that may do more than it may itself. [A boundary of the roles it
+  makes](customer-account.md#a-boundary-of-the-roles-that-are-made) closes that: with it what is marked "bounded" here holds for roles
+  with this boundary only.
 - **Names.** Other resources of the account whose names begin with `beta9-`, and buckets that begin with the prefix, are taken for
   environments'. No role of yours should have such a name, or be in a path of which a part begins with `beta9-`.
 - **Regions.** The policies hold in all of them; an organization's policies can limit that."""
@@ -78,6 +81,7 @@ def _grants(phase: str) -> Iterator[list[str]]:
         scope = permissions.scopes()[grant.scope]
         on = [*map(_resource, scope.on if scope.on != ("*",) else ()), *_conditions(scope.condition)]
         named = f"{scope.says}: {', '.join(on)}" if on else scope.says
+        named += " (bounded)" if grant.is_bounded else ""
         yield [named, grant.why, ", ".join(f"`{action}`" for action in grant.actions)]
 
 
@@ -97,6 +101,6 @@ def _table(head: list[str], rows: Any) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def policy_file(phase: str) -> str:
+def policy_file(phase: str, boundary_of_roles: str | None = None) -> str:
     """Return the JSON file of a phase's policy."""
-    return json.dumps(permissions.policy(phase), indent=2) + "\n"
+    return json.dumps(permissions.policy(phase, boundary_of_roles=boundary_of_roles), indent=2) + "\n"

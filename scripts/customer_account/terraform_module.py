@@ -1,6 +1,6 @@
 """The Terraform module of the role: it reads the policies' files beside it."""
 
-from scripts.customer_account import trust
+from scripts.customer_account import page, trust
 
 from beta9_provisioning.clouds.aws import permissions
 
@@ -62,6 +62,16 @@ variable "permissions_boundary" {
   description = "ARN of the policy that bounds the role, or nothing."
 }
 
+variable "boundary_of_roles" {
+  type        = string
+  default     = ""
+  description = "ARN of the policy that bounds the roles it makes, or nothing."
+  validation {
+    condition     = can(regex("^$BOUNDARY$", var.boundary_of_roles))
+    error_message = "It is arn:aws:iam::ACCOUNT:policy/NAME, and ACCOUNT has twelve digits."
+  }
+}
+
 variable "bucket_prefix" {
   type        = string
   default     = "$BUCKET_PREFIX"
@@ -82,6 +92,8 @@ locals {
   policies = {
 $POLICIES
   }
+  # Those whose policies are others where the roles that are made have a boundary.
+  bounded = var.boundary_of_roles == "" ? [] : [$BOUNDED]
 }
 
 resource "aws_iam_policy" "of_phase" {
@@ -90,9 +102,13 @@ resource "aws_iam_policy" "of_phase" {
   name = each.value
   path = var.path
   policy = replace(
-    file("${path.module}/policies/${each.key}.json"),
-    "arn:aws:s3:::$BUCKET_PREFIX-*",
-    "arn:aws:s3:::${var.bucket_prefix}-*",
+    replace(
+      file("${path.module}/policies/${each.key}${contains(local.bounded, each.key) ? "-bounded" : ""}.json"),
+      "arn:aws:s3:::$BUCKET_PREFIX-*",
+      "arn:aws:s3:::${var.bucket_prefix}-*",
+    ),
+    "$BOUNDARY_OF_ROLES",
+    var.boundary_of_roles,
   )
 }
 
@@ -145,6 +161,9 @@ def module() -> str:
         "$SHORTEST": str(trust.SHORTEST),
         "$ROLE_NAME": trust.ROLE_NAME,
         "$BUCKET_PREFIX": permissions.BUCKET_PREFIX,
+        "$BOUNDARY_OF_ROLES": page.BOUNDARY_OF_ROLES,
+        "$BOUNDARY": trust.BOUNDARY,
+        "$BOUNDED": ", ".join(f'"{phase}"' for phase in permissions.bounded_phases()),
         "$PREFIX": trust.BUCKET_PREFIX,
         "$POLICIES": "\n".join(policies),
     }

@@ -141,17 +141,17 @@ def customer(request: pytest.FixtureRequest, store: Store, anybody: Person) -> C
 
 @pytest.fixture(scope="module", params=WAYS)
 def choosy(request: pytest.FixtureRequest, store: Store, anybody: Person) -> Customer:
-    """One with a path, a boundary and a prefix of its own."""
+    """One with a path, boundaries and a prefix of its own."""
     account = ACCOUNTS[request.param].replace("1", "2", 1)
     customer = new_customer(account, store, anybody)
     bound = f"arn:aws:iam::{account}:policy/{BOUNDARY}"
-    told = WAYS[request.param](customer, **CHOICES, permissions_boundary=bound)
+    told = WAYS[request.param](customer, **CHOICES, permissions_boundary=bound, boundary_of_roles=bound)
     assert f"arn:aws:iam::{account}:role/teams/Beta9Provisioner" in told
     return customer
 
 
 def expected(path: str = "/", prefix: str = "beta9", boundary: str | None = None) -> dict[str, Any]:
-    policies = permissions.policies(bucket_prefix=prefix)
+    policies = permissions.policies(bucket_prefix=prefix, boundary_of_roles=boundary)
     arns = {name: f"arn:aws:iam::ACCOUNT:policy{path}{name}" for name in policies}
     return {
         "role": {
@@ -171,7 +171,7 @@ def test_every_way_makes_what_is_published(customer: Customer) -> None:
     assert customer.made() == expected()
 
 
-def test_path_boundary_and_prefix_arrive(choosy: Customer) -> None:
+def test_path_boundaries_and_prefix_arrive(choosy: Customer) -> None:
     bound = f"arn:aws:iam::ACCOUNT:policy/{BOUNDARY}"
     assert choosy.made() == expected("/teams/", "acme", bound)
 
@@ -222,6 +222,21 @@ def test_the_script_again_changes_nothing_and_an_older_policy_gets_a_version(
     assert customer.made() == expected()
 
 
+def test_the_script_takes_the_bounds_of_roles_away_only_when_it_is_told(
+    store: Store, anybody: Person
+) -> None:
+    customer = new_customer("300000000003", store, anybody)
+    bound = f"arn:aws:iam::{customer.account}:policy/{BOUNDARY}"
+    by_script(customer, boundary_of_roles=bound)
+    refused = customer.person.tries(script(PAGE, "script"))
+    assert "say --boundary-of-roles ARN again, or none to end that" in refused.stderr
+    before = len(store.operations())
+    assert "everything is as it should be" in by_script(customer, boundary_of_roles=bound)
+    assert len(store.operations()) == before
+    by_script(customer, boundary_of_roles="none")
+    assert customer.made() == expected()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -232,6 +247,7 @@ def test_the_script_again_changes_nothing_and_an_older_policy_gets_a_version(
         (f"--principal {WORKER} --external-id {EXTERNAL_ID} --path /beta9-x/", "begin with beta9-"),
         (f"--principal {WORKER} --external-id {EXTERNAL_ID} --path /x/beta9-y/", "begin with beta9-"),
         (f"--principal {WORKER} --external-id {EXTERNAL_ID} --bucket-prefix A", "lower-case"),
+        (f"--principal {WORKER} --external-id {EXTERNAL_ID} --boundary-of-roles x", "neither none nor"),
         (f"--principal {WORKER} --external-id {EXTERNAL_ID} --colour red", "no option --colour"),
         (f"--principal {WORKER} --external-id {EXTERNAL_ID}", "no AWS CLI"),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.operations.bench import Bench
+from tests.operations.bench import CONFIG, Bench
 from tests.operations.rows import add_destroy
 from tests.support.simulated import ACCOUNT, World
 
@@ -20,11 +20,12 @@ from beta9_simulator.cloud.authorization.provider_needs import Change
 from beta9_simulator.cloud.authorization.reference import permission
 from beta9_simulator.cloud.iam.documents import Kind, parse
 from beta9_simulator.cloud.iam.evaluation import Asked, Caller, Held, decide
-from beta9_simulator.cloud.store import Store
+from beta9_simulator.cloud.store import GLOBAL, NewObject, Store
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/Beta9Provisioner"
 CALLER = Caller(f"arn:aws:sts::{ACCOUNT}:assumed-role/Beta9Provisioner/test", ACCOUNT, ROLE)
 REGION = "us-east-1"
+ASKS = "iam:SimulatePrincipalPolicy"
 _STEM = "beta9-c3d4e5f6g7h8"
 _KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/customers"
 _OURS = {"beta9:managed-by": "beta9-provisioning"}
@@ -189,17 +190,26 @@ def test_what_is_rarely_called_is_called_by_the_product(operation: str) -> None:
 
 
 @contextmanager
-def _taken_away(world: World, action: str) -> Iterator[None]:
-    """Let the role lack an action meanwhile."""
-    policies = {one.name: one for one in world.store.find("aws_iam_policy") if one.origin == "seed"}
-    documents = {name: json.loads(one.state["policy"]) for name, one in policies.items()}
-    for name, document in _without(action, documents).items():
+def _policies(world: World, documents: dict[str, dict[str, Any]]) -> Iterator[None]:
+    """Let the role have other policies meanwhile."""
+    policies = {name: world.store.find("aws_iam_policy", name=name)[0] for name in permissions.policies()}
+    for name, document in documents.items():
         world.store.edit(policies[name], policy=json.dumps(document))
     try:
         yield
     finally:
-        for name, document in documents.items():
-            world.store.edit(policies[name], policy=json.dumps(document))
+        for one in policies.values():
+            world.store.edit(one, policy=one.state["policy"])
+
+
+@contextmanager
+def _taken_away(world: World, *actions: str) -> Iterator[None]:
+    """Let the role lack actions meanwhile."""
+    left = permissions.policies()
+    for action in actions:
+        left = _without(action, left)
+    with _policies(world, left):
+        yield
 
 
 @pytest.mark.parametrize(
@@ -215,8 +225,9 @@ def _taken_away(world: World, action: str) -> Iterator[None]:
     ],
 )
 def test_a_permission_that_is_missing_is_named(bench: Bench, action: str) -> None:
+    """By the call that is refused, where IAM may not be asked before."""
     made = bench.make()
-    with _taken_away(bench.world, action):
+    with _taken_away(bench.world, action, ASKS):
         assert bench.run(made.operation_id) is OperationStatus.FAILED
         error = bench.error(made.operation_id)
     assert error["code"] == "permission_missing"
@@ -224,13 +235,57 @@ def test_a_permission_that_is_missing_is_named(bench: Bench, action: str) -> Non
     bench.must_destroy(made)
 
 
-def test_a_permission_that_only_a_destroy_needs_is_named_by_it(bench: Bench) -> None:
+def test_all_that_is_missing_is_named_before_anything_is_made(bench: Bench) -> None:
     made = bench.make()
-    assert bench.run(made.operation_id) is OperationStatus.SUCCEEDED
-    destroy = add_destroy(bench.sessions, made.environment_id)
-    with _taken_away(bench.world, "ec2:DeleteSubnet"):
-        assert bench.run(destroy) is OperationStatus.FAILED
-        error = bench.error(destroy)
-    assert error["code"] == "permission_missing"
-    assert "ec2:DeleteSubnet" in error["message"] + error["detail"]
+    before = bench.world.leftovers()
+    lost = ("ec2:CreateVpc", "ec2:DescribeVpcs", "eks:UpdateAddon", "ec2:DeleteSubnet")
+    with _taken_away(bench.world, *lost):
+        assert bench.run(made.operation_id) is OperationStatus.FAILED
+    error = bench.error(made.operation_id)
+    assert error["code"] == "permissions_missing"
+    for phase, action in zip(("Create", "Read", "Operate", "Destroy"), lost, strict=True):
+        assert f"Beta9Provisioner{phase}: {action}" in error["detail"]
+    assert "setup-iam.sh" in error["remedy"]
+    assert bench.world.leftovers() == before
     bench.must_destroy(made)
+
+
+def test_without_the_check_a_life_goes_on_until_a_call_is_refused(bench: Bench) -> None:
+    """What only a destroy needs is named by it, before anything is taken away where IAM may be asked."""
+    made = bench.make()
+    with _taken_away(bench.world, ASKS):
+        assert bench.run(made.operation_id) is OperationStatus.SUCCEEDED
+        assert len(bench.history(made, "access.unchecked")) == 1
+    for lost, code in (
+        (("ec2:DeleteSubnet",), "permissions_missing"),
+        (("ec2:DeleteSubnet", ASKS), "permission_missing"),
+    ):
+        destroy = add_destroy(bench.sessions, made.environment_id)
+        with _taken_away(bench.world, *lost):
+            assert bench.run(destroy) is OperationStatus.FAILED
+        error = bench.error(destroy)
+        assert error["code"] == code
+        assert "ec2:DeleteSubnet" in error["message"] + error["detail"]
+    bench.must_destroy(made)
+
+
+def test_a_life_in_which_every_role_has_a_boundary(bench: Bench) -> None:
+    """Without one in the configuration no role could be made, which is told before anything is."""
+    arn = f"arn:aws:iam::{ACCOUNT}:policy/BoundaryOfRoles"
+    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    text = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
+    state = {"id": arn, "arn": arn, "name": "BoundaryOfRoles", "path": "/", "policy": text}
+    boundary = NewObject(ACCOUNT, GLOBAL, "aws_iam_policy", arn, "BoundaryOfRoles", state, origin="seed")
+    bench.world.store.create(boundary)
+    with _policies(bench.world, permissions.policies(boundary_of_roles=arn)):
+        unbounded = bench.make()
+        assert bench.run(unbounded.operation_id) is OperationStatus.FAILED
+        error = bench.error(unbounded.operation_id)
+        assert (error["code"], "iam:CreateRole" in error["detail"]) == ("permissions_missing", True)
+        assert "cloud.permissions_boundary_arn" in error["remedy"]
+        made = bench.make(cloud=CONFIG["cloud"] | {"permissions_boundary_arn": arn})
+        assert bench.run(made.operation_id) is OperationStatus.SUCCEEDED
+        roles = [one for one in bench.world.store.find("aws_iam_role") if one.origin != "seed"]
+        assert {one.state["permissions_boundary"] for one in roles} == {arn}
+        bench.must_destroy(made)
+        bench.must_destroy(unbounded)

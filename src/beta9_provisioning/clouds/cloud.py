@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,6 +28,15 @@ if TYPE_CHECKING:
     from beta9_provisioning.schemas.configuration import EnvironmentConfig
     from beta9_provisioning.schemas.configuration import Path as ConfigurationPath
     from beta9_provisioning.settings import Settings
+
+
+class Phase(StrEnum):
+    """A phase of an environment's life, for which permissions are granted."""
+
+    READ = "read"
+    CREATE = "create"
+    OPERATE = "operate"
+    DESTROY = "destroy"
 
 
 @dataclass(frozen=True)
@@ -141,8 +151,15 @@ class Account(Protocol):
     its code says which, such as `role_refused`, `credentials_missing` or `permission_missing`.
     """
 
-    def check_access(self) -> None:
-        """Take on the identity, and see that it belongs to the account of the configuration."""
+    def check_access(self, phases: Collection[Phase], bucket_prefix: str | None) -> str | None:
+        """Take on the identity, and see that it belongs to the account and may do what these phases need.
+
+        `bucket_prefix` begins the names of the environment's buckets; None when nobody knows it. Return in
+        words what could not be seen beforehand; None when all was.
+
+        Raises:
+            EngineError: `permissions_missing` names all that the identity lacks.
+        """
 
     def choose(self, config: EnvironmentConfig) -> Mapping[str, Any]:
         """Choose zones, versions, sizes and the like for a new environment, by what the account offers.

@@ -55,18 +55,18 @@ def cloud(customer: Customer, **changes: str | None) -> AwsAccount:
 
 
 def test_access(customer: Customer) -> None:
-    cloud(customer).check_access()
+    cloud(customer).check_access((), None)
 
 
 def test_access_refused(customer: Customer) -> None:
     with pytest.raises(AwsError) as caught:
-        cloud(customer, external_id="wrong").check_access()
+        cloud(customer, external_id="wrong").check_access((), None)
     assert caught.value.code == "role_refused"
 
 
 def test_a_role_of_another_account(customer: Customer) -> None:
     with pytest.raises(AwsError) as caught:
-        cloud(customer, account_id="210987654321").check_access()
+        cloud(customer, account_id="210987654321").check_access((), None)
     assert caught.value.code == "account_mismatch"
     assert customer.seeded.account in caught.value.message
     assert "210987654321" in caught.value.detail
@@ -76,7 +76,7 @@ def test_nothing_is_asked_before_the_first_call(customer: Customer, monkeypatch:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     own = cloud(customer)
     with pytest.raises(AwsError) as caught:
-        own.check_access()
+        own.check_access((), None)
     assert caught.value.code == "aws_unreachable"
 
 

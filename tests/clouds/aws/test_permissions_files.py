@@ -2,6 +2,7 @@
 
 import json
 import re
+from fnmatch import fnmatchcase
 from functools import cache
 from itertools import product
 from typing import Any
@@ -13,8 +14,16 @@ from scripts.render_permissions import FILES
 from tests.support.documents import ROOT
 
 from beta9_provisioning.clouds.aws import permissions
+from beta9_provisioning.clouds.aws.access_questions import (
+    MOST_ACTIONS,
+    MOST_RESOURCES,
+    Place,
+    batches,
+    questions,
+)
 from beta9_provisioning.clouds.aws.adoption_services import REMOVERS
 from beta9_provisioning.clouds.aws.rules import ROLE_NAME
+from beta9_provisioning.clouds.cloud import Phase
 from beta9_provisioning.schemas.configuration import ObjectStore
 from beta9_simulator.cloud.authorization import reference
 from beta9_simulator.cloud.authorization.provider_needs import operations
@@ -47,6 +56,70 @@ def test_a_policy_fits_whatever_the_buckets_are_called(phase: str) -> None:
     size = permissions.characters(permissions.policy(phase, bucket_prefix=LONG_PREFIX))
     assert size <= permissions.MOST_CHARACTERS
     assert document(phase, LONG_PREFIX).size == size
+
+
+@pytest.mark.parametrize("phase", permissions.phases())
+def test_a_policy_fits_with_a_boundary_of_roles_too(phase: str) -> None:
+    arn = f"arn:aws:iam::{ACCOUNT}:policy/{'b' * 128}"
+    bounded = permissions.policy(phase, bucket_prefix=LONG_PREFIX, boundary_of_roles=arn)
+    assert permissions.characters(bounded) <= permissions.MOST_CHARACTERS
+    is_other = bounded != permissions.policy(phase, bucket_prefix=LONG_PREFIX)
+    assert is_other == (phase in permissions.bounded_phases())
+
+
+def test_roles_that_are_made_keep_to_their_boundary() -> None:
+    """Nothing lets the role make or write one without it, take it away, or change what it says."""
+    arn = f"arn:aws:iam::{ACCOUNT}:policy/Boundary"
+    role = f"arn:aws:iam::{ACCOUNT}:role/beta9-x-node"
+    policy = {"iam:PolicyARN": "arn:aws:iam::aws:policy/AmazonEKSClusterPolicy"}
+    written = ("iam:AttachRolePolicy", "iam:CreateRole", "iam:PutRolePolicy")
+    for action in written:
+        for boundary, is_good in ((arn, True), (f"{arn}2", False), ("", False)):
+            context = {**policy, **({permissions.BOUNDARY_KEY: boundary} if boundary else {})}
+            assert is_allowed("create", action, role, context, boundary=arn) == is_good
+            assert is_allowed("create", action, role, context)
+    for action in GRANTED:
+        is_about_boundaries = action.startswith("iam:") and ("Boundary" in action or "Policy" in action)
+        removes = ("iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:GetRolePolicy")
+        reads = ("iam:SimulatePrincipalPolicy",)
+        assert not is_about_boundaries or action in (*written, *removes, *reads)
+
+
+def place(boundary: str | None = None) -> Place:
+    return Place("env_0123456789abcdef", ACCOUNT, "eu-west-1", "/teams/", "acme", boundary)
+
+
+def test_the_access_check_asks_for_all_that_is_granted() -> None:
+    asked = {question.action for question in questions(place(), permissions.phases())}
+    assert {*asked, "iam:SimulatePrincipalPolicy"} == set(GRANTED)
+    assert {phase.value for phase in Phase} == set(permissions.phases())
+
+
+@pytest.mark.parametrize("boundary", [None, f"arn:aws:iam::{ACCOUNT}:policy/Boundary"])
+def test_the_published_policies_allow_what_the_access_check_asks(boundary: str | None) -> None:
+    """On a resource of a type that the action is about: on another one IAM's simulator allows nothing."""
+    for question in questions(place(boundary), permissions.phases()):
+        phases = [
+            phase for phase in permissions.phases() if permissions.policy_name(phase) in question.policies
+        ]
+        for ask in (question, *([question.narrowed()] if question.narrower else [])):
+            forms = [re.sub(r"\$\{\w+\}", "*", form) for form in reference.templates(ask.action)]
+            fitting = [arn for arn in ask.resources if any(fnmatchcase(arn, form) for form in forms)]
+            if ask is question or forms:
+                assert fitting or not ask.resources, ask
+            for phase in phases:
+                context = dict(ask.context)
+                for resource in fitting or ("*",):
+                    assert is_allowed(
+                        phase, ask.action, resource, context, prefix="acme", boundary=boundary
+                    ), ask
+
+
+def test_the_access_check_takes_few_calls() -> None:
+    made = batches(questions(place(), permissions.phases()))
+    assert len(made) == 16
+    assert all(len(one.actions) <= MOST_ACTIONS for one in made)
+    assert all(len(one.resources) <= MOST_RESOURCES for one in made)
 
 
 @pytest.mark.parametrize("phase", permissions.phases())
@@ -98,7 +171,12 @@ def test_roles_are_passed_to_services_only() -> None:
 
 def test_the_role_changes_neither_itself_nor_its_policies() -> None:
     named = [ROLE_NAME, *map(permissions.policy_name, permissions.phases())]
-    asked = [action for action in GRANTED if action.startswith("iam:") and LISTS not in action]
+    harmless = ("iam:SimulatePrincipalPolicy",)
+    asked = [
+        action
+        for action in GRANTED
+        if action.startswith("iam:") and LISTS not in action and action not in harmless
+    ]
     for phase in permissions.phases():
         for action in asked:
             for kind, path, name in product(("role", "policy"), ("/", "/teams/beta9/"), named):
@@ -139,20 +217,27 @@ def test_what_is_not_asked_for_has_a_reason() -> None:
 
 
 @cache
-def document(phase: str, prefix: str) -> Document:
+def document(phase: str, prefix: str, boundary: str | None = None) -> Document:
     """The policy of a phase as IAM reads it."""
-    return parse(json.dumps(permissions.policy(phase, bucket_prefix=prefix)), Kind.IDENTITY)
+    made = permissions.policy(phase, bucket_prefix=prefix, boundary_of_roles=boundary)
+    return parse(json.dumps(made), Kind.IDENTITY)
 
 
 def is_allowed(
-    phase: str, action: str, resource: str, context: Any = None, *, prefix: str = permissions.BUCKET_PREFIX
+    phase: str,
+    action: str,
+    resource: str,
+    context: Any = None,
+    *,
+    prefix: str = permissions.BUCKET_PREFIX,
+    boundary: str | None = None,
 ) -> bool:
     """Decide as IAM does, with the policy of one phase alone."""
     known = reference.permission(action).known | GLOBAL_KEYS | {key.lower() for key in context or {}}
     arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{ROLE_NAME}/worker"
     caller = Caller(arn, ACCOUNT, f"arn:aws:iam::{ACCOUNT}:role/{ROLE_NAME}")
     asked = Asked(action, resource, context or {}, known)
-    return decide(asked, caller, Held(identity=(document(phase, prefix),))).is_allowed
+    return decide(asked, caller, Held(identity=(document(phase, prefix, boundary),))).is_allowed
 
 
 @pytest.mark.parametrize("type_", sorted(REMOVERS))

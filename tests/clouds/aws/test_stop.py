@@ -44,7 +44,7 @@ def test_a_call_that_aws_has_not_answered_is_not_made_again(
         monkeypatch.setenv("AWS_ENDPOINT_URL_EKS", url)
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", url)
         with pytest.raises(Stopped):
-            AwsAccount(customer.target, stop).check_access()
+            AwsAccount(customer.target, stop).check_access((), None)
     assert len(came) == 1
 
 
@@ -63,7 +63,7 @@ def test_after_a_stop_a_role_that_expires_can_be_taken_on_again(
 def test_a_search_of_many_requests_ends(customer: Customer) -> None:
     stop = threading.Event()
     account = AwsAccount(customer.target, stop)
-    account.check_access()
+    account.check_access((), None)
     stop.set()
     with pytest.raises(Stopped):
         account.leftovers()

@@ -38,6 +38,7 @@ from beta9_simulator.cloud.services import (
     logs,
     parameters,
     secrets,
+    simulating,
     stacks,
     sts,
     tagging,
@@ -63,7 +64,7 @@ _HANDLERS: dict[str, dict[str, Handler]] = {
     "kms": keys.HANDLERS,
     "ssm": parameters.HANDLERS,
     "tagging": tagging.HANDLERS,
-    "iam": identity.ROLES | identity_policies.POLICIES | identity_providers.PROVIDERS,
+    "iam": identity.ROLES | identity_policies.POLICIES | identity_providers.PROVIDERS | simulating.SIMULATION,
     "secretsmanager": secrets.HANDLERS,
     "cloudformation": stacks.HANDLERS,
 }

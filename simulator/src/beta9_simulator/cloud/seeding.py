@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from beta9_simulator.cloud.authorization.gate import ADMINISTRATOR
+from beta9_simulator.cloud.authorization.holding import ADMINISTRATOR
 from beta9_simulator.cloud.iam.documents import Kind, parse
 from beta9_simulator.cloud.principals import Principal, add_principal
 from beta9_simulator.cloud.store import GLOBAL, NewObject, Store

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from beta9_provisioning.clouds.aws import (
+    access_check,
     adoption_table,
     buckets,
     cluster_access,
@@ -20,6 +21,7 @@ from beta9_provisioning.clouds.aws import (
     sweep,
     zones,
 )
+from beta9_provisioning.clouds.aws.access_questions import Place
 from beta9_provisioning.clouds.aws.beside_state import BesideState
 from beta9_provisioning.clouds.aws.choices import Choices
 from beta9_provisioning.clouds.aws.names import REDIS_PASSWORD, names
@@ -30,7 +32,7 @@ from beta9_provisioning.clouds.aws.sizes import SIZES, node_types
 from beta9_provisioning.clouds.aws.state_bucket import StateBucket, state_key
 from beta9_provisioning.clouds.aws.state_lock import StateLockObject
 from beta9_provisioning.clouds.aws.versions import DEFAULTS
-from beta9_provisioning.clouds.cloud import Contents, Leftover, StateLock, UnsavedState
+from beta9_provisioning.clouds.cloud import Contents, Leftover, Phase, StateLock, UnsavedState
 from beta9_provisioning.clouds.stands import Known, Standing
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess
 from beta9_provisioning.engine.spec import tags
@@ -46,7 +48,8 @@ if TYPE_CHECKING:
 class AwsTarget:
     """Where an environment lives: account, region, and the role that the worker assumes there.
 
-    `s3_path_style` addresses S3 buckets by path, as most S3-compatible stores demand.
+    `s3_path_style` addresses S3 buckets by path, as most S3-compatible stores demand. `role_path` and
+    `boundary` are those of the roles that are made.
     """
 
     environment_id: str
@@ -55,6 +58,8 @@ class AwsTarget:
     role_arn: str
     external_id: str | None
     s3_path_style: bool = False
+    role_path: str = "/"
+    boundary: str | None = None
 
 
 class AwsAccount:
@@ -82,11 +87,14 @@ class AwsAccount:
         )
         self._beside = BesideState(self._session, target.account_id, self._bucket.name, target.environment_id)
 
-    def check_access(self) -> None:
-        """Assume the role, and see that it belongs to the account.
+    def check_access(self, phases: Collection[Phase], bucket_prefix: str | None) -> str | None:
+        """Assume the role, and see that it belongs to the account and may do what these phases need.
+
+        Return what could not be seen beforehand.
 
         Raises:
-            AwsError: `role_refused` with the trust statement that is needed; `account_mismatch`.
+            AwsError: `role_refused` with the trust statement that is needed; `account_mismatch`;
+                `permissions_missing`, which names all that the role lacks.
         """
         sts: STSClient = self._session.client("sts")
         with self._session.explained(f"assume the role {self.target.role_arn}"):
@@ -98,6 +106,15 @@ class AwsAccount:
                 remedy="Correct cloud.account_id or cloud.role_arn.",
                 code="account_mismatch",
             )
+        place = Place(
+            environment_id=self.target.environment_id,
+            account_id=self.target.account_id,
+            region=self.target.region,
+            role_path=self.target.role_path,
+            bucket_prefix=bucket_prefix,
+            boundary=self.target.boundary,
+        )
+        return access_check.check(self._session, place, phases)
 
     def choose(self, config: EnvironmentConfig) -> dict[str, Any]:
         """Choose zones, versions and sizes for a new environment, by what the account offers.

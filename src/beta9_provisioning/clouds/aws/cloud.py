@@ -179,6 +179,8 @@ class Aws:
             role_arn=place.role_arn or "",
             external_id=place.external_id,
             s3_path_style=settings.s3_path_style,
+            role_path=place.role_path,
+            boundary=place.permissions_boundary_arn,
         )
         return AwsAccount(target, stop)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextvars import copy_context
 from typing import Any
 
-from beta9_provisioning.clouds.cloud import Leftover
+from beta9_provisioning.clouds.cloud import Leftover, Phase
 from beta9_provisioning.engine.beta9.objects import is_own
 from beta9_provisioning.engine.errors import EngineError, Stopped
 from beta9_provisioning.engine.synthesis.synthesize import stack_directory, write_bare
@@ -52,8 +52,10 @@ def asked(config: Mapping[str, Any], *path: str) -> Any:
 
 
 def check_access(context: Context) -> None:
-    """Become who the worker is in the customer's account."""
-    context.account.check_access()
+    """Become who the worker is in the customer's account, who may take all of it away."""
+    prefix = asked(context.claim.config, "data", "object_store", "bucket_prefix")
+    known = prefix if isinstance(prefix, str) else None
+    infrastructure.check_permissions(context, (Phase.READ, Phase.DESTROY), known)
 
 
 def initialize(context: Context) -> None:

@@ -1,8 +1,9 @@
 """The steps that build in the cloud: access, synthesis, Terraform."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
+from beta9_provisioning.clouds.cloud import Phase
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.synthesis.subject import Subject
 from beta9_provisioning.engine.synthesis.synthesize import (
@@ -32,12 +33,20 @@ class PlanDestructive(EngineError):
 def check_access(context: Context) -> None:
     """Become who the worker is in the customer's account, to build what this version can build.
 
-    Before anything is created, also see that there are charts to install at the end.
+    Before anything is created, also see that there are charts to install at the end, and that the worker may
+    do there all that an environment needs until it is gone.
     """
     context.cloud.check_supported(context.config)
     context.cloud.check_reach(context.config, context.workers_from)
     _ = context.chart_source  # raises if there are none
-    context.account.check_access()
+    check_permissions(context, frozenset(Phase), context.config.data.object_store.bucket_prefix)
+
+
+def check_permissions(context: Context, phases: Collection[Phase], bucket_prefix: str | None) -> None:
+    """See that the worker may do what these phases need; the journal is told what cannot be seen."""
+    unseen = context.account.check_access(phases, bucket_prefix)
+    if unseen is not None:
+        context.recorder.emit("access.unchecked", unseen)
 
 
 def choose(context: Context) -> None:

@@ -110,6 +110,33 @@ def test_a_condition_is_judged(api: AwsApi, store: Store) -> None:
         secrets.create_secret(Name="two", SecretString="x", Tags=[{"Key": "team", "Value": "b"}])
 
 
+def test_the_boundary_of_a_role_is_judged(api: AwsApi, store: Store) -> None:
+    """That of the request when a role is made, and that of the role when it is written."""
+    arn = "arn:aws:iam::123456789012:policy/Useful"
+    bounded = {"StringEquals": {"iam:PermissionsBoundary": arn}}
+    writes = ("iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy")
+    customer = door(api, store, Useful=allow(*writes, Condition=bounded), Tags=allow("iam:TagRole"))
+    iam = customer.client("iam")
+    trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    told = {"AssumeRolePolicyDocument": json.dumps({"Version": "2012-10-17", "Statement": [trust]})}
+    document = json.dumps(allow("s3:GetObject"))
+    read_only = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+    iam.create_role(RoleName="in", PermissionsBoundary=arn, **told)
+    iam.put_role_policy(RoleName="in", PolicyName="p", PolicyDocument=document)
+    iam.attach_role_policy(RoleName="in", PolicyArn=read_only)
+    [role] = store.find("aws_iam_role", name="in")
+    for boundary in (None, read_only):
+        store.edit(role, permissions_boundary=boundary)
+        more = {"PermissionsBoundary": boundary} if boundary else {}
+        with pytest.raises(ClientError, match="iam:CreateRole"):
+            iam.create_role(RoleName="out", **told, **more)
+        with pytest.raises(ClientError, match="iam:PutRolePolicy"):
+            iam.put_role_policy(RoleName="in", PolicyName="q", PolicyDocument=document)
+        with pytest.raises(ClientError, match="iam:AttachRolePolicy"):
+            iam.attach_role_policy(RoleName="in", PolicyArn=read_only)
+    assert not store.find("aws_iam_role", name="out")
+
+
 def test_users_and_administrators_are_not_asked(api: AwsApi, store: Store, seeded: Seeded) -> None:
     control = Door(api, seeded.access_key, seeded.secret_key)
     assert control.client("iam").list_roles() is not None

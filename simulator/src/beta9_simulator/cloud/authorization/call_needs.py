@@ -9,7 +9,7 @@ from typing import Any
 
 from beta9_simulator.cloud.authorization.operations import CREATE_TAGS, actions
 from beta9_simulator.cloud.authorization.reference import permission
-from beta9_simulator.cloud.authorization.things import Context, Target, Things, requested
+from beta9_simulator.cloud.authorization.things import BOUNDARY, Context, Target, Things, of_action, requested
 from beta9_simulator.cloud.iam.evaluation import Asked
 from beta9_simulator.cloud.store import Store
 
@@ -36,7 +36,7 @@ _NAMED_BY: Mapping[str, Sequence[str]] = {
     "elasticloadbalancing:targetgroup": ("TargetGroupArn",),
     "iam:oidc-provider": ("OpenIDConnectProviderArn",),
     "iam:policy": ("PolicyArn",),
-    "iam:role": ("RoleName",),
+    "iam:role": ("RoleName", "PolicySourceArn"),
     "kms:key": ("KeyId",),
     "logs:log-group": ("logGroupName",),
     "rds:db": ("DBInstanceIdentifier",),
@@ -77,6 +77,8 @@ def _needs(things: Things, call: Called) -> Iterator[Asked]:
     more = requested(tags)
     if call.operation in ("AttachRolePolicy", "DetachRolePolicy"):
         more["iam:PolicyARN"] = str(call.params["PolicyArn"])
+    if call.service == "iam" and call.params.get("PermissionsBoundary"):
+        more[BOUNDARY] = str(call.params["PermissionsBoundary"])
     if call.operation == "AssumeRole":
         told = {"sts:ExternalId": "ExternalId", "sts:RoleSessionName": "RoleSessionName"}
         more |= {key: str(call.params[name]) for key, name in told.items() if call.params.get(name)}
@@ -108,7 +110,7 @@ def _on(things: Things, call: Called, action: str, more: Context) -> Iterator[As
             target = Target(things.arn(resource_type, "*", action), {})
         if target is not None:
             is_named = True
-            yield Asked(action, target.arn, {**target.context, **more}, told.known)
+            yield Asked(action, target.arn, of_action(told, {**target.context, **more}), told.known)
     if not is_named:
         yield Asked(action, "*", more, told.known)
 

@@ -8,21 +8,16 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import lru_cache
-from typing import Any
 
-from beta9_simulator.cloud.iam.documents import Document, Kind, parse
+from beta9_simulator.cloud.authorization.holding import holding, parsed
+from beta9_simulator.cloud.iam.documents import Document, Kind
 from beta9_simulator.cloud.iam.evaluation import Asked, Caller, Decision, Held, decide
 from beta9_simulator.cloud.principals import Principal
 from beta9_simulator.cloud.rules import CloudError
 from beta9_simulator.cloud.store import GLOBAL, Store, StoredObject
 
-ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 RECORD = "permissions_record"
 """The setting that names a file into which everything asked is written, one JSON document a line."""
-_OF_AWS = {
-    ADMINISTRATOR: '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
-}
 _EXCEPTION = frozenset({"eks", "logs", "kms", "secretsmanager", "ssm", "tag"})
 """Services that call it AccessDeniedException."""
 
@@ -75,7 +70,7 @@ class Gate:
             return None
         for key in self._store.find("aws_kms_key", account=self._principal.account):
             if key.state["arn"] == one.resource and isinstance(key.state.get("policy"), str):
-                return _parsed(key.state["policy"], Kind.RESOURCE)
+                return parsed(key.state["policy"], Kind.RESOURCE)
         return None
 
     def _trust_policy(self, one: Asked) -> Document | None:
@@ -85,7 +80,7 @@ class Gate:
         for role in self._store.find("aws_iam_role", region=GLOBAL):
             if role.state["arn"] == one.resource:
                 try:
-                    return _parsed(str(role.state["assume_role_policy"]), Kind.TRUST)
+                    return parsed(str(role.state["assume_role_policy"]), Kind.TRUST)
                 except CloudError:
                     return None
         return None
@@ -107,27 +102,13 @@ class Gate:
         role = self._role()
         if role is None:
             return None
-        inline = [str(one["policy"]) for one in self._of_role(role, "aws_iam_role_policy")]
-        attached = [str(one["policy_arn"]) for one in self._of_role(role, "aws_iam_role_policy_attachment")]
-        boundary = str(role.state.get("permissions_boundary") or "")
-        if attached == [ADMINISTRATOR] and not boundary and not inline:
+        own = holding(self._store, role)
+        if own.is_administrator:
             return None
         return Held(
-            identity=tuple(_parsed(text) for text in [*inline, *map(self._managed, attached)]),
-            boundary=_parsed(self._managed(boundary)) if boundary else None,
+            identity=tuple(parsed(one.text) for one in own.identity),
+            boundary=parsed(own.boundary.text, Kind.BOUNDARY) if own.boundary else None,
         )
-
-    def _of_role(self, role: StoredObject, type_: str) -> list[dict[str, Any]]:
-        found = self._store.find(type_, account=role.account, region=GLOBAL)
-        return [one.state for one in found if one.state["role"] == role.name]
-
-    def _managed(self, arn: str) -> str:
-        if arn in _OF_AWS:
-            return _OF_AWS[arn]
-        found = self._store.find("aws_iam_policy", account=self._principal.account, region=GLOBAL, id=arn)
-        if not found:
-            raise CloudError("NoSuchEntity", f"Policy {arn} is attached, but this cloud does not know it.")
-        return str(found[0].state["policy"])
 
     def _record(self, asked: Iterable[Asked], place: str) -> None:
         lines = [
@@ -158,8 +139,3 @@ class Gate:
                 "UnauthorizedOperation", f"You are not authorized to perform this operation. {sentence}"
             )
         return CloudError("AccessDeniedException" if service in _EXCEPTION else "AccessDenied", sentence)
-
-
-@lru_cache(maxsize=64)
-def _parsed(text: str, kind: Kind = Kind.IDENTITY) -> Document:
-    return parse(text, kind)

@@ -19,6 +19,8 @@ from beta9_simulator.cloud.authorization.things import (
     Context,
     Target,
     Things,
+    bounded,
+    of_action,
     own_arn,
     requested,
     subjects,
@@ -146,9 +148,8 @@ class _Needs:
             return
         more: Context = {"ec2:CreateAction": operation} if service == "ec2" else {}
         for action in _TAG_ACTIONS.get(self._change.type, CREATE_TAGS.get(service, ())):
-            target = self._itself(action, makes=True)
-            known = permission(action).known
-            yield Asked(action, target.arn, {**target.context, **more}, known)
+            target, told = self._itself(action, makes=True), permission(action)
+            yield Asked(action, target.arn, of_action(told, {**target.context, **more}), told.known)
 
     def _asked(self, action: str, *, makes: bool) -> Iterator[Asked]:
         told = permission(action)
@@ -160,7 +161,7 @@ class _Needs:
             if is_required and not targets:
                 targets = [Target(self._things.arn(resource_type, "*", action), {})]
             for target in targets:
-                yield Asked(action, target.arn, target.context, told.known)
+                yield Asked(action, target.arn, of_action(told, target.context), told.known)
             is_named |= bool(targets)
         if not is_named:
             tags = self._change.state.get("tags_all") if makes else None
@@ -188,7 +189,8 @@ class _Needs:
             return Target(self._things.arn(resource_type, "*", action), requested(tags))
         is_known = own_arn(state) and resource_type != "logs:log-group"
         place = own_arn(state) if is_known else self._things.arn(resource_type, name, action)
-        return Target(place, requested(tags) if makes else tagged(resource_type, tags))
+        context = requested(tags) if makes else tagged(resource_type, tags)
+        return Target(place, {**context, **bounded(state)})
 
     def _of_borrowed(self, action: str) -> Context:
         """Return what else conditions may say of a part of another thing."""

@@ -63,6 +63,12 @@ def actions() -> frozenset[str]:
     return frozenset(_data()["actions"])
 
 
+def templates(action: str) -> list[str]:
+    """Return the forms of the ARNs that a permission is asked on."""
+    found: dict[str, str] = _data()["arns"]
+    return [found[resource_type] for resource_type in permission(action).on]
+
+
 def arn(resource_type: str, account: str, region: str, name: str) -> str:
     """Return the ARN of a resource whose name, or path of names, stands for all that its type leaves open."""
     template: str = _data()["arns"][resource_type]

@@ -6,11 +6,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from beta9_simulator.cloud.authorization.reference import arn
+from beta9_simulator.cloud.authorization.reference import Permission, arn
 from beta9_simulator.cloud.controllers import LOAD_BALANCER, TARGET_GROUP, VOLUME
 from beta9_simulator.cloud.store import GLOBAL, Store, StoredObject
 
 Context = dict[str, str | tuple[str, ...]]
+BOUNDARY = "iam:PermissionsBoundary"
+"""The boundary of the role that a request is about, or with which it makes one."""
 # What clusters make, which Terraform does not know.
 _OF_CLUSTERS = {
     "ec2:volume": VOLUME,
@@ -66,7 +68,7 @@ class Things:
             own_arn(found.state)
             if resource_type != "logs:log-group" and own_arn(found.state)
             else self.arn(resource_type, found.name or name, action),
-            tagged(resource_type, found.tags),
+            {**tagged(resource_type, found.tags), **bounded(found.state)},
         )
 
     def _find(self, resource_type: str, name: str) -> StoredObject | None:
@@ -102,6 +104,17 @@ def tagged(resource_type: str, tags: Any) -> Context:
     if resource_type.startswith("ec2:"):
         context |= {f"ec2:ResourceTag/{key}": value for key, value in given.items()}
     return context
+
+
+def bounded(state: dict[str, Any]) -> Context:
+    """Return what conditions may say of a role's boundary."""
+    return {BOUNDARY: str(state["permissions_boundary"])} if state.get("permissions_boundary") else {}
+
+
+def of_action(told: Permission, context: Context) -> Context:
+    """Return a context without the boundary where the action does not know it."""
+    is_known = BOUNDARY.lower() in told.known
+    return {key: value for key, value in context.items() if is_known or key != BOUNDARY}
 
 
 def requested(tags: Any) -> Context:

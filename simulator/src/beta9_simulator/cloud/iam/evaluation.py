@@ -6,6 +6,7 @@ Not known: policies of organizations and of VPC endpoints, sessions of federated
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from beta9_simulator.cloud.iam.callers import Caller, Grant, denied, granted
 from beta9_simulator.cloud.iam.conditions import Facts, fulfilled
@@ -13,7 +14,7 @@ from beta9_simulator.cloud.iam.documents import Document
 from beta9_simulator.cloud.iam.patterns import Fill, UnresolvedVariable, like, resource_like
 from beta9_simulator.cloud.iam.statements import Kind, Named, Statement
 
-__all__ = ["Asked", "Caller", "Decision", "Held", "decide", "matches_role"]
+__all__ = ["Asked", "Caller", "Decision", "Explained", "Held", "decide", "explain", "matches_role"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,19 @@ class Decision:
     why: str = ""
 
 
+@dataclass(frozen=True)
+class Explained:
+    """A decision with the statements that led to it, each with its document.
+
+    ``is_within_boundary`` is None where there is no boundary.
+    """
+
+    is_allowed: bool
+    is_denied: bool
+    matched: tuple[tuple[Document, Statement], ...]
+    is_within_boundary: bool | None
+
+
 def decide(asked: Asked, principal: Caller, held: Held) -> Decision:
     """Decide about a request of ``principal``.
 
@@ -71,6 +85,23 @@ def decide(asked: Asked, principal: Caller, held: Held) -> Decision:
     if held.must_be_in_resource and not grants:
         return _not_allowed(asked, held.resource.kind if held.resource else Kind.RESOURCE)
     return _decide_by_identity(case, held, is_granted=Grant.ROLE in grants)
+
+
+def explain(asked: Asked, principal: Caller, held: Held) -> Explained:
+    """Decide by the caller's own policies alone, and tell by which statements.
+
+    Raises as ``decide`` does.
+    """
+    case = _Case(asked, principal, is_bounded=held.boundary is not None)
+    denying = [pair for document in _all(held) for pair in case.matching(document, is_allow=False)]
+    allowing = [pair for document in held.identity for pair in case.matching(document, is_allow=True)]
+    is_within = None
+    if held.boundary is not None:
+        is_denied = any(document is held.boundary for document, _ in denying)
+        is_within = case.allows(held.boundary) and not is_denied
+    is_allowed = not denying and bool(allowing) and is_within is not False
+    matched = tuple(denying or (allowing if is_allowed else ()))
+    return Explained(is_allowed, bool(denying), matched, is_within)
 
 
 def matches_role(document: Document, asked: Asked, principal: Caller) -> Decision:
@@ -153,6 +184,14 @@ class _Case:
             self._applies(document, statement) for statement in document.statements if statement.is_allow
         )
 
+    def matching(self, document: Document, *, is_allow: bool) -> list[tuple[Document, Statement]]:
+        """Return the statements of a policy without principals that allow, or deny, the request."""
+        return [
+            (document, statement)
+            for statement in document.statements
+            if statement.is_allow == is_allow and self._applies(document, statement)
+        ]
+
     def grants(self, document: Document) -> set[Grant]:
         """Return through whom statements of a policy with principals allow the request."""
         found = set()
@@ -172,8 +211,7 @@ class _Case:
         )
 
     def _has_action(self, actions: Named) -> bool:
-        wanted = self.asked.action.lower()
-        return any(like(text.lower(), wanted, None) for text in actions.texts) != actions.is_except
+        return _is_named(actions, self.asked.action.lower())
 
     def _has_resource(self, resources: Named, fill: Fill | None) -> bool:
         found = False
@@ -185,3 +223,9 @@ class _Case:
                 if resources.is_except:
                     return False
         return found != resources.is_except
+
+
+@lru_cache(maxsize=1 << 16)
+def _is_named(actions: Named, wanted: str) -> bool:
+    """Whether an action in lower case is among those of a statement."""
+    return any(like(text.lower(), wanted, None) for text in actions.texts) != actions.is_except
