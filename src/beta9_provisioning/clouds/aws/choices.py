@@ -58,7 +58,7 @@ class NetworkChoice(_Choice):
 
 
 class GivenNetwork(_Choice):
-    """A network of the user's, as it was when the environment was made: ids of subnets, in the order of zones.
+    """A network of the user's, as it was when the environment was made: ids of subnets in the order of zones.
 
     Attributes:
         service_cidr: of the cluster's Services; None where the cluster is the user's, too.
@@ -177,9 +177,10 @@ class Choices(_Choice):
         instance_class: str | None = None,
         release: str | None = None,
     ) -> Self:
-        """Return the choices for a new environment in these zones, in this network or one that is made, with a
-        database of this class, or of the first that its size names, and nodes of this release of the AMI, or of
-        the one that EKS takes.
+        """Return the choices for a new environment in these zones, in this network or in one that is made.
+
+        Its database is of this class, or of the first that its size names, and its nodes are of this release
+        of the AMI, or of the one that EKS takes.
         """
         size = SIZES[config.cluster.profile]
         return cls(

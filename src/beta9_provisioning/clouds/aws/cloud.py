@@ -124,7 +124,7 @@ class Aws:
                 provisioner="ebs.csi.aws.com",
                 parameters={"type": "gp3", "encrypted": "true", **({"kmsKeyId": key} if key else {})},
             ),
-            load_balancer_annotations=load_balancer_values.ANNOTATIONS,
+            load_balancer_annotations=load_balancer_values.annotations(config.network),
             object_store_url=f"https://{endpoint}",
             bucket_url=lambda bucket: f"https://{bucket}.{endpoint}",
         )
