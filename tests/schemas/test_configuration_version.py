@@ -54,7 +54,8 @@ FIELDS = {
         Data: object_store postgres redis
         KubernetesApi: private_only public_from
         Nat: single per_zone
-        Network: cidr data_subnet_ids flow_log_days nat private_subnet_ids public_subnet_ids service_cidr vpc_id
+        Network: cidr data_subnet_ids flow_log_days nat private_subnet_ids public_subnet_ids service_cidr
+        Network: vpc_id
         NodeTaint: effect key value
         ObjectStore: bucket_prefix lifecycle_days on_delete versioning
         OnDelete: delete refuse

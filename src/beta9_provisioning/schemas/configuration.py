@@ -242,14 +242,11 @@ class Network(Section):
     vpc_id: VpcId | None = None
     """ID of a VPC of yours, which is used and left as it is (AWS only); null makes a network."""
     private_subnet_ids: SubnetIds | None = None
-    """Subnets of that VPC with a way out, for nodes and pods, one in each of two or three zones; required with
-    `vpc_id`."""
+    """Subnets of that VPC with a way out, for nodes and pods, in two or three zones; with vpc_id required."""
     public_subnet_ids: SubnetIds | None = None
-    """Subnets of your VPC, or of your cluster's, with a route to an internet gateway, for the load balancer;
-    with `vpc_id` and without them, Beta9 is reached from inside the VPC only."""
+    """Subnets for the load balancer, with an internet gateway; in your VPC without them it is inside only."""
     data_subnet_ids: SubnetIds | None = None
-    """Subnets of your VPC, or of your cluster's, for database, cache and nothing else; null puts these into the
-    private subnets."""
+    """Subnets for database, cache and nothing else; null puts these into the private subnets."""
 
     @model_validator(mode="after")
     def _ranges_differ(self) -> Self:
@@ -271,10 +268,14 @@ class Network(Section):
 
     @model_validator(mode="after")
     def _subnets_differ(self) -> Self:
+        seen: set[str] = set()
         for name in ("private_subnet_ids", "public_subnet_ids", "data_subnet_ids"):
             ids = getattr(self, name) or []
             if len(set(ids)) < len(ids):
                 _refuse("Network", {(name,): "names a subnet twice; each is in a zone of its own"})
+            if twice := sorted(seen & set(ids)):
+                _refuse("Network", {(name,): f"names {', '.join(twice)}, which another list names, too"})
+            seen |= set(ids)
         return self
 
 
@@ -472,7 +473,9 @@ class EnvironmentConfig(Section):
         network, cluster = self.network, self.cluster
         if cluster.use_existing:
             reason = "is for a cluster that is made; leave it out with cluster.use_existing"
-            faults: dict[Path, str] = {("network", name): reason for name in network.changed(*_OF_MADE_NETWORK)}
+            faults: dict[Path, str] = {
+                ("network", name): reason for name in network.changed(*_OF_MADE_NETWORK)
+            }
             faults |= {("cluster", name): reason for name in cluster.changed(*_OF_MADE_CLUSTER)}
             if self.cloud.zones:
                 faults["cloud", "zones"] = reason
@@ -480,8 +483,12 @@ class EnvironmentConfig(Section):
             return self
         if network.vpc_id is None:
             lonely = [name for name in ("public_subnet_ids", "data_subnet_ids") if getattr(network, name)]
-            reason = "are of your own VPC (network.vpc_id) or cluster (cluster.use_existing), which is not named"
+            reason = (
+                "are of your own VPC (network.vpc_id) or cluster (cluster.use_existing), which is not named"
+            )
             _refuse("EnvironmentConfig", {("network", name): reason for name in lonely})
+        elif self.cloud.provider is not Provider.AWS:
+            _refuse("EnvironmentConfig", {("network", "vpc_id"): "belongs to provider aws only"})
         elif self.cloud.zones:
             reason = "are those of the subnets of your VPC; leave them out with network.vpc_id"
             _refuse("EnvironmentConfig", {("cloud", "zones"): reason})

@@ -118,8 +118,8 @@ def of_private_routes(found: Survey, ids: Collection[str], region: str) -> Itera
         elif way is Way.NONE and (missing := _missing_endpoints(found, name, region)):
             yield (
                 f"{id_}: {name} has no default route, and these endpoints are missing, without which nodes "
-                f"do not work then: {', '.join(missing)}; add a route to a NAT gateway, or the endpoints (with "
-                "private DNS names)"
+                f"do not work then: {', '.join(missing)}; add a route to a NAT gateway, or the "
+                "endpoints (with private DNS names)"
             )
 
 
@@ -146,7 +146,7 @@ def of_public_routes(found: Survey, ids: Collection[str]) -> Iterator[str]:
         if table is not None and network_routes.way(table["Routes"]) is not Way.INTERNET_GATEWAY:
             yield (
                 f"{id_}: {table['RouteTableId']} has no default route to an internet gateway that is "
-                "attached; add one, or leave network.public_subnet_ids out for a load balancer inside of the VPC"
+                "attached; add one, or leave network.public_subnet_ids out for a load balancer inside"
             )
         mode = subnet.get("BlockPublicAccessStates", {}).get("InternetGatewayBlockMode", "off")
         if mode in _BLOCKED:
