@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from beta9_provisioning.api import yaml12
-from beta9_provisioning.clouds.aws.choices import Choices
+from beta9_provisioning.clouds.aws.choices import Choices, GivenNetwork
 from beta9_provisioning.clouds.registry import ProviderRules, cloud_of
 from beta9_provisioning.clouds.synthesis import synthesize
 from beta9_provisioning.engine.synthesis.subject import Subject
@@ -30,8 +30,23 @@ def subject(name: str) -> Subject:
     config = configuration(name)
     sample = cloud_of(config.cloud).sample()
     zones = Choices.model_validate(sample.choices).zones
-    choices = Choices.first(config, zones).model_dump(mode="json")
+    choices = Choices.first(config, zones, network=_given(config)).model_dump(mode="json")
     return Subject(config, sample.environment_id, choices, sample.backend, sample.workers_from)
+
+
+def _given(config: EnvironmentConfig) -> GivenNetwork | None:
+    """Return the network that a configuration names, as its check would."""
+    named = config.network
+    if named.vpc_id is None:
+        return None
+    private = tuple(named.private_subnet_ids or ())
+    return GivenNetwork(
+        vpc_id=named.vpc_id,
+        service_cidr=named.service_cidr,
+        private=private,
+        public=tuple(named.public_subnet_ids or ()),
+        data=tuple(named.data_subnet_ids or ()) or private,
+    )
 
 
 def stack(name: str, outdir: Path) -> Document:

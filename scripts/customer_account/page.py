@@ -36,6 +36,8 @@ _NOT_LIMITED = """\
   with this boundary only.
 - **Names.** Other resources of the account whose names begin with `beta9-`, and buckets that begin with the prefix, are taken for
   environments'. No role of yours should have such a name, or be in a path of which a part begins with `beta9-`.
+- **Networks.** Into any VPC of the account the role may put security groups, if they carry its tag, since a
+  [VPC of yours](own-network.md) does not. It may change no other, and attach none to what is there.
 - **Regions.** The policies hold in all of them; an organization's policies can limit that."""
 
 _UNASKED = """\

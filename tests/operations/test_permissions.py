@@ -89,6 +89,14 @@ RARE_CHANGES: tuple[Change, ...] = (
             ("aws_elasticache_replication_group", {"replication_group_id": f"{_STEM}-redis"}),
         )
     ),
+    # A network of the customer's, which has no tags of ours.
+    Change(
+        "aws_security_group",
+        "create",
+        ACCOUNT,
+        REGION,
+        {"id": "sg-1", "name": f"{_STEM}-redis", "vpc_id": "vpc-customers", "tags_all": _OURS},
+    ),
     # Buckets that browsers reach.
     Change("aws_s3_bucket_cors_configuration", "create", ACCOUNT, REGION, {"id": _STEM, "bucket": _STEM}),
     # A customer's own key.
@@ -179,6 +187,22 @@ def test_a_life_needs_every_permission_and_no_other(bench: Bench, tmp_path: Path
         if not _refused([one for one in asked if one.action == action], _without(action, policies))
     }
     assert needless == set()
+
+
+def test_into_a_customers_network_go_security_groups_with_our_tag_and_nothing_else(tmp_path: Path) -> None:
+    store, policies = Store(tmp_path / "cloud"), permissions.policies()
+
+    def refused(type_: str, operation: str = "create", **state: Any) -> list[str]:
+        change = Change(type_, operation, ACCOUNT, REGION, {"id": "x", "vpc_id": "vpc-customers", **state})
+        return [one.action for one in _refused(provider_needs.needs(store, change), policies)]
+
+    assert refused("aws_security_group", tags_all=_OURS) == []
+    assert "ec2:CreateSecurityGroup" in refused("aws_security_group")
+    assert "ec2:CreateSubnet" in refused("aws_subnet", tags_all=_OURS)
+    assert "ec2:CreateRouteTable" in refused("aws_route_table", tags_all=_OURS)
+    assert "ec2:DeleteVpc" in refused("aws_vpc", "delete")
+    assert "ec2:DeleteSubnet" in refused("aws_subnet", "delete")
+    assert "ec2:DeleteSecurityGroup" in refused("aws_security_group", "delete")
 
 
 @pytest.mark.parametrize("operation", sorted({operation for _, operation, _ in RARE_CALLS}))

@@ -43,6 +43,29 @@ FIELDS = {
         TaintEffect: NoExecute NoSchedule PreferNoSchedule
         Workers: gpu_enabled gpu_type max_workers min_workers
     """,
+    3: """
+        EnvironmentConfig: beta9 cloud cluster data deletion_protection name network tags
+        Beta9: domain enable_logging enable_metrics version workers
+        Capacity: on_demand spot
+        Cloud: account_id external_id kms_key_arn permissions_boundary_arn provider region role_arn role_path
+        Cloud: service_account zones
+        Cluster: admin_role_arns api capacity existing_cluster_name extended_support log_days node_labels
+        Cluster: node_taints profile use_existing
+        Data: object_store postgres redis
+        KubernetesApi: private_only public_from
+        Nat: single per_zone
+        Network: cidr data_subnet_ids flow_log_days nat private_subnet_ids public_subnet_ids service_cidr
+        Network: vpc_id
+        NodeTaint: effect key value
+        ObjectStore: bucket_prefix lifecycle_days on_delete versioning
+        OnDelete: delete refuse
+        Postgres: backup_retention_days final_snapshot max_storage_gb multi_az size storage_gb
+        Provider: aws gcp
+        Redis: ha num_replicas size snapshot_days
+        Size: large medium small
+        TaintEffect: NoExecute NoSchedule PreferNoSchedule
+        Workers: gpu_enabled gpu_type max_workers min_workers
+    """,
 }
 
 

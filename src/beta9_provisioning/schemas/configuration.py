@@ -36,12 +36,14 @@ from beta9_provisioning.schemas.field_types import (
     NetworkCidr,
     PolicyArn,
     ServiceCidr,
+    SubnetId,
     TagKey,
     TagValue,
+    VpcId,
     ZoneId,
 )
 
-CONFIG_VERSION = 2
+CONFIG_VERSION = 3
 """Version of the configurations that this release writes, and the latest one that it can carry out.
 
 It goes up by one when a field is added: workers of before refuse fields that they do not know.
@@ -52,6 +54,11 @@ class Section(BaseModel):
     """Base of every section: unknown fields are refused, values are not coerced."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+    def changed(self, *names: str) -> list[str]:
+        """Return which of these fields are not as they are when nobody says anything of them."""
+        fields = type(self).model_fields
+        return [name for name in names if getattr(self, name) != fields[name].get_default()]
 
 
 class Provider(StrEnum):
@@ -217,8 +224,12 @@ class Cloud(Section):
         return self
 
 
+SubnetIds = Annotated[list[SubnetId], Field(min_length=2, max_length=3)]
+"""One subnet in each of two or three zones."""
+
+
 class Network(Section):
-    """The network that is made for the environment."""
+    """The network that is made for the environment, or the one of yours that it is put into."""
 
     cidr: NetworkCidr = "10.0.0.0/16"
     """Address range of the network, /16 to /20, private; choose one that your own networks do not have."""
@@ -228,11 +239,43 @@ class Network(Section):
     """NAT gateways: single, or per_zone; null is single for the profile small, else per_zone."""
     flow_log_days: Annotated[int, Field(ge=1, le=3650)] = 30
     """Days that the log of the network's connections is kept."""
+    vpc_id: VpcId | None = None
+    """ID of a VPC of yours, which is used and left as it is (AWS only); null makes a network."""
+    private_subnet_ids: SubnetIds | None = None
+    """Subnets of that VPC with a way out, for nodes and pods, in two or three zones; with vpc_id required."""
+    public_subnet_ids: SubnetIds | None = None
+    """Subnets for the load balancer, with an internet gateway; in your VPC without them it is inside only."""
+    data_subnet_ids: SubnetIds | None = None
+    """Subnets for database, cache and nothing else; null puts these into the private subnets."""
 
     @model_validator(mode="after")
     def _ranges_differ(self) -> Self:
-        if IPv4Network(self.cidr).overlaps(IPv4Network(self.service_cidr)):
+        if self.vpc_id is None and IPv4Network(self.cidr).overlaps(IPv4Network(self.service_cidr)):
             raise ValueError(f"cidr ({self.cidr}) and service_cidr ({self.service_cidr}) overlap")
+        return self
+
+    @model_validator(mode="after")
+    def _of_one_network(self) -> Self:
+        if self.vpc_id is None:
+            if self.private_subnet_ids:
+                _refuse("Network", {("private_subnet_ids",): "are of your own VPC: name it in vpc_id"})
+            return self
+        if self.private_subnet_ids is None:
+            _refuse("Network", {("private_subnet_ids",): "are required with vpc_id"})
+        reason = "is for a network that is made; your own VPC (vpc_id) has its own"
+        _refuse("Network", {(name,): reason for name in self.changed("cidr", "nat", "flow_log_days")})
+        return self
+
+    @model_validator(mode="after")
+    def _subnets_differ(self) -> Self:
+        seen: set[str] = set()
+        for name in ("private_subnet_ids", "public_subnet_ids", "data_subnet_ids"):
+            ids = getattr(self, name) or []
+            if len(set(ids)) < len(ids):
+                _refuse("Network", {(name,): "names a subnet twice; each is in a zone of its own"})
+            if twice := sorted(seen & set(ids)):
+                _refuse("Network", {(name,): f"names {', '.join(twice)}, which another list names, too"})
+            seen |= set(ids)
         return self
 
 
@@ -266,9 +309,13 @@ class Cluster(Section):
     node_taints: list[NodeTaint] = Field(default_factory=list, max_length=50)
     """Taints on every node; each pair of key and effect once."""
     use_existing: bool = False
-    """Use a cluster that exists already, instead of creating one."""
-    existing_cluster_name: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
-    """Name of that cluster."""
+    """Install into a cluster of yours, which is left as it is, instead of making one. Then network and nodes
+    are yours, too: of `network` only public_subnet_ids and data_subnet_ids may be said, of `cluster` only
+    node_taints, which are tolerated; and no zones."""
+    existing_cluster_name: (
+        Annotated[str, StringConstraints(max_length=100, pattern=r"^[0-9A-Za-z][A-Za-z0-9_-]*$")] | None
+    ) = None
+    """Name of that cluster, in the region of `cloud`."""
     api: KubernetesApi = KubernetesApi()
     admin_role_arns: list[AdminArn] = Field(default_factory=list, max_length=20)
     """Roles or users of the account that administrate the cluster with kubectl (AWS only)."""
@@ -385,6 +432,18 @@ class Beta9(Section):
     """Let a collector of logs such as Fluent Bit read the gateway's."""
 
 
+_OF_MADE_NETWORK = ("cidr", "service_cidr", "nat", "flow_log_days", "vpc_id", "private_subnet_ids")
+_OF_MADE_CLUSTER = (
+    "profile",
+    "node_labels",
+    "api",
+    "admin_role_arns",
+    "capacity",
+    "log_days",
+    "extended_support",
+)
+
+
 class EnvironmentConfig(Section):
     """Configuration of one Beta9 environment."""
 
@@ -407,6 +466,33 @@ class EnvironmentConfig(Section):
             if key.lower().startswith(("aws:", "beta9:")):
                 raise ValueError(f"tag key {key!r} is reserved; keys may not start with aws: or beta9:")
         return value
+
+    @model_validator(mode="after")
+    def _what_is_there_already(self) -> Self:
+        """What exists has settings of its own, which nobody here may change."""
+        network, cluster = self.network, self.cluster
+        if cluster.use_existing:
+            reason = "is for a cluster that is made; leave it out with cluster.use_existing"
+            faults: dict[Path, str] = {
+                ("network", name): reason for name in network.changed(*_OF_MADE_NETWORK)
+            }
+            faults |= {("cluster", name): reason for name in cluster.changed(*_OF_MADE_CLUSTER)}
+            if self.cloud.zones:
+                faults["cloud", "zones"] = reason
+            _refuse("EnvironmentConfig", faults)
+            return self
+        if network.vpc_id is None:
+            lonely = [name for name in ("public_subnet_ids", "data_subnet_ids") if getattr(network, name)]
+            reason = (
+                "are of your own VPC (network.vpc_id) or cluster (cluster.use_existing), which is not named"
+            )
+            _refuse("EnvironmentConfig", {("network", name): reason for name in lonely})
+        elif self.cloud.provider is not Provider.AWS:
+            _refuse("EnvironmentConfig", {("network", "vpc_id"): "belongs to provider aws only"})
+        elif self.cloud.zones:
+            reason = "are those of the subnets of your VPC; leave them out with network.vpc_id"
+            _refuse("EnvironmentConfig", {("cloud", "zones"): reason})
+        return self
 
     @model_validator(mode="after")
     def _what_the_provider_takes(self, info: ValidationInfo[Rules | None]) -> Self:

@@ -69,6 +69,8 @@ Cidr = Annotated[str, _CIDR_SHAPE, AfterValidator(_is_network)]
 PrivateCidr = Annotated[str, _CIDR_SHAPE, AfterValidator(_is_private_network)]
 NetworkCidr = Annotated[PrivateCidr, AfterValidator(_takes_subnets)]
 ServiceCidr = Annotated[PrivateCidr, AfterValidator(_takes_services)]
+VpcId = Annotated[str, StringConstraints(max_length=21, pattern=r"^vpc-[0-9a-f]{8,17}$")]
+SubnetId = Annotated[str, StringConstraints(max_length=24, pattern=r"^subnet-[0-9a-f]{8,17}$")]
 ZoneId = Annotated[str, StringConstraints(max_length=20, pattern=r"^[a-z]{2,6}[0-9]+-az[0-9]+$")]
 KeyArn = Annotated[
     str,

@@ -12,7 +12,7 @@ from tests.support.stacks import BACKEND, ENVIRONMENT_ID, WORKERS_FROM, ZONES, s
 
 from beta9_provisioning.clouds.aws import zones
 from beta9_provisioning.clouds.aws.account import AwsAccount
-from beta9_provisioning.clouds.aws.choices import Choices, Zone
+from beta9_provisioning.clouds.aws.choices import Choices, NetworkChoice, Zone
 from beta9_provisioning.clouds.aws.cloud import Aws
 from beta9_provisioning.clouds.aws.refusals import AwsError
 from beta9_provisioning.clouds.synthesis import synthesize
@@ -88,6 +88,7 @@ def test_the_profile_chooses_nat_gateways_unless_the_user_does(
     profile: Size, wanted: str | None, nat: Nat
 ) -> None:
     made = Choices.first(config(cluster__profile=profile.value, network__nat=wanted), ZONES)
+    assert isinstance(made.network, NetworkChoice)
     assert made.network.nat is nat
 
 

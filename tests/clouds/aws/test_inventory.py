@@ -205,6 +205,15 @@ def test_says_what_blocks(fake: Fake) -> None:
     )
 
 
+def test_in_a_network_that_is_not_its_own_says_what_blocks_a_group(fake: Fake) -> None:
+    fake.ec2("DescribeSecurityGroups", {"SecurityGroups": [{"GroupId": "sg-1"}]})
+    held = {"VpcId": "vpc-owners", "SubnetId": "subnet-owners", "Groups": [{"GroupId": "sg-1"}]}
+    theirs = {"NetworkInterfaceId": "eni-1", "Description": "somebody's", "Status": "in-use", **held}
+    fake.ec2("DescribeNetworkInterfaces", {"NetworkInterfaces": [theirs]})
+    found = {item.id: item for item in fake.left()}
+    assert found["sg-1"].blocked_by == ("network interface eni-1 (somebody's)",)
+
+
 def test_finds_the_bucket_by_its_name(fake: Fake) -> None:
     s3 = fake.session.client("s3")
     s3.create_bucket(Bucket=NAMES.bucket("anything"))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.support.configs import config
+from tests.support.networks import PRIVATE, PUBLIC, VPC, in_own_network
 from tests.support.stacks import ENVIRONMENT_ID, Document
 
 from beta9_provisioning.clouds.aws.cloud import Aws
@@ -27,6 +28,26 @@ def test_it_is_told_where_it_is_since_it_cannot_ask_and_tags_what_it_makes() -> 
         "service.beta.kubernetes.io/aws-load-balancer-type": "external",
         "service.beta.kubernetes.io/aws-load-balancer-nlb-target-type": "ip",
         "service.beta.kubernetes.io/aws-load-balancer-scheme": "internet-facing",
+    }
+
+
+@pytest.mark.parametrize(
+    ("named", "scheme", "subnets"),
+    [
+        ({"public_subnet_ids": PUBLIC}, "internet-facing", PUBLIC),
+        # Nobody reaches it from outside: it is where the nodes are.
+        ({}, "internal", PRIVATE),
+    ],
+)
+def test_in_a_network_of_the_users_it_is_told_its_subnets(
+    named: dict[str, object], scheme: str, subnets: list[str]
+) -> None:
+    wanted = in_own_network(network={"vpc_id": VPC, "private_subnet_ids": PRIVATE, **named})
+    assert Aws().platform(wanted).load_balancer_annotations == {
+        "service.beta.kubernetes.io/aws-load-balancer-type": "external",
+        "service.beta.kubernetes.io/aws-load-balancer-nlb-target-type": "ip",
+        "service.beta.kubernetes.io/aws-load-balancer-scheme": scheme,
+        "service.beta.kubernetes.io/aws-load-balancer-subnets": ",".join(subnets),
     }
 
 

@@ -30,7 +30,8 @@ class Network:
     def __init__(self, store: Store, door: Door) -> None:
         self.store, self.door = store, door
         self.operations = Operations(store, caller(ROLE), REGION, threading.Event())
-        self.vpc = self.make("aws_vpc", cidr_block="10.0.0.0/16")
+        names = {"enable_dns_support": True, "enable_dns_hostnames": True}
+        self.vpc = self.make("aws_vpc", cidr_block="10.0.0.0/16", **names)
         self.gateway = self.make("aws_internet_gateway", vpc_id=self.vpc["id"])
         self.subnet = self._subnet("a", 0, tags={"kubernetes.io/role/elb": "1"}, map_public_ip_on_launch=True)
         role = self.make("aws_iam_role", name="it", assume_role_policy=TRUST)

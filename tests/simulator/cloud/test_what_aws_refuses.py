@@ -38,7 +38,8 @@ def refused(store: Store, wanted: NewObject) -> str:
 
 @pytest.fixture
 def network(store: Store, seeded: Seeded) -> Store:
-    put(store, "aws_vpc", "vpc-1", cidr_block="10.0.0.0/16")
+    names = {"enable_dns_support": True, "enable_dns_hostnames": True}
+    put(store, "aws_vpc", "vpc-1", cidr_block="10.0.0.0/16", **names)
     zones = {"a": "use1-az1", "b": "use1-az2", "old": "use1-az3"}
     for number, (name, zone) in enumerate(zones.items()):
         put(

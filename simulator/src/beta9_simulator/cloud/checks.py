@@ -25,9 +25,11 @@ from beta9_simulator.cloud.store import NewObject, Store, StoredObject
 
 State = dict[str, Any]
 _CREATE: Mapping[str, tuple[Callable[[Store, NewObject], None], ...]] = {
+    "aws_db_subnet_group": (network_rules.database_subnets,),
     "aws_eks_addon": (eks_rules.add_on,),
     "aws_eks_cluster": (eks_rules.cluster,),
     "aws_eks_node_group": (node_rules.node_group,),
+    "aws_elasticache_subnet_group": (network_rules.cache_subnets,),
     "aws_iam_role_policy_attachment": (iam_rules.attachment,),
     "aws_subnet": (network_rules.subnet,),
 }

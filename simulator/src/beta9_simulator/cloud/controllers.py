@@ -6,7 +6,9 @@ https://github.com/kubernetes-sigs/aws-ebs-csi-driver/blob/master/docs/tagging.m
 knows the cluster's name; those of Kubernetes' own cloud provider, https://github.com/kubernetes/cloud-provider-aws.
 """
 
+from beta9_simulator.cloud import balancer_rules
 from beta9_simulator.cloud.interfaces import add_group, add_interface, interfaces_of, try_to_delete
+from beta9_simulator.cloud.rules import CloudError
 from beta9_simulator.cloud.store import NewObject, Store, StoredObject
 from beta9_simulator.cloud.templates import random_text
 from beta9_simulator.cluster.directory import LoadBalancer, SimCluster, Volume
@@ -37,8 +39,11 @@ class StoreCloud:
         if owner is None:
             return ""
         vpc_id, tags = owner.state["vpc_config"][0]["vpc_id"], self._tags(wanted)
+        subnets = list(wanted.subnets) or self._subnets(vpc_id, internal=wanted.internal)
+        if not self._is_possible(vpc_id, subnets, internal=wanted.internal):
+            return ""
         groups = self._groups(owner, wanted, vpc_id) if wanted.by_controller else []
-        number, subnets = random_text("hex", 16), self._subnets(vpc_id, internal=wanted.internal)
+        number = random_text("hex", 16)
         host = f"{wanted.name}-{number}.elb.{self._region}.amazonaws.com"
         arn = f"{self._arn('loadbalancer')}/net/{wanted.name}/{number}"
         state = {
@@ -173,6 +178,15 @@ class StoreCloud:
         role = "kubernetes.io/role/internal-elb" if internal else "kubernetes.io/role/elb"
         found = self._store.find("aws_subnet", account=self._account, region=self._region)
         return [one.id for one in found if one.state["vpc_id"] == vpc_id and role in one.tags]
+
+    def _is_possible(self, vpc_id: str, subnets: list[str], *, internal: bool) -> bool:
+        """Whether the cloud takes a load balancer in these subnets."""
+        for vpc in self._store.find("aws_vpc", account=self._account, region=self._region, id=vpc_id):
+            try:
+                balancer_rules.check(self._store, vpc, subnets, internal=internal)
+            except CloudError:
+                return False
+        return True
 
     def _create(self, type: str, id: str, name: str, state: dict[str, object]) -> StoredObject:
         return self._store.create(

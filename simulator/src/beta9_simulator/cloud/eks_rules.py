@@ -1,9 +1,11 @@
-"""What EKS refuses of a cluster and its add-ons: zones, versions, updates that skip one, configurations."""
+"""What EKS refuses of a cluster and its add-ons: subnets, versions, updates that skip one, configurations."""
 
 import json
 import re
+from ipaddress import IPv4Network
 from typing import Any
 
+from beta9_simulator.cloud import addresses, network_rules
 from beta9_simulator.cloud.rules import CloudError, values_at
 from beta9_simulator.cloud.store import NewObject, Store, StoredObject
 from beta9_simulator.cloud.zones import zones_of
@@ -65,20 +67,20 @@ _SCHEMAS: dict[str, dict[str, type]] = {
         "useOldCSIDriver": bool,
     },
 }
+_LEAST_FREE = 6
 _NOT_SUPPORTED = "ConfigurationValue provided in request is not supported"
 
 
 def cluster(store: Store, new: NewObject) -> None:
-    """Refuse a zone without EKS, subnets in one zone only, a version that is over, and bad ranges."""
+    """Refuse a zone without EKS, subnets that do not do, a version that is over, and bad ranges."""
     version = new.state["version"]
     if version and version not in VERSIONS:
         raise CloudError("InvalidParameterException", "unsupported Kubernetes version")
     names = {zone.name: zone.id for zone in zones_of(new.account, new.region)}
-    subnets = [
-        found
-        for id_ in values_at(new.state, "vpc_config.subnet_ids")
-        for found in store.find("aws_subnet", account=new.account, region=new.region, id=id_)
-    ]
+    subnets = network_rules.subnets_of(
+        store, new.account, new.region, values_at(new.state, "vpc_config.subnet_ids")
+    )
+    network_rules.one_network(subnets, "InvalidParameterException")
     zones = {subnet.state["availability_zone"] for subnet in subnets}
     for zone in sorted(zones):
         if names.get(zone) in WITHOUT_EKS:
@@ -93,7 +95,32 @@ def cluster(store: Store, new: NewObject) -> None:
         raise CloudError(
             "InvalidParameterException", "Subnets specified must be in at least two different AZs"
         )
+    _free(store, subnets)
+    _services(store, new, subnets)
     _access(new.state)
+
+
+def _free(store: Store, subnets: list[StoredObject]) -> None:
+    """Six free addresses in each subnet: "Subnet requirements for clusters" in the user guide."""
+    for subnet in subnets:
+        if addresses.free(store, subnet) < _LEAST_FREE:
+            raise CloudError(
+                "InvalidParameterException",
+                f"InsufficientFreeAddresses: the subnet {subnet.id} does not have enough available IP "
+                "addresses for Amazon EKS to perform cluster management operations",
+            )
+
+
+def _services(store: Store, new: NewObject, subnets: list[StoredObject]) -> None:
+    """The range of Services overlaps none of the VPC (KubernetesNetworkConfigRequest, API reference)."""
+    for vpc_id in {subnet.state["vpc_id"] for subnet in subnets}:
+        for vpc in store.find("aws_vpc", account=new.account, region=new.region, id=vpc_id):
+            for cidr in values_at(new.state, "kubernetes_network_config.service_ipv4_cidr"):
+                if any(IPv4Network(cidr).overlaps(range_) for range_ in network_rules.ranges(vpc)):
+                    raise CloudError(
+                        "InvalidParameterException",
+                        f"The specified service CIDR {cidr} overlaps a CIDR block of the VPC {vpc_id}",
+                    )
 
 
 def cluster_update(_store: Store, found: StoredObject, state: State) -> None:

@@ -3,12 +3,13 @@
 import re
 from typing import Any
 
+from beta9_simulator.cloud import addresses
 from beta9_simulator.cloud.eks_rules import VERSIONS
 from beta9_simulator.cloud.iam_rules import policies_of
-from beta9_simulator.cloud.network_rules import way_out
+from beta9_simulator.cloud.network_rules import subnets_of, way_out
 from beta9_simulator.cloud.offerings import offered
 from beta9_simulator.cloud.quotas import instances_over
-from beta9_simulator.cloud.rules import CloudError
+from beta9_simulator.cloud.rules import CloudError, values_at
 from beta9_simulator.cloud.store import NewObject, Store, StoredObject
 from beta9_simulator.cloud.zones import zones_of
 
@@ -36,6 +37,7 @@ def node_group(store: Store, new: NewObject) -> None:
     clusters = store.find(
         "aws_eks_cluster", account=new.account, region=new.region, name=new.state["cluster_name"]
     )
+    _check_subnets(store, new, clusters[0])
     cluster, own = str(clusters[0].state["version"]), str(new.state["version"])
     if own not in VERSIONS or VERSIONS.index(own) > VERSIONS.index(cluster):
         raise CloudError(
@@ -49,6 +51,15 @@ def node_group(store: Store, new: NewObject) -> None:
             f"Requested release version {new.state['release_version']} is not valid for kubernetes version "
             f"{own}.",
         )
+
+
+def _check_subnets(store: Store, new: NewObject, cluster: StoredObject) -> None:
+    for vpc_id in values_at(cluster.state, "vpc_config.vpc_id"):
+        for subnet in subnets_of(store, new.account, new.region, new.state["subnet_ids"] or ()):
+            if subnet.state["vpc_id"] != vpc_id:
+                raise CloudError(
+                    "InvalidParameterException", f"Specified subnets must belong to cluster's vpc {vpc_id}"
+                )
 
 
 def recommended_release(version: str) -> str:
@@ -90,12 +101,27 @@ def failure(store: Store, made: StoredObject) -> str:
                     )
     if over := instances_over(store, made):
         return over
-    joins = _has_cni(store, made) and all(
-        way_out(store, made.account, made.region, id_) for id_ in state["subnet_ids"]
+    subnets = subnets_of(store, made.account, made.region, state["subnet_ids"])
+    if any(addresses.free(store, subnet) < 0 for subnet in subnets):
+        return (
+            "InsufficientFreeAddresses: One or more of the subnets associated with your managed node group "
+            "does not have enough available IP addresses for new nodes."
+        )
+    joins = (
+        _has_cni(store, made)
+        and all(way_out(store, made.account, made.region, id_) for id_ in state["subnet_ids"])
+        and all(_has_dns(store, subnet) for subnet in subnets)
     )
     if not joins:
         return "NodeCreationFailure: Instances failed to join the kubernetes cluster"
     return _disk_failure(store, made)
+
+
+def _has_dns(store: Store, subnet: StoredObject) -> bool:
+    """Nodes of a VPC without both DNS attributes do not register ("VPC requirements" in the user guide)."""
+    vpcs = store.find("aws_vpc", account=subnet.account, region=subnet.region, id=subnet.state["vpc_id"])
+    names = ("enable_dns_support", "enable_dns_hostnames")
+    return all(vpc.state.get(name) for vpc in vpcs for name in names)
 
 
 def _has_cni(store: Store, made: StoredObject) -> bool:

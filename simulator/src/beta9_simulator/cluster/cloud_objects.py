@@ -169,6 +169,7 @@ def _load_balancer(service: Object) -> LoadBalancer:
         ports=tuple(port["port"] for port in spec.get("ports") or []),
         by_controller=by_controller,
         internal=internal,
+        subnets=tuple(filter(None, annotations.get(f"{_ANNOTATION}subnets", "").replace(" ", "").split(","))),
         tags=dict(pair.split("=", 1) for pair in extra.split(",") if "=" in pair),
     )
 

@@ -47,7 +47,10 @@ class SimCluster:
 
 @dataclass(frozen=True)
 class LoadBalancer:
-    """What a Service asks for; ``by_controller`` when the AWS Load Balancer Controller makes it."""
+    """What a Service asks for; ``by_controller`` when the AWS Load Balancer Controller makes it.
+
+    ``subnets`` are those that it names; without any, they are looked for by their tags.
+    """
 
     name: str
     namespace: str
@@ -55,6 +58,7 @@ class LoadBalancer:
     ports: tuple[int, ...]
     by_controller: bool
     internal: bool = False
+    subnets: tuple[str, ...] = ()
     tags: dict[str, str] = field(default_factory=dict)
 
 

@@ -14,6 +14,7 @@ from beta9_provisioning.clouds.aws import (
     buckets,
     cluster_access,
     customer_key,
+    given_network,
     inventory,
     machine_images,
     protection,
@@ -121,21 +122,29 @@ class AwsAccount:
 
         Raises:
             AwsError: `zones_unavailable` when too few zones, or not those that its user wants, can be had;
-                `class_unavailable` when no database of its size can; `image_unavailable`; `key_unusable`.
+                `class_unavailable` when no database of its size can; `network_unfit` when a network of the
+                user's does not do; `image_unavailable`; `key_unusable`.
         """
         if config.cloud.kms_key_arn is not None:
             customer_key.check(self._session, config.cloud.kms_key_arn)
-        chosen = zones.choose(zones.available(self._session, node_types(config)), config.cloud.zones)
-        postgres = config.data.postgres
-        instance_class = choose_class(
-            self._session,
-            SIZES[postgres.size].postgres_classes,
-            DEFAULTS.postgres,
-            chosen,
-            multi_az=postgres.multi_az,
-        )
+        network = None
+        if config.network.vpc_id is not None:
+            place = given_network.look(self._session, config)
+            chosen, network, instance_class = place.zones, place.network, place.instance_class
+        else:
+            chosen = zones.choose(zones.available(self._session, node_types(config)), config.cloud.zones)
+            postgres = config.data.postgres
+            instance_class = choose_class(
+                self._session,
+                SIZES[postgres.size].postgres_classes,
+                DEFAULTS.postgres,
+                chosen,
+                multi_az=postgres.multi_az,
+            )
         release = machine_images.release(self._session, DEFAULTS.kubernetes)
-        choices = Choices.first(config, chosen, instance_class=instance_class, release=release)
+        choices = Choices.first(
+            config, chosen, network=network, instance_class=instance_class, release=release
+        )
         return choices.model_dump(mode="json")
 
     def keep_secrets(self, config: EnvironmentConfig, choices: Mapping[str, Any]) -> dict[str, str]:

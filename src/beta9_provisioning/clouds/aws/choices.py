@@ -57,6 +57,24 @@ class NetworkChoice(_Choice):
     nat: Nat
 
 
+class GivenNetwork(_Choice):
+    """A network of the user's, as it was when the environment was made: ids of subnets in the order of zones.
+
+    Attributes:
+        service_cidr: of the cluster's Services; None where the cluster is the user's, too.
+        public: for load balancers; without any they are inside only.
+        data: of the stores.
+        data_cidrs: the ranges of these subnets, if they hold nothing else; else none.
+    """
+
+    vpc_id: str
+    service_cidr: str | None
+    private: tuple[str, ...]
+    public: tuple[str, ...] = ()
+    data: tuple[str, ...]
+    data_cidrs: tuple[str, ...] = ()
+
+
 class KubernetesChoice(_Choice):
     """The control plane.
 
@@ -142,7 +160,7 @@ class Choices(_Choice):
 
     form: Literal[1] = 1
     zones: tuple[Zone, ...]
-    network: NetworkChoice
+    network: NetworkChoice | GivenNetwork
     kubernetes: KubernetesChoice
     nodes: NodesChoice
     system: NodesChoice | None = None
@@ -155,16 +173,19 @@ class Choices(_Choice):
         config: EnvironmentConfig,
         zones: tuple[Zone, ...],
         *,
+        network: GivenNetwork | None = None,
         instance_class: str | None = None,
         release: str | None = None,
     ) -> Self:
-        """Return the choices for a new environment in these zones, with a database of this class, or of the
-        first that its size names, and nodes of this release of the AMI, or of the one that EKS takes.
+        """Return the choices for a new environment in these zones, in this network or in one that is made.
+
+        Its database is of this class, or of the first that its size names, and its nodes are of this release
+        of the AMI, or of the one that EKS takes.
         """
         size = SIZES[config.cluster.profile]
         return cls(
             zones=zones,
-            network=_network(config, len(zones)),
+            network=network or _network(config, len(zones)),
             kubernetes=KubernetesChoice(
                 version=DEFAULTS.kubernetes, add_ons=dict(ADD_ONS[DEFAULTS.kubernetes])
             ),

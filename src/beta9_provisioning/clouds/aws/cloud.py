@@ -15,7 +15,7 @@ from beta9_provisioning.clouds.aws import (
     rules,
 )
 from beta9_provisioning.clouds.aws.api_networks import api_networks
-from beta9_provisioning.clouds.aws.choices import Choices, Zone
+from beta9_provisioning.clouds.aws.choices import Choices, GivenNetwork, Zone
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
 from beta9_provisioning.clouds.aws.terraform_rules import RULES
 from beta9_provisioning.clouds.aws.terraform_variables import TERRAFORM_VARIABLES
@@ -124,14 +124,16 @@ class Aws:
                 provisioner="ebs.csi.aws.com",
                 parameters={"type": "gp3", "encrypted": "true", **({"kmsKeyId": key} if key else {})},
             ),
-            load_balancer_annotations=load_balancer_values.ANNOTATIONS,
+            load_balancer_annotations=load_balancer_values.annotations(config.network),
             object_store_url=f"https://{endpoint}",
             bucket_url=lambda bucket: f"https://{bucket}.{endpoint}",
         )
 
     def guarded_networks(self, choices: Mapping[str, Any]) -> Sequence[str]:
         """Return the data subnets, which environments of earlier releases lack, and the instance metadata."""
-        return (*Choices.model_validate(choices).network.data, _INSTANCE_METADATA)
+        network = Choices.model_validate(choices).network
+        stores = network.data_cidrs if isinstance(network, GivenNetwork) else network.data
+        return (*stores, _INSTANCE_METADATA)
 
     def first_releases(
         self, config: EnvironmentConfig, environment_id: str, access: ClusterAccess

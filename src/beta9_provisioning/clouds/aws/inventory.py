@@ -218,11 +218,15 @@ def _described_keys(
 
 
 def _with_blockers(session: AwsSession, found: set[Leftover]) -> Iterator[Leftover]:
-    """Yield the leftovers; those of a VPC with the network interfaces in use that hold them."""
+    """Yield the leftovers; those of a network with the interfaces in use that hold them.
+
+    In a network of the user's only security groups are an environment's.
+    """
     vpcs = [item.id for item in found if item.kind == "ec2:vpc"]
+    groups_left = [item.id for item in found if item.kind == "ec2:security-group"]
     holders: dict[str, list[str]] = {}
-    if vpcs:
-        wanted = {"Name": "vpc-id", "Values": vpcs}
+    if vpcs or groups_left:
+        wanted = {"Name": "vpc-id", "Values": vpcs} if vpcs else {"Name": "group-id", "Values": groups_left}
         for id_, entry in ec2_entries(session, "ec2:network-interface", wanted):
             words = f"network interface {id_} ({entry.get('Description') or 'no description'})"
             groups = [group["GroupId"] for group in entry.get("Groups", ())]

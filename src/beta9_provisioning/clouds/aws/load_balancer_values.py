@@ -8,20 +8,30 @@ from beta9_provisioning.engine.beta9.values import tolerations
 from beta9_provisioning.engine.helm.release import Release
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess
 from beta9_provisioning.engine.spec import tags
-from beta9_provisioning.schemas.configuration import EnvironmentConfig
+from beta9_provisioning.schemas.configuration import EnvironmentConfig, Network
 
 NAMESPACE = "kube-system"
 SERVICE_ACCOUNT = "aws-load-balancer-controller"
 _CHART = "aws-load-balancer-controller"
 _VERSION = "3.6.0"
 
-ANNOTATIONS = {
-    "service.beta.kubernetes.io/aws-load-balancer-type": "external",
-    "service.beta.kubernetes.io/aws-load-balancer-nlb-target-type": "ip",
-    # The default is a load balancer that only the network itself reaches.
-    "service.beta.kubernetes.io/aws-load-balancer-scheme": "internet-facing",
-}
-"""Of a Service whose load balancer is the internet's way in; it passes TLS and HTTP/2 through."""
+_PREFIX = "service.beta.kubernetes.io/aws-load-balancer-"
+
+
+def annotations(network: Network) -> dict[str, str]:
+    """Return those of a Service whose load balancer is the way in; it passes TLS and HTTP/2 through.
+
+    In a network of the user's it is in subnets that are said, so that none needs a tag for this; where none
+    of them is public, only the network itself reaches it.
+    """
+    subnets = network.public_subnet_ids or network.private_subnet_ids
+    inside = network.vpc_id is not None and not network.public_subnet_ids
+    return {
+        f"{_PREFIX}type": "external",
+        f"{_PREFIX}nlb-target-type": "ip",
+        f"{_PREFIX}scheme": "internal" if inside else "internet-facing",
+        **({f"{_PREFIX}subnets": ",".join(subnets)} if subnets else {}),
+    }
 
 
 def controller(config: EnvironmentConfig, environment_id: str, access: ClusterAccess) -> Release:

@@ -18,7 +18,6 @@ from beta9_provisioning.clouds.aws import cluster_access
 from beta9_provisioning.clouds.aws.names import names
 from beta9_provisioning.clouds.aws.session import AwsSession, error_code
 from beta9_provisioning.engine.errors import Stopped
-from beta9_provisioning.engine.spec import ENVIRONMENT_ID_TAG
 
 _POLL_SECONDS = 2.0
 # As many as DescribeTags of load balancers takes.
@@ -99,12 +98,17 @@ def _tagged(client: Any, kind: str, ids: list[str], cluster: str) -> list[str]:
 
 def is_clusters(tags: Mapping[str, str], cluster: str) -> bool:
     """Return whether controllers in the cluster, or EKS for it, have made what carries these tags."""
-    return (
-        tags.get(f"kubernetes.io/cluster/{cluster}") == "owned"
-        or tags.get("elbv2.k8s.aws/cluster") == cluster
-        or tags.get("cluster.k8s.amazonaws.com/name") == cluster
-        or tags.get("aws:eks:cluster-name") == cluster
-    )
+    return any(tags.get(tag) == value for tag, value in cluster_tags(cluster).items())
+
+
+def cluster_tags(cluster: str) -> Mapping[str, str]:
+    """Return the tags of which one is on all that controllers in a cluster make, or EKS for it."""
+    return {
+        f"kubernetes.io/cluster/{cluster}": "owned",
+        "elbv2.k8s.aws/cluster": cluster,
+        "cluster.k8s.amazonaws.com/name": cluster,
+        "aws:eks:cluster-name": cluster,
+    }
 
 
 def _tags(entries: Any) -> dict[str, str]:
@@ -117,7 +121,6 @@ class _Broom:
     def __init__(self, session: AwsSession, environment_id: str) -> None:
         self.removed: list[str] = []
         self._session = session
-        self._environment_id = environment_id
         self._names = names(environment_id)
         self._ec2 = session.client("ec2")
         self._balancers: set[str] = set()
@@ -155,26 +158,26 @@ class _Broom:
 
     def _interfaces(self) -> bool:
         """Delete the CNI's interfaces; those of load balancers go by themselves, and are waited for."""
-        done = True
-        for entry in self._in_network("describe_network_interfaces", "NetworkInterfaces"):
-            if entry.get("Description") in self._balancers:
-                done = False
-            elif is_clusters(_tags(entry.get("TagSet", ())), self._names.cluster):
-                done &= self._remove(
-                    "ec2:network-interface",
-                    entry["NetworkInterfaceId"],
-                    lambda id_: self._ec2.delete_network_interface(NetworkInterfaceId=id_),
-                )
+        done = not self._of_balancers()
+        for id_ in self._tagged("describe_network_interfaces", "NetworkInterfaces", "NetworkInterfaceId"):
+            done &= self._remove(
+                "ec2:network-interface",
+                id_,
+                lambda id_: self._ec2.delete_network_interface(NetworkInterfaceId=id_),
+            )
         return done
+
+    def _of_balancers(self) -> list[dict[str, Any]]:
+        """Return the interfaces of load balancers that this broom has deleted; they carry no tags."""
+        if not self._balancers:
+            return []
+        wanted = {"Name": "description", "Values": sorted(self._balancers)}
+        return self._entries("describe_network_interfaces", "NetworkInterfaces", wanted)
 
     def _groups(self) -> bool:
         """Delete security groups until no round gets further: a rule of one may name another."""
         while True:
-            doomed = [
-                entry["GroupId"]
-                for entry in self._in_network("describe_security_groups", "SecurityGroups")
-                if is_clusters(_tags(entry.get("Tags", ())), self._names.cluster)
-            ]
+            doomed = self._tagged("describe_security_groups", "SecurityGroups", "GroupId")
             deleted = [
                 self._remove(
                     "ec2:security-group", id_, lambda id_: self._ec2.delete_security_group(GroupId=id_)
@@ -210,10 +213,14 @@ class _Broom:
         tag = f"kubernetes.io/cluster/{self._names.cluster}"
         return self._entries(operation, key, {"Name": f"tag:{tag}", "Values": ["owned"]})
 
-    def _in_network(self, operation: str, key: str) -> list[dict[str, Any]]:
-        own = {"Name": f"tag:{ENVIRONMENT_ID_TAG}", "Values": [self._environment_id]}
-        networks = [entry["VpcId"] for entry in self._entries("describe_vpcs", "Vpcs", own)]
-        return self._entries(operation, key, {"Name": "vpc-id", "Values": networks}) if networks else []
+    def _tagged(self, operation: str, key: str, id_key: str) -> list[str]:
+        """Return the ids of what carries one of the cluster's tags, in whosever network it is."""
+        found = {
+            entry[id_key]
+            for tag, value in cluster_tags(self._names.cluster).items()
+            for entry in self._entries(operation, key, {"Name": f"tag:{tag}", "Values": [value]})
+        }
+        return sorted(found)
 
     def _entries(self, operation: str, key: str, wanted: dict[str, Any]) -> list[dict[str, Any]]:
         pages = self._ec2.get_paginator(operation).paginate(Filters=[wanted])

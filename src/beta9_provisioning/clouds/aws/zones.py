@@ -24,6 +24,17 @@ def available(session: AwsSession, instance_types: Collection[str]) -> list[Zone
     Raises:
         AwsError: AWS failed, or the role may not ask.
     """
+    found = of_region(session)
+    fit = set.intersection(*offering(session, instance_types).values()) - WITHOUT_EKS
+    return sorted((zone for zone in found if zone.id in fit), key=lambda zone: zone.id or "")
+
+
+def of_region(session: AwsSession) -> list[Zone]:
+    """Return all availability zones of the account's region; local zones are none.
+
+    Raises:
+        AwsError: AWS failed, or the role may not ask.
+    """
     ec2: EC2Client = session.client("ec2")
     wanted = [
         {"Name": "zone-type", "Values": ["availability-zone"]},
@@ -31,25 +42,26 @@ def available(session: AwsSession, instance_types: Collection[str]) -> list[Zone
     ]
     with session.explained("list the availability zones of the region"):
         answer = ec2.describe_availability_zones(Filters=wanted)  # type: ignore[arg-type]
-    offering = _offering(ec2, session, instance_types)
-    found = [Zone(id=zone["ZoneId"], name=zone["ZoneName"]) for zone in answer["AvailabilityZones"]]
-    fit = (zone for zone in found if zone.id in offering - WITHOUT_EKS)
-    return sorted(fit, key=lambda zone: zone.id or "")
+    return [Zone(id=zone["ZoneId"], name=zone["ZoneName"]) for zone in answer["AvailabilityZones"]]
 
 
-def _offering(ec2: EC2Client, session: AwsSession, instance_types: Collection[str]) -> set[str]:
-    """Return the ids of the zones that offer all of the types."""
-    wanted = set(instance_types)
-    found: dict[str, set[str]] = {}
+def offering(session: AwsSession, instance_types: Collection[str]) -> dict[str, set[str]]:
+    """Return the ids of the zones that offer each of these types.
+
+    Raises:
+        AwsError: AWS failed, or the role may not ask.
+    """
+    ec2: EC2Client = session.client("ec2")
+    found: dict[str, set[str]] = {type_: set() for type_ in instance_types}
     pages = ec2.get_paginator("describe_instance_type_offerings").paginate(
         LocationType="availability-zone-id",
-        Filters=[{"Name": "instance-type", "Values": sorted(wanted)}],
+        Filters=[{"Name": "instance-type", "Values": sorted(found)}],
     )
     with session.explained("list the zones that offer the nodes' instance types"):
         for page in pages:
             for one in page["InstanceTypeOfferings"]:
-                found.setdefault(one["Location"], set()).add(one["InstanceType"])
-    return {zone for zone, types in found.items() if types == wanted}
+                found[one["InstanceType"]].add(one["Location"])
+    return found
 
 
 def choose(found: Sequence[Zone], wanted: Sequence[str] | None) -> tuple[Zone, ...]:

@@ -21,6 +21,7 @@ _NAMED_BY: Mapping[str, Sequence[str]] = {
     "ec2:security-group": ("GroupId",),
     "ec2:snapshot": ("SnapshotId",),
     "ec2:volume": ("VolumeId",),
+    "ec2:vpc": ("VpcId",),
     "eks:access-entry": ("clusterName principalArn",),
     "eks:addon": ("clusterName addonName",),
     "eks:cluster": ("name", "clusterName"),

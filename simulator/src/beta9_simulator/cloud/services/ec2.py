@@ -5,13 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from beta9_simulator.cloud import offerings
+from beta9_simulator.cloud import addresses, offerings
 from beta9_simulator.cloud.catalog import catalog
 from beta9_simulator.cloud.controllers import VOLUME
 from beta9_simulator.cloud.machines import TERMINATED_SECONDS
+from beta9_simulator.cloud.network_rules import ranges
 from beta9_simulator.cloud.reading import current
 from beta9_simulator.cloud.rules import INTERFACE, CloudError
-from beta9_simulator.cloud.services import ec2_entries, routing
+from beta9_simulator.cloud.services import ec2_entries, ec2_networks, routing
 from beta9_simulator.cloud.services.request import Handler, Request, page, tag_list, when
 from beta9_simulator.cloud.store import StoredObject
 from beta9_simulator.cloud.zones import zones_of
@@ -39,6 +40,14 @@ def _vpc(found: StoredObject, state: State) -> State:
         "OwnerId": found.account,
         "InstanceTenancy": state["instance_tenancy"],
         "IsDefault": False,
+        "CidrBlockAssociationSet": [
+            {
+                "AssociationId": f"vpc-cidr-assoc-{found.id[4:]}{number}",
+                "CidrBlock": str(cidr),
+                "CidrBlockState": {"State": "associated"},
+            }
+            for number, cidr in enumerate(ranges(found))
+        ],
     }
 
 
@@ -49,9 +58,12 @@ def _subnet(found: StoredObject, state: State) -> State:
         "AvailabilityZone": state["availability_zone"],
         "AvailabilityZoneId": state["availability_zone_id"],
         "MapPublicIpOnLaunch": bool(state["map_public_ip_on_launch"]),
+        "DefaultForAz": False,
+        "Ipv6Native": bool(state.get("ipv6_native")),
         "State": "pending" if found.status == "creating" else "available",
         "SubnetArn": state["arn"],
         "OwnerId": found.account,
+        **({"OutpostArn": state["outpost_arn"]} if state.get("outpost_arn") else {}),
     }
 
 
@@ -104,6 +116,10 @@ def _vpc_endpoint(found: StoredObject, state: State) -> State:
         "VpcEndpointType": state["vpc_endpoint_type"],
         "State": state["state"],
         "OwnerId": found.account,
+        "RouteTableIds": state.get("route_table_ids") or [],
+        "SubnetIds": state.get("subnet_ids") or [],
+        "Groups": [{"GroupId": id, "GroupName": id} for id in state.get("security_group_ids") or []],
+        "PrivateDnsEnabled": bool(state.get("private_dns_enabled")),
     }
 
 
@@ -158,12 +174,15 @@ _ATTRIBUTES = {
     "attachment.vpc-id": "vpc_id",
     "subnet-id": "subnet_id",
     "group-name": "name",
+    "description": "description",
 }
 
 
 def _handler(kind: _Kind) -> Handler:
     def describe(request: Request) -> State:
         found = [*request.find(kind.type), *_shown_when_gone(request, kind.type)]
+        if kind.type == "aws_route_table":
+            found += routing.main_tables(request)
         wanted = request.params.get(kind.ids) or []
         missing = set(wanted) - {item.id for item in found}
         if missing:
@@ -190,6 +209,8 @@ def _entry(request: Request, kind: _Kind, item: StoredObject) -> State:
             entry["NetworkInterfaceId"] = holders[0].state["network_interface_id"]
     if kind.type == "aws_route_table":
         entry |= routing.routing(request, item)
+    if kind.type == "aws_subnet":
+        entry["AvailableIpAddressCount"] = addresses.free(request.store, item)
     return entry
 
 
@@ -204,6 +225,8 @@ def _matches(kind: _Kind, item: StoredObject, wanted: State) -> bool:
         values = [item.id]
     elif name in _ATTRIBUTES and _ATTRIBUTES[name] in item.state:
         values = [item.state[_ATTRIBUTES[name]] or ""]
+    elif name == "group-id" and "groups" in item.state:
+        values = item.state["groups"]
     elif name == "state":
         values = [kind.entry(item, _state(item)).get("State", "")]
     elif name == "status":
@@ -272,5 +295,6 @@ HANDLERS: dict[str, Handler] = {
     "DescribeAvailabilityZones": _availability_zones,
     **{action: _handler(kind) for action, kind in _KINDS.items()},
     **ec2_entries.HANDLERS,
+    **ec2_networks.HANDLERS,
     **routing.HANDLERS,
 }

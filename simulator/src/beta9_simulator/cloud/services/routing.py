@@ -1,13 +1,25 @@
 """EC2: routes, what belongs to which table, the rules of security groups, and the end of a NAT gateway."""
 
+from dataclasses import replace
 from typing import Any
 
 from beta9_simulator.cloud import deleting
+from beta9_simulator.cloud.network_rules import ranges
 from beta9_simulator.cloud.rules import CloudError
 from beta9_simulator.cloud.services.request import Handler, Request, page, tag_list
 from beta9_simulator.cloud.store import StoredObject
 
 _PAGE = 1000
+_MAIN = "ec2:main-route-table"
+_TARGETS = {
+    "GatewayId": "gateway_id",
+    "NatGatewayId": "nat_gateway_id",
+    "TransitGatewayId": "transit_gateway_id",
+    "NetworkInterfaceId": "network_interface_id",
+    "VpcPeeringConnectionId": "vpc_peering_connection_id",
+    "CoreNetworkArn": "core_network_arn",
+    "LocalGatewayId": "local_gateway_id",
+}
 _RULES = {"aws_vpc_security_group_ingress_rule": False, "aws_vpc_security_group_egress_rule": True}
 State = dict[str, Any]
 
@@ -18,26 +30,45 @@ def routing(request: Request, table: StoredObject) -> State:
     routes = [
         {
             "DestinationCidrBlock": route.state["destination_cidr_block"],
-            "GatewayId": route.state["gateway_id"] or None,
-            "NatGatewayId": route.state["nat_gateway_id"] or None,
+            **{key: route.state.get(attribute) or None for key, attribute in _TARGETS.items()},
             "Origin": "CreateRoute",
-            "State": "active",
+            "State": "active" if _is_there(request, route) else "blackhole",
         }
         for route in request.find("aws_route")
         if route.state["route_table_id"] == table.id
     ]
     local = {"GatewayId": "local", "Origin": "CreateRouteTable", "State": "active"}
     vpcs = request.find("aws_vpc", id=table.state["vpc_id"])
-    routes += [{"DestinationCidrBlock": vpc.state["cidr_block"], **local} for vpc in vpcs]
+    routes += [{"DestinationCidrBlock": str(cidr), **local} for vpc in vpcs for cidr in ranges(vpc)]
     associations = [
         {**own, "RouteTableAssociationId": one.id, "SubnetId": one.state["subnet_id"] or None, "Main": False}
         for one in request.find("aws_route_table_association")
         if one.state["route_table_id"] == table.id
     ]
+    if table.type == _MAIN:
+        associations.append({**own, "RouteTableAssociationId": f"rtbassoc-{table.id[4:]}", "Main": True})
     return {
         "Routes": [{key: value for key, value in route.items() if value} for route in routes],
         "Associations": associations,
     }
+
+
+def main_tables(request: Request) -> list[StoredObject]:
+    """Return the main route table of each VPC, which comes with it and which nobody's stack has."""
+    return [
+        replace(vpc, type=_MAIN, id=str(id_), name="", state={"vpc_id": vpc.id}, tags={})
+        for vpc in request.find("aws_vpc")
+        if (id_ := vpc.state.get("main_route_table_id"))
+    ]
+
+
+def _is_there(request: Request, route: StoredObject) -> bool:
+    """Whether the target of a route still exists; of kinds that this cloud does not have it is believed."""
+    for attribute, type_ in (("gateway_id", "aws_internet_gateway"), ("nat_gateway_id", "aws_nat_gateway")):
+        id_ = str(route.state[attribute] or "")
+        if id_.startswith(("igw-", "nat-")) and not request.find(type_, id=id_):
+            return False
+    return True
 
 
 def _describe_security_group_rules(request: Request) -> State:

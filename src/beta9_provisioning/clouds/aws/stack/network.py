@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from beta9_provisioning.clouds.aws.choices import GivenNetwork, NetworkChoice
 from beta9_provisioning.clouds.aws.stack.draft import Draft
 from beta9_provisioning.clouds.aws.stack.iam import Iam
 from beta9_provisioning.engine.synthesis.bindings import Resource
@@ -23,16 +24,22 @@ class Network:
         egress: the resources that must exist before anything in a private subnet can reach the internet.
     """
 
-    vpc_id: Ref
-    private_subnet_ids: list[Ref]
-    store_subnet_ids: list[Ref]
-    egress: list[Resource]
+    vpc_id: Ref | str
+    private_subnet_ids: Sequence[Ref | str]
+    store_subnet_ids: Sequence[Ref | str]
+    egress: Sequence[Resource] = ()
 
 
 def add_network(draft: Draft, iam: Iam) -> Network:
-    """Add the network to the stack."""
+    """Add the network to the stack, unless it is the user's own."""
+    choice = draft.choices.network
+    if isinstance(choice, GivenNetwork):
+        return Network(choice.vpc_id, choice.private, choice.data)
+    return _made_network(draft, iam, choice)
+
+
+def _made_network(draft: Draft, iam: Iam, ranges: NetworkChoice) -> Network:
     stack, names = draft.stack, draft.names
-    ranges = draft.choices.network
     vpc = Resource(
         stack,
         "aws_vpc",
@@ -58,7 +65,7 @@ def add_network(draft: Draft, iam: Iam) -> Network:
     outside = _table(draft, vpc, "public")
     way = _default_route(draft, outside, "public", gateway_id=gateway.ref("id"))
     egress = [way, *_associate(draft, [outside] * len(public), public, "public")]
-    gateways = _nat_gateways(draft, public, gateway)
+    gateways = _nat_gateways(draft, public if ranges.nat is Nat.PER_ZONE else public[:1], gateway)
     inside = [_table(draft, vpc, _numbered("private", index)) for index in range(len(gateways))]
     for index, (table, nat) in enumerate(zip(inside, gateways, strict=True)):
         key = _numbered("private", index)
@@ -114,10 +121,9 @@ def _subnets(
     ]
 
 
-def _nat_gateways(draft: Draft, public: list[Resource], gateway: Resource) -> list[Resource]:
-    """Add one NAT gateway, or one for each zone."""
+def _nat_gateways(draft: Draft, subnets: list[Resource], gateway: Resource) -> list[Resource]:
+    """Add a NAT gateway in each of these subnets."""
     names = draft.names
-    subnets = public if draft.choices.network.nat is Nat.PER_ZONE else public[:1]
     made = []
     for index, subnet in enumerate(subnets):
         address = Resource(
