@@ -17,12 +17,12 @@ from beta9_simulator.cloud.services.simulating import UNKNOWN
 from beta9_simulator.cloud.store import Store
 
 GET = "s3:GetObject"
-A, B = "arn:aws:s3:::stackd-simulation/a", "arn:aws:s3:::stackd-simulation/b"
+A, B = "arn:aws:s3:::records/a", "arn:aws:s3:::records/b"
 SESSION = "arn:aws:sts::123456789012:assumed-role/a/b"
 # As wide as the recorded one, whose positions are told.
 READ = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}'
 ON_A = READ.replace('"*"', f'"{A}"')
-IF_YES: dict[str, Any] = {"Condition": {"StringEquals": {"stack:missing": "yes"}}}
+IF_YES: dict[str, Any] = {"Condition": {"StringEquals": {"team:missing": "yes"}}}
 
 
 class Simulator:
@@ -112,11 +112,11 @@ def test_a_resource_of_another_type_is_never_allowed(api: AwsApi, store: Store) 
 def test_keys_that_were_not_given_are_told_whatever_action_they_are_about(api: AwsApi, store: Store) -> None:
     role = simulator(api, store, ON_A, Other=allow("s3:PutObject", **IF_YES))
     told = role.one(on=(A, B))
-    assert told["MissingContextValues"] == ["stack:missing"]
+    assert told["MissingContextValues"] == ["team:missing"]
     allowed, denied = told["ResourceSpecificResults"]
     assert "MissingContextValues" not in allowed
-    assert denied["MissingContextValues"] == ["stack:missing"]
-    given = {"ContextKeyName": "stack:missing", "ContextKeyType": "string", "ContextKeyValues": ["yes"]}
+    assert denied["MissingContextValues"] == ["team:missing"]
+    given = {"ContextKeyName": "team:missing", "ContextKeyType": "string", "ContextKeyValues": ["yes"]}
     assert role.one("s3:PutObject", ContextEntries=[given])["EvalDecision"] == "allowed"
     assert role.one("s3:PutObject")["EvalDecision"] == "implicitDeny"
 
@@ -205,16 +205,16 @@ def test_what_it_refuses(api: AwsApi, store: Store, asked: dict[str, Any], said:
     ("entry", "said"),
     [
         (("string", ["a", "b"]), "Context key string expected a single value, but received 2."),
-        (("stringList", []), "Context values for context key stack:test cannot be null or empty."),
+        (("stringList", []), "Context values for context key team:test cannot be null or empty."),
     ],
 )
 def test_context_that_it_refuses(api: AwsApi, store: Store, entry: tuple[str, list[str]], said: str) -> None:
-    told = {"ContextKeyName": "stack:test", "ContextKeyType": entry[0], "ContextKeyValues": entry[1]}
+    told = {"ContextKeyName": "team:test", "ContextKeyType": entry[0], "ContextKeyValues": entry[1]}
     role = simulator(api, store)
     assert role.refused(ContextEntries=[told]) == ("InvalidInput", said)
-    one = {"ContextKeyName": "stack:test", "ContextKeyType": "string", "ContextKeyValues": ["a"]}
-    twice = [one, one | {"ContextKeyName": "STACK:TEST"}]
-    assert role.refused(ContextEntries=twice) == ("InvalidInput", "Duplicate context key: STACK:TEST.")
+    one = {"ContextKeyName": "team:test", "ContextKeyType": "string", "ContextKeyValues": ["a"]}
+    twice = [one, one | {"ContextKeyName": "TEAM:TEST"}]
+    assert role.refused(ContextEntries=twice) == ("InvalidInput", "Duplicate context key: TEAM:TEST.")
 
 
 def test_a_role_of_another_account(api: AwsApi, store: Store) -> None:
