@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from beta9_provisioning.api import yaml12
-from beta9_provisioning.clouds.aws.choices import Choices, GivenNetwork
+from beta9_provisioning.clouds.aws.choices import Choices, ExistingCluster, GivenNetwork
+from beta9_provisioning.clouds.aws.versions import DEFAULTS
 from beta9_provisioning.clouds.registry import ProviderRules, cloud_of
 from beta9_provisioning.clouds.synthesis import synthesize
+from beta9_provisioning.engine.beta9.platform import BASE_CHARTS
 from beta9_provisioning.engine.synthesis.subject import Subject
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
 
@@ -25,18 +27,28 @@ def configuration(name: str) -> EnvironmentConfig:
     return EnvironmentConfig.model_validate(document, context=ProviderRules())
 
 
+def stands_alone(name: str) -> bool:
+    """Return whether an example needs nothing of its user's in the account before."""
+    config = configuration(name)
+    return config.network.vpc_id is None and not config.cluster.use_existing
+
+
 def subject(name: str) -> Subject:
     """Return what an example's stack is made of, as a new environment in the zones of the cloud's sample."""
     config = configuration(name)
     sample = cloud_of(config.cloud).sample()
     zones = Choices.model_validate(sample.choices).zones
-    choices = Choices.first(config, zones, network=_given(config)).model_dump(mode="json")
+    found = Choices.first(config, zones, network=given(config), cluster=_found(config))
+    choices = found.model_dump(mode="json")
     return Subject(config, sample.environment_id, choices, sample.backend, sample.workers_from)
 
 
-def _given(config: EnvironmentConfig) -> GivenNetwork | None:
-    """Return the network that a configuration names, as its check would."""
+def given(config: EnvironmentConfig) -> GivenNetwork | None:
+    """Return the network that a configuration names, as its check would; a cluster's is made up."""
     named = config.network
+    if config.cluster.use_existing:
+        ids = tuple(f"subnet-{number:08x}" for number in (1, 2))
+        return GivenNetwork(vpc_id="vpc-00000001", service_cidr=None, private=ids, data=ids)
     if named.vpc_id is None:
         return None
     private = tuple(named.private_subnet_ids or ())
@@ -46,6 +58,22 @@ def _given(config: EnvironmentConfig) -> GivenNetwork | None:
         private=private,
         public=tuple(named.public_subnet_ids or ()),
         data=tuple(named.data_subnet_ids or ()) or private,
+    )
+
+
+def _found(config: EnvironmentConfig) -> ExistingCluster | None:
+    """Return the cluster that a configuration names, as its check would find it where nothing is in it."""
+    name = config.cluster.existing_cluster_name
+    if name is None:
+        return None
+    return ExistingCluster(
+        name=name,
+        endpoint="https://0123456789ABCDEF.gr7.us-east-1.eks.amazonaws.com",
+        version=DEFAULTS.kubernetes,
+        security_groups=("sg-00000001",),
+        storage_class="gp3",
+        charts=BASE_CHARTS,
+        since="2026-01-01T00:00:00Z",
     )
 
 

@@ -10,6 +10,7 @@ from beta9_provisioning.clouds.stands import Condition, Known, Standing
 from beta9_provisioning.engine.errors import EngineError, Stopped
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess, Token
 from beta9_provisioning.engine.synthesis.synthesize import Backend
+from beta9_provisioning.engine.tool_ports import KubernetesPort
 from beta9_provisioning.kit.runtime import Event
 from beta9_provisioning.schemas.configuration import EnvironmentConfig, Provider
 from simulation.catalog import KINDS
@@ -63,7 +64,12 @@ class SimulatedAccount:
         self._ask("check access")
         return None
 
-    def choose(self, config: EnvironmentConfig) -> Mapping[str, Any]:  # noqa: ARG002
+    def choose(
+        self,
+        config: EnvironmentConfig,  # noqa: ARG002
+        reach: Callable[[ClusterAccess], KubernetesPort] | None = None,  # noqa: ARG002
+        workers_from: Sequence[str] = (),  # noqa: ARG002
+    ) -> Mapping[str, Any]:
         """Choose what a sample has."""
         self._ask("choose")
         return _SAMPLE.choices
@@ -168,7 +174,7 @@ class SimulatedAccount:
             if self._stop.wait(_POLL_SECONDS):
                 raise Stopped("The wait for its end was stopped.")
 
-    def cluster_access(self) -> ClusterAccess:
+    def cluster_access(self, choices: Mapping[str, Any] | None = None) -> ClusterAccess:  # noqa: ARG002
         """Tell how the cluster is reached."""
         self._ask("describe the cluster")
         cluster = self._cloud.find(self._environment, "aws_eks_cluster.main")
@@ -207,7 +213,7 @@ class SimulatedAccount:
         self._write("lift protection")
         return ()
 
-    def sweep(self, seconds: float) -> Sequence[str]:
+    def sweep(self, seconds: float, choices: Mapping[str, Any] | None = None) -> Sequence[str]:  # noqa: ARG002
         """Remove the load balancer, once the cluster is gone."""
         self._ask("look for what the cluster left")
         if self._cloud.find(self._environment, "aws_eks_cluster.main") is not None:
@@ -228,7 +234,7 @@ class SimulatedAccount:
             swept.append(thing.id)
         return swept
 
-    def leftovers(self) -> Sequence[Leftover]:
+    def leftovers(self, choices: Mapping[str, Any] | None = None) -> Sequence[Leftover]:  # noqa: ARG002
         """Return all that stands."""
         self._ask("look for leftovers")
         things = [one for one in self._cloud.things.values() if one.environment == self._environment]

@@ -6,6 +6,8 @@ from typing import Any
 
 from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.kubernetes.api import ClusterError
+from beta9_provisioning.engine.kubernetes.kinds import Kind
+from beta9_provisioning.engine.kubernetes.patience import Patience
 from beta9_provisioning.kit.runtime import Event
 from simulation.catalog import LOAD_BALANCER
 from simulation.cloud import READY, Refused
@@ -40,6 +42,26 @@ class SimulatedKubernetes:
     def ensure_namespace(self, name: str) -> None:
         """Make nothing that matters."""
         self._write(f"make namespace {name}")
+
+    def claim_namespace(self, name: str, owner: str) -> None:  # noqa: ARG002
+        """Make nothing that matters."""
+        self._write(f"claim namespace {name}")
+
+    def find(self, kind: Kind, name: str, namespace: str = "") -> dict[str, Any] | None:
+        """No cluster of a user's is looked at here."""
+        raise NotImplementedError
+
+    def objects(self, kind: Kind, namespace: str = "") -> list[dict[str, Any]]:
+        """No cluster of a user's is looked at here."""
+        raise NotImplementedError
+
+    def delete(self, kind: Kind, name: str, namespace: str = "") -> None:
+        """Nothing is deleted one by one."""
+        raise NotImplementedError
+
+    def patience(self, seconds: float) -> Patience:
+        """Return patience."""
+        return Patience(seconds, self._stop)
 
     def apply_network_policy(self, namespace: str, name: str, spec: Mapping[str, Any]) -> None:  # noqa: ARG002
         """Make nothing that matters."""

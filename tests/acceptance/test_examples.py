@@ -6,10 +6,10 @@ That of a network of one's own wants the network first: `tests/examples`.
 from pathlib import Path
 
 import pytest
-from scripts.examples import EXAMPLES
+from scripts.examples import EXAMPLES, stands_alone
 from tests.acceptance.test_product import Product
 
-ALONE = [path for name, path in EXAMPLES.items() if name != "own-vpc"]
+ALONE = [path for name, path in EXAMPLES.items() if stands_alone(name)]
 
 
 @pytest.mark.parametrize("path", ALONE, ids=lambda path: path.stem)

@@ -72,7 +72,6 @@ REFUSED: dict[str, dict[str, Any]] = {
     "provider: gcp in a region that is not allowed": document(cloud={**GCP, "region": "nowhere"}),
     "provider: gcp, and all that is not available": document(
         cloud=GCP,
-        cluster={"use_existing": True, "existing_cluster_name": "mine"},
         beta9__workers={"gpu_enabled": True, "gpu_type": "T4"},
     ),
     "region: not allowed": document(cloud__region="eu-north-1"),

@@ -16,7 +16,6 @@ from beta9_provisioning.engine.errors import NotSupported
             {"cloud": {"provider": "gcp", "region": "europe-west1", "service_account": "a@b.example"}},
             "cloud.provider",
         ),
-        ({"cluster": {"use_existing": True, "existing_cluster_name": "mine"}}, "cluster.use_existing"),
         (
             {"beta9": {"domain": "b.example.com", "workers": {"gpu_enabled": True, "gpu_type": "T4"}}},
             "beta9.workers.gpu_enabled",

@@ -16,11 +16,6 @@ def test_allows_a_plain_configuration() -> None:
     [
         ({"cloud__region": "us-west-1"}, "cloud.region", REGIONS),
         (
-            {"cluster": {"use_existing": True, "existing_cluster_name": "mine"}},
-            "cluster.use_existing",
-            ("false",),
-        ),
-        (
             {"beta9__workers": {"gpu_enabled": True, "gpu_type": "T4"}},
             "beta9.workers.gpu_enabled",
             ("false",),
@@ -47,7 +42,7 @@ def test_refuses_and_names_the_field(
 
 
 def test_reports_every_fault_at_once() -> None:
-    bad = config(cloud__region="mars-1", cluster={"use_existing": True, "existing_cluster_name": "mine"})
+    bad = config(cloud__region="mars-1", cluster__api={"private_only": True})
     with pytest.raises(ConfigurationRefused) as caught:
         check(bad, REGIONS)
-    assert {fault.field for fault in caught.value.faults} == {"cloud.region", "cluster.use_existing"}
+    assert {fault.field for fault in caught.value.faults} == {"cloud.region", "cluster.api.private_only"}

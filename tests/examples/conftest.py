@@ -1,21 +1,28 @@
 """A simulated cloud, and for those who type commands the genuine AWS CLI, installed for them alone."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.acceptance.test_product import Product, running
 from tests.support.documents import ROOT
 from tests.support.sealing import unsealed
+from tests.support.simulated import ACCOUNT
 from tests.support.waiting import GUARD_SECONDS
 
+from beta9_provisioning.local.tools import ensure_tools, find_terraform
 from beta9_simulator.cloud.api import AwsApi, serve
 from beta9_simulator.cloud.principals import Principal, add_principal
 from beta9_simulator.cloud.store import Store
 from beta9_simulator.cloud.templates import random_text
+
+Holding = dict[tuple[str, str, str], Any]
 
 
 class NotRefused(AssertionError):
@@ -121,3 +128,53 @@ def administrator(store: Store, account: str, anybody: Person) -> Person:
     add_principal(store, root)
     key = {"AWS_ACCESS_KEY_ID": root.access_key, "AWS_SECRET_ACCESS_KEY": root.secret_key}
     return anybody.with_variables(f"administrator-of-{account}", **key)
+
+
+@pytest.fixture
+def product(
+    tmp_path: Path, database_url: str, clean_database: None, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Product]:
+    """A stack of its own, whose role may do what the published policies say."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    with running(tmp_path / "stack") as product:
+        yield product
+
+
+@pytest.fixture
+def owner(product: Product, aws_cli: Path, tmp_path: Path) -> Person:
+    """Who administrates the account, with programs for it, in a copy of the checkout's examples."""
+    simulator, tools = product.stack.simulator(), ensure_tools(ROOT)
+    home, programs = tmp_path / "owner", tmp_path / "programs"
+    home.mkdir()
+    programs.mkdir()
+    for program in (Path(find_terraform()), tools.helm, tools.kubectl, aws_cli / "aws"):
+        (programs / program.name).symlink_to(program)
+    variables = {
+        "AWS_ENDPOINT_URL": simulator.aws_url,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "BETA9_SIM_STORE": simulator.store,
+        "CHECKPOINT_DISABLE": "1",
+        "TF_CLI_CONFIG_FILE": simulator.terraform_cli_config,
+        "TF_CLI_ARGS": "-no-color",
+    }
+    anybody = Person(home, programs, variables)
+    person = administrator(product.world.store, ACCOUNT, anybody)
+    shutil.copytree(ROOT / "examples", person.home / "examples")
+    return person
+
+
+def held(store: Store) -> Holding:
+    """Return all that the account holds: what it is, its tags, and what is going on with it."""
+    return {
+        (one.type, one.region, one.id): (one.name, one.state, one.tags, one.status)
+        for one in store.find(account=ACCOUNT)
+    }
+
+
+def post(product: Product, document: str) -> str:
+    answer = product.http.post(
+        "/api/v1/environments", content=document.encode(), headers={"Content-Type": "application/yaml"}
+    )
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["environment_id"])

@@ -87,6 +87,7 @@ def add_cluster(store: Store) -> None:
                 "cluster_security_group_id": "sg-1",
                 "vpc_id": "vpc-1",
                 "endpoint_public_access": True,
+                "public_access_cidrs": ["0.0.0.0/0"],
                 "endpoint_private_access": True,
             }
         ],

@@ -1,69 +1,17 @@
 """A VPC of its owner's, made by the example's Terraform: an environment leaves it as it was."""
 
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-from tests.acceptance.test_product import Product, running
-from tests.examples.conftest import Person, administrator
+from tests.acceptance.test_product import Product
+from tests.examples.conftest import Person, held, post
 from tests.support.documents import ROOT
 from tests.support.page import script
 from tests.support.simulated import ACCOUNT
 
 from beta9_provisioning.api import yaml12
-from beta9_provisioning.local.tools import find_terraform
 from beta9_simulator.cloud.controllers import LOAD_BALANCER
-from beta9_simulator.cloud.store import Store
 
 PAGE = ROOT / "docs" / "own-network.md"
-Holding = dict[tuple[str, str, str], Any]
-
-
-@pytest.fixture
-def product(
-    tmp_path: Path, database_url: str, clean_database: None, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Product]:
-    """A stack of its own, whose role may do what the published policies say."""
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("REDIS_URL", redis_url)
-    with running(tmp_path / "stack") as product:
-        yield product
-
-
-@pytest.fixture
-def owner(product: Product, tmp_path: Path) -> Person:
-    """Who administrates the account, in a copy of the checkout's examples."""
-    simulator = product.stack.simulator()
-    home = tmp_path / "owner"
-    home.mkdir()
-    variables = {
-        "BETA9_SIM_STORE": simulator.store,
-        "CHECKPOINT_DISABLE": "1",
-        "TF_CLI_CONFIG_FILE": simulator.terraform_cli_config,
-        "TF_CLI_ARGS": "-no-color",
-    }
-    anybody = Person(home, Path(find_terraform()).parent, variables)
-    person = administrator(product.world.store, ACCOUNT, anybody)
-    shutil.copytree(ROOT / "examples", person.home / "examples")
-    return person
-
-
-def held(store: Store) -> Holding:
-    """Return all that the account holds: what it is, its tags, and what is going on with it."""
-    return {
-        (one.type, one.region, one.id): (one.name, one.state, one.tags, one.status)
-        for one in store.find(account=ACCOUNT)
-    }
-
-
-def post(product: Product, document: str) -> str:
-    answer = product.http.post(
-        "/api/v1/environments", content=document.encode(), headers={"Content-Type": "application/yaml"}
-    )
-    assert answer.status_code == 202, answer.text
-    return str(answer.json()["environment_id"])
 
 
 def test_an_environment_comes_into_it_and_leaves_it_as_it_was(product: Product, owner: Person) -> None:

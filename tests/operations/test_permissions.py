@@ -50,6 +50,10 @@ RARE_CALLS: tuple[tuple[str, str, dict[str, Any]], ...] = (
             "Tags": _TAGS,
         },
     ),
+    # A cluster of the customer's: it is looked at, and nothing else.
+    ("eks", "DescribeCluster", {"name": "team"}),
+    ("eks", "DescribeAccessEntry", {"clusterName": "team", "principalArn": ROLE}),
+    ("eks", "ListAssociatedAccessPolicies", {"clusterName": "team", "principalArn": ROLE}),
     # What a cluster's controllers left, and users' objects.
     ("ec2", "DeleteVolume", {"VolumeId": "vol-1"}),
     (
@@ -203,6 +207,29 @@ def test_into_a_customers_network_go_security_groups_with_our_tag_and_nothing_el
     assert "ec2:DeleteVpc" in refused("aws_vpc", "delete")
     assert "ec2:DeleteSubnet" in refused("aws_subnet", "delete")
     assert "ec2:DeleteSecurityGroup" in refused("aws_security_group", "delete")
+
+
+def test_a_cluster_of_the_customers_is_looked_at_and_never_changed(tmp_path: Path) -> None:
+    store, policies = Store(tmp_path / "cloud"), permissions.policies()
+
+    def refused(service: str, operation: str, tags: dict[str, str] | None = None, **params: Any) -> bool:
+        told = {f"aws:ResourceTag/{key}": value for key, value in (tags or {}).items()}
+        asked = call_needs.needs(store, Called(service, operation, params, ACCOUNT, REGION))
+        known = [Asked(one.action, one.resource, {**one.context, **told}, one.known) for one in asked]
+        return bool(_refused(known, policies))
+
+    assert not refused("eks", "DescribeCluster", name="team")
+    assert refused("eks", "DeleteCluster", name="team")
+    assert refused("eks", "UpdateClusterConfig", name="team")
+    assert refused("eks", "DeleteNodegroup", clusterName="team", nodegroupName="n")
+    assert refused("eks", "DeleteAddon", clusterName="team", addonName="coredns")
+    balancer = {"LoadBalancerArn": f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:loadbalancer/net/x/1"}
+    theirs = {"elbv2.k8s.aws/cluster": "team"}
+    assert not refused("elbv2", "DeleteLoadBalancer", theirs | _OURS, **balancer)
+    assert refused("elbv2", "DeleteLoadBalancer", theirs, **balancer)
+    claim = "kubernetes.io/created-for/pvc/namespace"
+    assert not refused("ec2", "DeleteVolume", {claim: "beta9", "KubernetesCluster": "team"}, VolumeId="vol-1")
+    assert refused("ec2", "DeleteVolume", {claim: "apps", "KubernetesCluster": "team"}, VolumeId="vol-1")
 
 
 @pytest.mark.parametrize("operation", sorted({operation for _, operation, _ in RARE_CALLS}))

@@ -1,6 +1,7 @@
 """Environments that nobody could delete: refused configurations, locks left behind, states with gaps."""
 
 import fcntl
+import json
 import os
 import subprocess
 import threading
@@ -12,6 +13,7 @@ from tests.operations.bench import CONFIG, Bench, client, kept_stack
 from tests.operations.rows import Made, add_destroy, operation, status, take
 from tests.support.simulated import World
 
+from beta9_provisioning.clouds.aws.rules import ROLE_NAME
 from beta9_provisioning.clouds.cloud import Account, StateLock
 from beta9_provisioning.clouds.registry import cloud_of
 from beta9_provisioning.engine.errors import EngineError
@@ -75,12 +77,20 @@ def remove_by_hand(world: World, *types: str) -> list[str]:
 
 
 def test_an_environment_whose_bucket_name_is_refused_can_be_deleted(bench: Bench) -> None:
+    """By S3, that is, for a role with policies for such names."""
+    iam = client(bench, "iam")
+    named = {"RoleName": ROLE_NAME, "PolicyName": "such-names"}
+    everything = {"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::xn--abc-*"}
+    iam.put_role_policy(
+        **named, PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": everything})
+    )
     made = bench.make(data={"object_store": {"bucket_prefix": "xn--abc"}})
     assert bench.run(made.operation_id) is S.FAILED
     assert "bucket" in bench.error(made.operation_id)["message"]
     bench.must_destroy(made)
     assert status(bench.sessions, made.environment_id) == "destroyed"
     assert not (bench.settings.workdir_base / made.environment_id).exists()
+    iam.delete_role_policy(**named)
 
 
 def test_a_configuration_that_no_longer_validates_is_destroyed_from_its_state(bench: Bench) -> None:

@@ -19,7 +19,7 @@ from tests.support.waiting import GUARD_SECONDS
 
 from beta9_provisioning.local.tools import Tools
 from beta9_simulator.cluster.cluster import Cluster
-from beta9_simulator.cluster.directory import LoadBalancer, SimCluster, SimNode, Volume
+from beta9_simulator.cluster.directory import LoadBalancer, SimCluster, SimNode, User, Volume
 from beta9_simulator.cluster.server import ClusterServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,8 +103,8 @@ class StaticDirectory:
     def network_of(self, cluster: SimCluster) -> StaticNetwork:
         return self.network
 
-    def authenticate(self, cluster: SimCluster, token: str) -> str | None:
-        return "tester" if token == TOKEN else None
+    def authenticate(self, cluster: SimCluster, token: str) -> User | None:
+        return User("tester") if token == TOKEN else None
 
     def cloud_of(self, cluster: SimCluster) -> MemoryCloud:
         return self.cloud

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.support.configs import document
 
-from beta9_provisioning.schemas.configuration import EnvironmentConfig
+from beta9_provisioning.schemas.configuration import EnvironmentConfig, Network
 from beta9_simulator.cloud.store import NewObject, Store, StoredObject
 from beta9_simulator.cloud.zones import zones_of
 
@@ -14,41 +14,46 @@ REGION = "us-east-1"
 VPC = "vpc-00000001"
 PRIVATE, PUBLIC, DATA = ([f"subnet-000000{kind}{zone}" for zone in "abc"] for kind in "123")
 ZONES = ("use1-az1", "use1-az2", "use1-az4")
-_RANGES = {
-    **{id_: f"10.20.{4 * number}.0/22" for number, id_ in enumerate(PRIVATE)},
-    **{id_: f"10.20.{100 + number}.0/26" for number, id_ in enumerate(PUBLIC)},
-    **{id_: f"10.20.{200 + number}.0/27" for number, id_ in enumerate(DATA)},
-}
 
 
 class OwnNetwork:
     """The VPC, with three subnets of each kind."""
 
-    def __init__(self, store: Store, account: str) -> None:
+    def __init__(self, store: Store, account: str, named: Network | None = None) -> None:
         self.store, self.account = store, account
-        self.put("aws_vpc", VPC, **vpc("10.20.0.0/16", number=1))
-        self.put("aws_internet_gateway", "igw-1", vpc_id=VPC)
-        self.put("aws_nat_gateway", "nat-1", vpc_id=VPC, subnet_id=PUBLIC[0], allocation_id="eipalloc-1")
-        for ids in (PRIVATE, PUBLIC, DATA):
-            for zone, id_ in zip(ZONES, ids, strict=True):
-                self.subnet(id_, zone, _RANGES[id_])
-        for name, ids, target in (
-            ("public", PUBLIC, {"gateway_id": "igw-1"}),
-            ("private", PRIVATE, {"nat_gateway_id": "nat-1"}),
+        named = named or in_own_network().network
+        assert named.vpc_id is not None
+        self.vpc_id = named.vpc_id
+        private, public = named.private_subnet_ids or [], named.public_subnet_ids or []
+        self.put("aws_vpc", self.vpc_id, **vpc("10.20.0.0/16", number=1))
+        self.put("aws_internet_gateway", "igw-1", vpc_id=self.vpc_id)
+        self.put("aws_nat_gateway", "nat-1", subnet_id=public[0], allocation_id="eipalloc-1")
+        for first, step, bits, ids in (
+            (0, 4, 22, private),
+            (100, 1, 26, public),
+            (200, 1, 27, named.data_subnet_ids or []),
         ):
-            self.put("aws_route_table", f"rtb-{name}", vpc_id=VPC)
+            for number, (zone, id_) in enumerate(zip(ZONES, ids, strict=True)):
+                self.subnet(id_, zone, f"10.20.{first + number * step}.0/{bits}")
+        for name, ids, target in (
+            ("public", public, {"gateway_id": "igw-1"}),
+            ("private", private, {"nat_gateway_id": "nat-1"}),
+        ):
+            self.put("aws_route_table", f"rtb-{name}", vpc_id=self.vpc_id)
             self.route(name, **target)
             for id_ in ids:
                 self.put("aws_route_table_association", id_, route_table_id=f"rtb-{name}", subnet_id=id_)
 
     def put(self, type_: str, id_: str, **state: Any) -> StoredObject:
-        new = NewObject(self.account, REGION, type_, id_, id_, {"id": id_, "arn": f"arn:{id_}", **state})
+        kind = type_.removeprefix("aws_").replace("_", "-")
+        whole = {"id": id_, "arn": f"arn:aws:ec2:{REGION}:{self.account}:{kind}/{id_}", **state}
+        new = NewObject(self.account, REGION, type_, id_, id_, whole, origin="api")
         return self.store.create(new, replace=True)
 
     def subnet(self, id_: str, zone: str, cidr: str, **state: Any) -> None:
         names = {one.id: one.name for one in zones_of(self.account, REGION)}
         about = {
-            "vpc_id": VPC,
+            "vpc_id": self.vpc_id,
             "cidr_block": cidr,
             "availability_zone": names.get(zone, f"{REGION}-local"),
             "availability_zone_id": zone,

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from constructs import Construct
 
     from beta9_provisioning.clouds.stands import Known, Standing
-    from beta9_provisioning.engine.beta9.platform import Platform
+    from beta9_provisioning.engine.beta9.platform import Platform, SharedCluster
     from beta9_provisioning.engine.helm.release import Release
     from beta9_provisioning.engine.kubernetes.access import ClusterAccess
     from beta9_provisioning.engine.synthesis.bindings import Stack
     from beta9_provisioning.engine.synthesis.subject import Subject
     from beta9_provisioning.engine.synthesis.synthesize import Backend
     from beta9_provisioning.engine.terraform.errors import Rule
+    from beta9_provisioning.engine.tool_ports import KubernetesPort
     from beta9_provisioning.schemas.configuration import Cloud as CloudSection
     from beta9_provisioning.schemas.configuration import EnvironmentConfig
     from beta9_provisioning.schemas.configuration import Path as ConfigurationPath
@@ -161,10 +162,16 @@ class Account(Protocol):
             EngineError: `permissions_missing` names all that the identity lacks.
         """
 
-    def choose(self, config: EnvironmentConfig) -> Mapping[str, Any]:
+    def choose(
+        self,
+        config: EnvironmentConfig,
+        reach: Callable[[ClusterAccess], KubernetesPort] | None = None,
+        workers_from: Sequence[str] = (),
+    ) -> Mapping[str, Any]:
         """Choose zones, versions, sizes and the like for a new environment, by what the account offers.
 
-        Nothing is changed. The document is kept with the environment, and its stacks are made of it.
+        Nothing is changed. The document is kept with the environment, and its stacks are made of it. `reach`
+        opens the API of a cluster of the user's, which workers from these networks must reach.
         """
 
     def keep_secrets(self, config: EnvironmentConfig, choices: Mapping[str, Any]) -> Mapping[str, str]:
@@ -227,8 +234,8 @@ class Account(Protocol):
             Stopped: the stop event was set.
         """
 
-    def cluster_access(self) -> ClusterAccess:
-        """Return how to reach the Kubernetes API of the environment's cluster.
+    def cluster_access(self, choices: Mapping[str, Any] | None = None) -> ClusterAccess:
+        """Return how to reach the Kubernetes API of the environment's cluster, which its choices may name.
 
         Raises:
             EngineError: `cluster_missing`, `cluster_not_ready` or `cluster_access_missing`; waiting is the
@@ -266,17 +273,20 @@ class Account(Protocol):
     def lift_protection(self, seconds: float) -> Sequence[str]:
         """Let the cloud delete what it protects at our wish; return in words what was protected."""
 
-    def sweep(self, seconds: float) -> Sequence[str]:
+    def sweep(self, seconds: float, choices: Mapping[str, Any] | None = None) -> Sequence[str]:
         """Remove what the cluster has left in the account and nobody else removes; return what was removed.
 
-        Nothing happens while the cluster exists. What something holds is tried again for `seconds`.
+        Nothing of this happens while the cluster exists. What something holds is tried again for `seconds`.
 
         Raises:
             Stopped: the stop event was set.
         """
 
-    def leftovers(self) -> Sequence[Leftover]:
-        """Return what the cloud still shows of the environment, without its state; empty when all is gone."""
+    def leftovers(self, choices: Mapping[str, Any] | None = None) -> Sequence[Leftover]:
+        """Return what the cloud still shows of the environment, without its state; empty when all is gone.
+
+        By its choices is known whether it is in a cluster of the user's.
+        """
 
     def kept(self) -> Sequence[Leftover]:
         """Return what is to stay, or goes later by itself; `status` says why."""
@@ -293,14 +303,12 @@ class Cloud(Protocol):
         child_variables: names of the environment variables that its SDK in Terraform reads and a worker may
             set; a `*` at the end stands for anything.
         terraform_rules: what errors of the Terraform provider and its state backend mean.
-        access_addresses: Terraform addresses of what lets the worker into the cluster.
         nodes_remedy: what to do when the cluster's nodes do not become ready.
     """
 
     provider_schema: Path
     child_variables: tuple[str, ...]
     terraform_rules: Sequence[Rule]
-    access_addresses: frozenset[str]
     nodes_remedy: str
 
     def published_policies(self) -> Mapping[str, Mapping[str, Any]]:
@@ -320,7 +328,14 @@ class Cloud(Protocol):
         """Raise `NotSupported` when the configuration asks for what cannot be built here yet."""
 
     def node_count(self, choices: Mapping[str, Any]) -> int:
-        """Return how many nodes the cluster has at its start."""
+        """Return how many nodes the cluster has at its start, or at least."""
+
+    def shared_cluster(self, choices: Mapping[str, Any] | None) -> SharedCluster | None:
+        """Return the user's cluster that choices of whatever form name; None if it is the environment's."""
+
+    def access_addresses(self, choices: Mapping[str, Any] | None) -> frozenset[str]:
+        """Return the Terraform addresses of what lets the worker into the cluster; none into the user's."""
+        ...
 
     def earlier_choices(self, config: EnvironmentConfig) -> Mapping[str, Any]:
         """Return what releases chose that kept no choices (0.2 and before): constants of theirs."""
@@ -332,7 +347,12 @@ class Cloud(Protocol):
         """Return the Terraform addresses after which charts can be installed: cluster, nodes, access."""
 
     def platform(self, config: EnvironmentConfig) -> Platform:
-        """Return what the charts must know of the cloud."""
+        """Return what the charts must know of the cloud, in a cluster that is made."""
+
+    def platform_of(
+        self, config: EnvironmentConfig, environment_id: str, choices: Mapping[str, Any]
+    ) -> Platform:
+        """Return what the charts must know of the cloud, and of an environment's cluster."""
 
     def guarded_networks(self, choices: Mapping[str, Any]) -> Sequence[str]:
         """Return the address ranges (CIDR) that no pod may reach but those that Beta9 itself consists of.
@@ -343,7 +363,9 @@ class Cloud(Protocol):
     def first_releases(
         self, config: EnvironmentConfig, environment_id: str, access: ClusterAccess
     ) -> Sequence[Release]:
-        """Return this provider's own charts, which come before all others and in this order."""
+        """Return this provider's own charts of a cluster that is made: they come before all others, in this
+        order.
+        """
 
     def is_deleted_last(self, type_: str) -> bool:
         """Return whether a destroy deletes a Terraform type after all that are not so.

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from beta9_provisioning.engine.helm.helm import Installed
     from beta9_provisioning.engine.helm.release import Release
+    from beta9_provisioning.engine.kubernetes.kinds import Kind
+    from beta9_provisioning.engine.kubernetes.patience import Patience
     from beta9_provisioning.engine.terraform.plan import Plan
     from beta9_provisioning.engine.terraform.state_reading import State
     from beta9_provisioning.engine.terraform.terraform import Outputs
@@ -67,8 +69,8 @@ class HelmPort(Protocol):
     def uninstall(self, name: str, namespace: str, *, timeout: float = 300.0) -> bool:
         """Remove a release and wait until its objects are gone; return whether it was there."""
 
-    def releases(self, *, timeout: float = 60.0) -> list[Installed]:
-        """Return all releases of the cluster, in any state."""
+    def releases(self, *, namespace: str = "", timeout: float = 60.0) -> list[Installed]:
+        """Return all releases of a namespace, or of the cluster, in any state."""
 
 
 class KubernetesPort(Protocol):
@@ -82,6 +84,21 @@ class KubernetesPort(Protocol):
 
     def ensure_namespace(self, name: str) -> None:
         """Make the namespace if it does not exist."""
+
+    def claim_namespace(self, name: str, owner: str) -> None:
+        """Make the namespace for an environment, unless it is its own already."""
+
+    def find(self, kind: Kind, name: str, namespace: str = "") -> dict[str, Any] | None:
+        """Return an object, or None."""
+
+    def objects(self, kind: Kind, namespace: str = "") -> list[dict[str, Any]]:
+        """Return all objects of a kind, of one namespace or of all."""
+
+    def delete(self, kind: Kind, name: str, namespace: str = "") -> None:
+        """Ask for the deletion of an object, which may be gone already."""
+
+    def patience(self, seconds: float) -> Patience:
+        """Return patience with the cluster."""
 
     def apply_network_policy(self, namespace: str, name: str, spec: Mapping[str, Any]) -> None:
         """Make the network policy, or give the one of that name this form."""

@@ -39,8 +39,6 @@ def _unavailable(config: EnvironmentConfig) -> list[Fault]:
         faults.append(
             Fault("cloud.provider", f"{config.cloud.provider} is not available yet", tuple(map(str, CLOUDS)))
         )
-    if config.cluster.use_existing:
-        faults.append(Fault("cluster.use_existing", "existing clusters are not available yet", ("false",)))
     if config.cluster.api.private_only:
         reason = "is not available yet: no route of this service into the network can be declared"
         faults.append(Fault("cluster.api.private_only", reason, ("false",)))

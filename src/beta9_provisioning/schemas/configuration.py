@@ -58,7 +58,11 @@ class Section(BaseModel):
     def changed(self, *names: str) -> list[str]:
         """Return which of these fields are not as they are when nobody says anything of them."""
         fields = type(self).model_fields
-        return [name for name in names if getattr(self, name) != fields[name].get_default()]
+        return [
+            name
+            for name in names
+            if getattr(self, name) != fields[name].get_default(call_default_factory=True)
+        ]
 
 
 class Provider(StrEnum):

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scripts.examples import EXAMPLES, configuration, resources
+from scripts.examples import EXAMPLES, configuration, given, resources
 from tests.clouds.aws.test_inventory import LARGEST
+from tests.support.networks import OwnNetwork
 from tests.support.stacks import WORKERS_FROM, ZONES, synthesized
 from tests.support.waiting import GUARD_SECONDS
 
@@ -109,7 +110,9 @@ def build(example: str, customer: Customer, tmp_path: Path) -> Built:
         "external_id": target.external_id,
     }
     config = config.model_copy(update={"cloud": config.cloud.model_copy(update=place)})
-    choices = Choices.first(config, ZONES).model_dump(mode="json")
+    if config.network.vpc_id is not None:
+        OwnNetwork(customer.store, target.account_id, config.network)
+    choices = Choices.first(config, ZONES, network=given(config)).model_dump(mode="json")
     backend = Backend({"bucket": "b", "key": "k", "region": target.region, "role_arn": target.role_arn})
     made = Subject(config, target.environment_id, choices, backend, WORKERS_FROM)
     document = json.loads((synthesize(made, tmp_path / "out") / "cdk.tf.json").read_text())

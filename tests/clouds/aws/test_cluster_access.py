@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.clouds.aws.conftest import Customer
 
 ROLE = "arn:aws:iam::123456789012:role/Beta9Provisioner"
-REACHED = {"endpoint": "https://c.example.com", "certificateAuthority": {"data": "Q0E="}}
+REACHED = {"name": "c", "endpoint": "https://c.example.com", "certificateAuthority": {"data": "Q0E="}}
 TOKEN = Token("k8s-aws-v1.secret", datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC))
 
 

@@ -59,6 +59,8 @@ def test_the_first_class_of_a_size_is_taken_that_can_be_had(customer: Customer) 
 def test_nodes_start_from_the_image_that_aws_recommends_today(customer: Customer) -> None:
     made = Choices.model_validate(AwsAccount(customer.target).choose(wanted(customer)))
     assert made.system is not None
+    assert made.nodes is not None
+    assert made.kubernetes is not None
     assert made.nodes.release == made.system.release == recommended_release(made.kubernetes.version)
 
 

@@ -117,7 +117,7 @@ def test_the_published_policies_allow_what_the_access_check_asks(boundary: str |
 
 def test_the_access_check_takes_few_calls() -> None:
     made = batches(questions(place(), permissions.phases()))
-    assert len(made) == 16
+    assert len(made) == 18
     assert all(len(one.actions) <= MOST_ACTIONS for one in made)
     assert all(len(one.resources) <= MOST_RESOURCES for one in made)
 

@@ -10,8 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from scripts.examples import EXAMPLES, stack
+from scripts.examples import EXAMPLES, configuration, stack
 from tests.support.configs import config
+from tests.support.networks import OwnNetwork
 from tests.support.stacks import (
     ENVIRONMENT_ID,
     EXTERNAL_ID,
@@ -139,6 +140,8 @@ def test_other_tables_change_nothing_of_what_stands(
 def chosen_otherwise() -> Choices:
     """Return choices that no table of this release would make."""
     today = Choices.first(config(), ZONES)
+    assert today.kubernetes is not None
+    assert today.nodes is not None
     versions = {**today.kubernetes.add_ons, "kube-proxy": "v1.34.0-eksbuild.2"}
     nodes = today.nodes.model_copy(update={"instance_type": "m6i.4xlarge", "generation": 3})
     made = today.model_copy(
@@ -148,13 +151,15 @@ def chosen_otherwise() -> Choices:
     return made
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
+@pytest.mark.parametrize("example", [one for one in EXAMPLES if not configuration(one).cluster.use_existing])
 def test_an_example_is_created_once_and_wholly_destroyed(
     example: str, simulated: tuple[Store, dict[str, str]], tmp_path: Path
 ) -> None:
     store, environment = simulated
     made = stack(example, tmp_path / "out")
     made["provider"]["aws"][0]["assume_role"][0]["external_id"] = EXTERNAL_ID
+    if (named := configuration(example)).network.vpc_id is not None:
+        OwnNetwork(store, named.cloud.account_id or "", named.network)
     without_backend(made, tmp_path / "work")
     terraform(tmp_path / "work", environment, "init", "-input=false")
     terraform(tmp_path / "work", environment, "apply", "-auto-approve", "-input=false")

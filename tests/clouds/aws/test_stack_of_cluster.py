@@ -163,6 +163,7 @@ def test_a_group_that_is_replaced_has_another_name_and_scaling_is_no_drift(
             "ignore_changes": ["scaling_config[0].desired_size"],
         }
     choices = Choices.model_validate(subject(config()).choices)
+    assert choices.nodes is not None
     later = choices.model_copy(update={"nodes": choices.nodes.model_copy(update={"generation": 2})})
     replaced = of_choices(later, tmp_path)["resource"]["aws_eks_node_group"]["main"]
     assert groups["main"]["node_group_name"] != replaced["node_group_name"]

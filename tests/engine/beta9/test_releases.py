@@ -20,7 +20,7 @@ from beta9_provisioning.clouds.registry import cloud_of
 from beta9_provisioning.engine.beta9 import database_user
 from beta9_provisioning.engine.beta9.database_user import ADMIN_SECRET
 from beta9_provisioning.engine.beta9.generated_secrets import SECRET_NAME, GeneratedSecrets
-from beta9_provisioning.engine.beta9.releases import base_releases, beta9_release, ingress_service
+from beta9_provisioning.engine.beta9.releases import base_releases, beta9_release, ingress_of
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.helm.release import Release, chart_ref
 from beta9_simulator import charts
@@ -88,7 +88,7 @@ def test_only_known_ingress_controllers() -> None:
     for call in (
         lambda: base_releases(config(), PLATFORM, ingress_controller="nginx"),
         lambda: beta9_release(config(), PLATFORM, OUTPUTS, GENERATED, ingress_controller="nginx"),
-        lambda: ingress_service("nginx"),
+        lambda: ingress_of(PLATFORM, "nginx"),
     ):
         with pytest.raises(EngineError, match="nginx") as caught:
             call()

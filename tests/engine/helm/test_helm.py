@@ -25,7 +25,7 @@ from beta9_provisioning.engine.beta9.releases import (
     BETA9_NAMESPACE,
     base_releases,
     beta9_release,
-    ingress_service,
+    ingress_of,
 )
 from beta9_provisioning.engine.errors import Stopped
 from beta9_provisioning.engine.helm.command import Output
@@ -301,7 +301,8 @@ def test_everything_of_an_environment_is_installed_and_removed(access: Access) -
     assert statuses(access) == dict.fromkeys(
         ["aws-load-balancer-controller", "traefik", "cert-manager", "metrics-server", "beta9"], "deployed"
     )
-    assert kubernetes.load_balancer_host(*ingress_service(), timeout=GUARD_SECONDS)
+    ingress = ingress_of(platform)
+    assert kubernetes.load_balancer_host(ingress.namespace, ingress.service, timeout=GUARD_SECONDS)
     claims = access.kube.objects("PersistentVolumeClaim")
     assert {claim["spec"]["storageClassName"] for claim in claims.values()} == {"gp3"}
     assert len(claims) == 2

@@ -28,6 +28,7 @@ from beta9_provisioning.engine.kubernetes.kubernetes import Kubernetes
 from beta9_provisioning.engine.kubernetes.patience import Patience
 from beta9_simulator.cluster.behaviour import HttpFault
 from beta9_simulator.cluster.certificates import server_context
+from beta9_simulator.cluster.directory import User
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Access
@@ -196,7 +197,7 @@ def test_a_token_is_signed_again_before_it_expires(access: Access, monkeypatch: 
     monkeypatch.setattr(
         access.kube.directory,
         "authenticate",
-        lambda _, token: "tester" if token == signed[-1] else None,
+        lambda _, token: User("tester") if token == signed[-1] else None,
     )
     client = api(access, token=sign)
     assert all(client.call("GET", NODES).ok for _ in range(3))

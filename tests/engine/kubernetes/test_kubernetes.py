@@ -20,7 +20,7 @@ from beta9_simulator.cluster.behaviour import HttpFault
 if TYPE_CHECKING:
     from tests.engine.conftest import Access
 
-    from beta9_simulator.cluster.directory import SimCluster
+    from beta9_simulator.cluster.directory import SimCluster, User
 
 CLAIM = {
     "apiVersion": "v1",
@@ -69,7 +69,7 @@ def at_request(access: Access, number: int, action: Callable[[], object]) -> Non
     requests = itertools.count(1)
     genuine = access.kube.directory.authenticate
 
-    def authenticate(cluster: SimCluster, token: str) -> str | None:
+    def authenticate(cluster: SimCluster, token: str) -> User | None:
         if next(requests) == number:
             action()
         return genuine(cluster, token)

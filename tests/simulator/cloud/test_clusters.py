@@ -13,7 +13,7 @@ from beta9_simulator.cloud.principals import Principal, find_principal
 from beta9_simulator.cloud.seeding import Seeded
 from beta9_simulator.cloud.store import NewObject, Store
 from beta9_simulator.cloud.sts import assume_role
-from beta9_simulator.cluster.directory import ClusterDirectory, SimCluster
+from beta9_simulator.cluster.directory import ClusterDirectory, SimCluster, User
 
 REGION = "eu-west-1"
 OTHER_ROLE = "arn:aws:iam::123456789012:role/Other"
@@ -61,8 +61,11 @@ def add(
 
 
 def cluster_state(*, creator_is_admin: bool | None = None) -> dict[str, Any]:
-    access = {"bootstrap_cluster_creator_admin_permissions": creator_is_admin}
-    return {"name": "c", "version": "1.34", "access_config": [] if creator_is_admin is None else [access]}
+    access = {
+        "authentication_mode": "API",
+        "bootstrap_cluster_creator_admin_permissions": creator_is_admin,
+    }
+    return {"name": "c", "version": "1.34", "access_config": [access]}
 
 
 def group_state() -> dict[str, Any]:
@@ -123,13 +126,23 @@ def test_a_role_with_an_access_entry_and_a_policy_gets_in(store: Store, role: Pr
     add(store, "aws_eks_cluster", "c", cluster_state(creator_is_admin=False))
     grant(store, role.role_arn)
     user = StoreClusters(store).authenticate(found(store), token(role, "c"))
-    assert user == "arn:aws:sts::123456789012:assumed-role/Beta9Provisioner/worker"
+    assert user == User("arn:aws:sts::123456789012:assumed-role/Beta9Provisioner/worker")
 
 
-def test_an_access_entry_without_a_policy_is_not_enough(store: Store, role: Principal) -> None:
+def test_an_access_entry_without_a_policy_lets_in_and_allows_nothing(store: Store, role: Principal) -> None:
     add(store, "aws_eks_cluster", "c", cluster_state(creator_is_admin=False))
     state = {"cluster_name": "c", "principal_arn": role.role_arn}
     add(store, "aws_eks_access_entry", "c:role", state)
+    user = StoreClusters(store).authenticate(found(store), token(role, "c"))
+    assert user is not None
+    assert not user.is_admin
+
+
+def test_where_the_config_map_alone_counts_no_entry_lets_in(store: Store, role: Principal) -> None:
+    cluster = cluster_state(creator_is_admin=False)
+    cluster["access_config"][0]["authentication_mode"] = "CONFIG_MAP"
+    add(store, "aws_eks_cluster", "c", cluster)
+    grant(store, role.role_arn)
     assert StoreClusters(store).authenticate(found(store), token(role, "c")) is None
 
 

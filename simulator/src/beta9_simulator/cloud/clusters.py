@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 from beta9_simulator.cloud import sigv4
 from beta9_simulator.cloud.cluster_network import StoreNetwork
 from beta9_simulator.cloud.controllers import StoreCloud
-from beta9_simulator.cloud.machines import node_names
+from beta9_simulator.cloud.eks_rules import has_entries
+from beta9_simulator.cloud.machines import machines
 from beta9_simulator.cloud.principals import Principal, authenticate
 from beta9_simulator.cloud.rules import CloudError
 from beta9_simulator.cloud.store import API_URL, Store, StoredObject
-from beta9_simulator.cluster.directory import SimCluster, SimNode
+from beta9_simulator.cluster.directory import SimCluster, SimNode, User
 
 _TOKEN_PREFIX = "k8s-aws-v1."  # noqa: S105 - says only what kind of token follows
 _CLUSTER_HEADER = "x-k8s-aws-id"
@@ -57,7 +58,7 @@ class StoreClusters:
                 for group in groups
                 if group.state["cluster_name"] == name and group.status in ("available", "updating")
                 if "failed" not in group.state
-                for node in _nodes(group)
+                for node in _nodes(self._store, group)
             ),
             uid=found.uid,
             addons=frozenset(
@@ -71,12 +72,12 @@ class StoreClusters:
         """Return the network around a cluster."""
         return StoreNetwork(self._store, cluster)
 
-    def authenticate(self, cluster: SimCluster, token: str) -> str | None:
-        """Return the user name of an EKS bearer token, or None when it opens this cluster to nobody.
+    def authenticate(self, cluster: SimCluster, token: str) -> User | None:
+        """Return the user of an EKS bearer token, or None when it opens this cluster to nobody.
 
         The token is a presigned GetCallerIdentity URL: its signature must be good, its age at most 15
-        minutes, the cluster's name must be signed with it, and its principal must have access to the
-        cluster.
+        minutes, the cluster's name must be signed with it, and its principal must have an access entry of the
+        cluster. Who has no access policy beside may look at nothing.
         """
         message = _message(token, cluster.name)
         signature = sigv4.read_signature(message) if message else None
@@ -89,9 +90,14 @@ class StoreClusters:
         if not sigv4.is_valid(signature, message, principal.secret_key):
             return None
         found = self._stored(cluster.account, cluster.region, cluster.name)
-        if found is None or found.uid != cluster.uid or not self._has_access(found, principal):
+        return self._user(found, principal) if found and found.uid == cluster.uid else None
+
+    def _user(self, found: StoredObject, principal: Principal) -> User | None:
+        if principal.identity == found.creator and _creator_is_admin(found.state):
+            return User(principal.arn)
+        if not (has_entries(found.state) and self._has("aws_eks_access_entry", found, principal)):
             return None
-        return principal.arn
+        return User(principal.arn, self._has("aws_eks_access_policy_association", found, principal))
 
     def cloud_of(self, cluster: SimCluster) -> StoreCloud:
         """Return the cloud as the cluster's controllers use it."""
@@ -115,20 +121,14 @@ class StoreClusters:
             and _is_fresh(signature.at, self._clock())
         )
 
-    def _has_access(self, cluster: StoredObject, principal: Principal) -> bool:
-        if principal.identity == cluster.creator and _creator_is_admin(cluster.state):
-            return True
-        return all(
-            any(
-                item.state["cluster_name"] == cluster.name
-                and item.state["principal_arn"] == principal.identity
-                for item in self._store.find(type, account=cluster.account, region=cluster.region)
-            )
-            for type in ("aws_eks_access_entry", "aws_eks_access_policy_association")
+    def _has(self, type: str, cluster: StoredObject, principal: Principal) -> bool:
+        return any(
+            item.state["cluster_name"] == cluster.name and item.state["principal_arn"] == principal.identity
+            for item in self._store.find(type, account=cluster.account, region=cluster.region)
         )
 
 
-def _nodes(group: StoredObject) -> list[SimNode]:
+def _nodes(store: Store, group: StoredObject) -> list[SimNode]:
     state = group.state
     labels = {
         **(state["labels"] or {}),
@@ -140,8 +140,15 @@ def _nodes(group: StoredObject) -> list[SimNode]:
         for taint in state["taint"]
     ]
     return [
-        SimNode(name=name, labels=labels, taints=taints, instance_type=state["instance_types"][0])
-        for name in node_names(group)
+        SimNode(
+            name=name,
+            labels=labels,
+            taints=taints,
+            instance_type=state["instance_types"][0],
+            instance_id=instance_id,
+            zone=zone,
+        )
+        for name, instance_id, zone in machines(store, group)
     ]
 
 

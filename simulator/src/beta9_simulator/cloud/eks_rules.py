@@ -138,6 +138,12 @@ def cluster_update(_store: Store, found: StoredObject, state: State) -> None:
         )
 
 
+def has_entries(cluster: State) -> bool:
+    """Whether access entries count in a cluster, by its authentication mode."""
+    access = (cluster["access_config"] or [{}])[0]
+    return access.get("authentication_mode") in ("API", "API_AND_CONFIG_MAP")
+
+
 def _access(state: State) -> None:
     for vpc in state["vpc_config"]:
         if not vpc["endpoint_public_access"] and not vpc["endpoint_private_access"]:

@@ -70,7 +70,7 @@ def node_group_created(store: Store, made: StoredObject, _config: State) -> None
     cluster = _cluster(store, made)
     if cluster is None:
         return
-    groups = [cluster.state["vpc_config"][0]["cluster_security_group_id"]]
+    groups = _groups(store, made) or [cluster.state["vpc_config"][0]["cluster_security_group_id"]]
     for number, node in enumerate(node_names(made)):
         subnet_id = made.state["subnet_ids"][number % len(made.state["subnet_ids"])]
         _start_instance(store, made, node, subnet_id, groups)
@@ -158,6 +158,34 @@ def _start_instance(
         instance_id=id,
         managed=False,
     )
+
+
+def _groups(store: Store, made: StoredObject) -> list[str]:
+    """The security groups that a launch template names: EKS then adds its own to no instance.
+
+    "Customize managed nodes with launch templates" in the EKS user guide.
+    """
+    named: list[str] = []
+    for template in made.state["launch_template"]:
+        for found in store.find(
+            "aws_launch_template", account=made.account, region=made.region, id=template["id"]
+        ):
+            named += found.state.get("vpc_security_group_ids") or []
+    return named
+
+
+def machines(store: Store, group: StoredObject) -> list[tuple[str, str, str]]:
+    """Return name of the node, id and zone of each instance of a group."""
+    subnets = {
+        one.id: one.state["availability_zone"]
+        for one in store.find("aws_subnet", account=group.account, region=group.region)
+    }
+    found = {one.name: one for one in _instances(store, group)}
+    return [
+        (name, one.id if one else "", subnets.get(one.state["subnet_id"], "") if one else "")
+        for name in node_names(group)
+        for one in [found.get(name)]
+    ]
 
 
 def _instances(store: Store, group: StoredObject) -> list[StoredObject]:

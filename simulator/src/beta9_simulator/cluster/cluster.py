@@ -19,6 +19,7 @@ from beta9_simulator.cluster.validation import check_change, check_object, check
 NAMESPACES = BUILTIN["namespaces"]
 _PODS = BUILTIN["pods"]
 _CLAIMS = BUILTIN["persistentvolumeclaims"]
+_API_SERVICES = BUILTIN["apiservices"]
 _CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 _KEPT_METADATA = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 _PROPAGATION = ("Background", "Foreground", "Orphan")
@@ -168,10 +169,26 @@ class Cluster:
         return self._remove(resource, body)
 
     def finish_namespace(self, name: str) -> None:
-        """Remove a namespace that is being deleted, if nothing is left in it."""
+        """Remove a namespace that is being deleted, if nothing is left in it, as far as that can be told.
+
+        An API that another server answers, and that does not, may hold something: so no namespace ends.
+        """
         body = self.store.get(NAMESPACES, "", name)
-        if body is not None and body["metadata"].get("deletionTimestamp") and not self.content_of(name):
+        if body is None or not body["metadata"].get("deletionTimestamp") or self.content_of(name):
+            return
+        away = [one for one in self.store.select(_API_SERVICES) if _is_away(one)]
+        if not away:
             self._remove(NAMESPACES, body)
+            return
+        names = ", ".join(one["metadata"]["name"] for one in away)
+        told = {
+            "type": "NamespaceDeletionDiscoveryFailure",
+            "status": "True",
+            "reason": "DiscoveryFailed",
+            "message": f"Discovery failed for some groups, {len(away)} failing: unable to retrieve the "
+            f"complete list of server APIs: {names}: stale GroupVersion discovery",
+        }
+        self.set_status(NAMESPACES, body, {"conditions": [told]})
 
     def content_of(self, namespace: str) -> list[tuple[Resource, Object]]:
         """Everything in a namespace."""
@@ -263,6 +280,11 @@ class Cluster:
     def _tell_changed(self, resource: Resource, body: Object, previous: Object | None) -> None:
         for observer in self.observers:
             observer.changed(resource, body, previous)
+
+
+def _is_away(api_service: Object) -> bool:
+    conditions = api_service.get("status", {}).get("conditions") or []
+    return any(one["type"] == "Available" and one["status"] == "False" for one in conditions)
 
 
 def _content(body: Object) -> Object:

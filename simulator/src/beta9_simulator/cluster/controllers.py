@@ -27,6 +27,7 @@ _CLASSES = BUILTIN["storageclasses"]
 _INGRESS_CLASSES = BUILTIN["ingressclasses"]
 _DEFINITIONS = BUILTIN["customresourcedefinitions"]
 _ACCOUNTS = BUILTIN["serviceaccounts"]
+_API_SERVICES = BUILTIN["apiservices"]
 _NODES = BUILTIN["nodes"]
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "Pod", "ReplicaSet")
 # A change of the first may change the status of the others.
@@ -114,6 +115,12 @@ class Controllers:
             self._later(0, partial(self._sync_kinds, *(kind for kind in _WORKLOADS if kind != "Pod")))
         if resource.namespaced:
             self._later(0, partial(self._cluster.finish_namespace, metadata["namespace"]))
+        elif resource == _API_SERVICES:
+            self._later(0, self._finish_namespaces)
+
+    def _finish_namespaces(self) -> None:
+        for body in self._cluster.store.select(NAMESPACES):
+            self._cluster.finish_namespace(body["metadata"]["name"])
 
     def sync_all(self) -> None:
         """Bring everything in line, after the behaviour was changed."""
@@ -251,7 +258,9 @@ class Controllers:
             available = any(map(is_ready, pods)) and not self._held(body)
             why = "Passed" if available else "MissingEndpoints"
         conditions = statuses.conditions(body, ("Available", available, why, ""))
-        self._cluster.set_status(BUILTIN["apiservices"], body, {"conditions": conditions})
+        self._cluster.set_status(_API_SERVICES, body, {"conditions": conditions})
+        if available:
+            self._later(0, self._finish_namespaces)
 
     def _pods_matching(self, namespace: str, selector: dict[str, Any] | None) -> list[Object]:
         return [

@@ -26,6 +26,16 @@ class SimNode:
     labels: dict[str, str]
     taints: list[dict[str, str]]
     instance_type: str
+    instance_id: str = ""
+    zone: str = ""
+
+
+@dataclass(frozen=True)
+class User:
+    """Who a token belongs to; who is no administrator may do nothing but ask what there is to ask for."""
+
+    name: str
+    is_admin: bool = True
 
 
 @dataclass(frozen=True)
@@ -101,8 +111,8 @@ class ClusterDirectory(Protocol):
     def network_of(self, cluster: SimCluster) -> ClusterNetwork:
         """The network around a cluster."""
 
-    def authenticate(self, cluster: SimCluster, token: str) -> str | None:
-        """Username for a bearer token, or None."""
+    def authenticate(self, cluster: SimCluster, token: str) -> User | None:
+        """The user of a bearer token, or None."""
 
     def cloud_of(self, cluster: SimCluster) -> ClusterCloud:
         """The cloud as the cluster's controllers use it."""

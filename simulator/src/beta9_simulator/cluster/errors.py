@@ -65,6 +65,16 @@ def not_found(resource: Resource, name: str) -> ApiError:
     return ApiError(404, f'{resource.label} "{name}" not found', details=_details(resource, name))
 
 
+def forbidden(resource: Resource, user: str, method: str) -> ApiError:
+    """403: the user may not do this to objects of the type."""
+    verb = {"GET": "list", "POST": "create", "PUT": "update"}.get(method, method.lower())
+    message = (
+        f'{resource.label} is forbidden: User "{user}" cannot {verb} resource "{resource.plural}" in API '
+        f'group "{resource.group}" at the cluster scope'
+    )
+    return ApiError(403, message, details={"group": resource.group, "kind": resource.plural})
+
+
 def no_such_resource() -> ApiError:
     """404: the path names no resource."""
     return ApiError(404, "the server could not find the requested resource")

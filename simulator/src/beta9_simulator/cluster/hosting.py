@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from beta9_simulator.cluster.behaviour import Behaviour
 from beta9_simulator.cluster.cluster import NAMESPACES, Cluster
 from beta9_simulator.cluster.controllers import Controllers, Later
-from beta9_simulator.cluster.directory import ClusterDirectory, SimCluster
+from beta9_simulator.cluster.directory import EBS_DRIVER, ClusterDirectory, SimCluster, User
 from beta9_simulator.cluster.errors import ApiError
 from beta9_simulator.cluster.nodes import sync_nodes
 from beta9_simulator.cluster.resources import BUILTIN
@@ -68,6 +68,7 @@ class Hosting:
         elif hosted.sim != sim:
             changed = sim.addons != hosted.sim.addons
             hosted.sim, hosted.cluster.addons = sim, sim.addons
+            sync_driver(hosted.cluster)
             sync_nodes(hosted.cluster, sim, self._behaviour)
             if changed:
                 hosted.controllers.sync_all()
@@ -78,16 +79,16 @@ class Hosting:
         for place in list(self._hosted):
             self.refresh(place)
 
-    def authenticate(self, hosted: Hosted, token: str) -> str:
-        """Username for a bearer token.
+    def authenticate(self, hosted: Hosted, token: str) -> User:
+        """The user of a bearer token.
 
         Raises:
             ApiError: 401.
         """
-        username = self._directory.authenticate(hosted.sim, token) if token else None
-        if username is None:
+        user = self._directory.authenticate(hosted.sim, token) if token else None
+        if user is None:
             raise ApiError(401, "Unauthorized")
-        return username
+        return user
 
     def behaviour_changed(self) -> None:
         """Bring all clusters in line with changed knobs."""
@@ -109,6 +110,7 @@ class Hosting:
         controllers = Controllers(cluster, self._behaviour, self._later, self._directory.cloud_of(sim))
         cluster.observers.append(controllers)
         _furnish(cluster)
+        sync_driver(cluster)
         sync_nodes(cluster, sim, self._behaviour)
         self._hosted[place] = Hosted(sim, cluster, controllers)
         return self._hosted[place]
@@ -117,6 +119,16 @@ class Hosting:
         hosted = self._hosted.pop(place)
         hosted.cluster.observers.clear()
         hosted.cluster.close()
+
+
+def sync_driver(cluster: Cluster) -> None:
+    """Register the driver of EBS as the add-on does, or take it away with the add-on."""
+    drivers, name = BUILTIN["csidrivers"], "ebs.csi.aws.com"
+    is_there = cluster.store.get(drivers, "", name) is not None
+    if EBS_DRIVER in cluster.addons and not is_there:
+        cluster.insert(drivers, "", {"metadata": {"name": name}, "spec": {"attachRequired": True}})
+    elif is_there and EBS_DRIVER not in cluster.addons:
+        cluster.delete(drivers, "", name)
 
 
 def _furnish(cluster: Cluster) -> None:

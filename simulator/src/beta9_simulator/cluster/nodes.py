@@ -38,7 +38,7 @@ def sync_nodes(cluster: Cluster, sim: SimCluster, behaviour: Behaviour) -> None:
         taints = [*node.taints, *(t for t in body["spec"].get("taints") or [] if t not in node.taints)]
         if taints:
             described["spec"]["taints"] = taints
-        described["spec"]["providerID"] = f"aws:///{sim.region}/{name}"
+        described["spec"]["providerID"] = f"aws:///{node.zone or sim.region}/{node.instance_id or name}"
         described["status"] = _status(body, sim, ready=name not in behaviour.unready_nodes)
         cluster.replace(_NODES, body, described)
 
@@ -50,6 +50,7 @@ def _labels(node: SimNode, sim: SimCluster) -> dict[str, str]:
         "kubernetes.io/arch": "amd64",
         "node.kubernetes.io/instance-type": node.instance_type,
         "topology.kubernetes.io/region": sim.region,
+        **({"topology.kubernetes.io/zone": node.zone} if node.zone else {}),
         **node.labels,
     }
 

@@ -9,7 +9,8 @@ from aiohttp import web
 from beta9_simulator.cluster import discovery, reads, subresources, writes
 from beta9_simulator.cluster.calls import Call, parse_target, read_body
 from beta9_simulator.cluster.cluster import Cluster
-from beta9_simulator.cluster.errors import ApiError, no_such_resource
+from beta9_simulator.cluster.directory import User
+from beta9_simulator.cluster.errors import ApiError, forbidden, no_such_resource
 from beta9_simulator.cluster.nodes import kubernetes_version
 
 Answer = Callable[[Call], web.Response]
@@ -36,7 +37,7 @@ _SUBRESOURCES: dict[str, dict[str, Answer]] = {
 
 
 async def respond(
-    cluster: Cluster, version: str, username: str, request: web.Request, path: str
+    cluster: Cluster, version: str, user: User, request: web.Request, path: str
 ) -> web.StreamResponse:
     """Answer a request; ``path`` is below the cluster's prefix, ``version`` is EKS's.
 
@@ -55,15 +56,17 @@ async def respond(
         raise no_such_resource()
     places = 1 if root == "api" else 2
     if len(below) > places:
-        return await _objects(cluster, username, request, "/".join(below[:places]), below[places:])
+        return await _objects(cluster, user, request, "/".join(below[:places]), below[places:])
     return _discovery(cluster, request, root, below)
 
 
 async def _objects(
-    cluster: Cluster, username: str, request: web.Request, group_version: str, parts: list[str]
+    cluster: Cluster, user: User, request: web.Request, group_version: str, parts: list[str]
 ) -> web.StreamResponse:
     target = parse_target(cluster.resources, group_version, parts)
-    call = Call(cluster, username, target, request, await read_body(request))
+    if not user.is_admin and not target.resource.virtual:
+        raise forbidden(target.resource, user.name, request.method)
+    call = Call(cluster, user.name, target, request, await read_body(request))
     if target.resource.virtual:
         answers: dict[str, Answer] = {"POST": subresources.review}
     elif target.subresource:

@@ -199,8 +199,8 @@ class ClusterServer:
             await self._suffer(fault, request)
         hosted = self._hosting.reach((match["account"], match["region"], match["name"]))
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        username = self._hosting.authenticate(hosted, token.strip() if scheme.lower() == "bearer" else "")
-        return await respond(hosted.cluster, hosted.sim.version, username, request, path)
+        user = self._hosting.authenticate(hosted, token.strip() if scheme.lower() == "bearer" else "")
+        return await respond(hosted.cluster, hosted.sim.version, user, request, path)
 
     async def _suffer(self, fault: HttpFault, request: web.Request) -> None:
         await asyncio.sleep(fault.delay)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from beta9_provisioning.clouds.aws import (
     buckets,
     cluster_access,
     customer_key,
+    given_cluster,
     given_network,
     inventory,
     machine_images,
@@ -25,7 +26,9 @@ from beta9_provisioning.clouds.aws import (
 from beta9_provisioning.clouds.aws.access_questions import Place
 from beta9_provisioning.clouds.aws.beside_state import BesideState
 from beta9_provisioning.clouds.aws.choices import Choices
+from beta9_provisioning.clouds.aws.given_cluster import Reach
 from beta9_provisioning.clouds.aws.names import REDIS_PASSWORD, names
+from beta9_provisioning.clouds.aws.of_cluster import chosen_cluster
 from beta9_provisioning.clouds.aws.orderable import choose_class
 from beta9_provisioning.clouds.aws.refusals import AwsError
 from beta9_provisioning.clouds.aws.session import AwsSession
@@ -117,16 +120,26 @@ class AwsAccount:
         )
         return access_check.check(self._session, place, phases)
 
-    def choose(self, config: EnvironmentConfig) -> dict[str, Any]:
+    def choose(
+        self,
+        config: EnvironmentConfig,
+        reach: Reach | None = None,
+        workers_from: Sequence[str] = (),
+    ) -> dict[str, Any]:
         """Choose zones, versions and sizes for a new environment, by what the account offers.
 
+        `reach` opens the API of a cluster of the user's, which workers from these networks must reach.
+
         Raises:
-            AwsError: `zones_unavailable` when too few zones, or not those that its user wants, can be had;
+            AwsError: `cluster_unfit` when a cluster of the user's does not do;
+                `zones_unavailable` when too few zones, or not those that its user wants, can be had;
                 `class_unavailable` when no database of its size can; `network_unfit` when a network of the
                 user's does not do; `image_unavailable`; `key_unusable`.
         """
         if config.cloud.kms_key_arn is not None:
             customer_key.check(self._session, config.cloud.kms_key_arn)
+        if config.cluster.use_existing:
+            return self._choose_in_cluster(config, reach, workers_from)
         network = None
         if config.network.vpc_id is not None:
             place = given_network.look(self._session, config)
@@ -144,6 +157,19 @@ class AwsAccount:
         release = machine_images.release(self._session, DEFAULTS.kubernetes)
         choices = Choices.first(
             config, chosen, network=network, instance_class=instance_class, release=release
+        )
+        return choices.model_dump(mode="json")
+
+    def _choose_in_cluster(
+        self, config: EnvironmentConfig, reach: Reach | None, workers_from: Sequence[str]
+    ) -> dict[str, Any]:
+        assert reach is not None, "who looks into a cluster must be able to"
+        wanted = given_cluster.Wanted(
+            config, self.target.environment_id, self.target.role_arn, tuple(workers_from)
+        )
+        place, cluster = given_cluster.look(self._session, wanted, reach)
+        choices = Choices.first(
+            config, place.zones, network=place.network, cluster=cluster, instance_class=place.instance_class
         )
         return choices.model_dump(mode="json")
 
@@ -228,15 +254,18 @@ class AwsAccount:
         own = self.target.environment_id
         adoption_table.remove(self._session, own, failed, known, seconds=seconds, stop=self._stop)
 
-    def cluster_access(self) -> ClusterAccess:
-        """Return how to reach the cluster's Kubernetes API as the role.
+    def cluster_access(self, choices: Mapping[str, Any] | None = None) -> ClusterAccess:
+        """Return how to reach the Kubernetes API of the cluster, which choices may name, as the role.
 
         Raises:
             AwsError: `cluster_missing`, `cluster_not_ready` or `cluster_access_missing`; waiting is the
                 caller's job.
         """
-        cluster = names(self.target.environment_id).cluster
-        return cluster_access.describe(self._session, cluster, self.target.role_arn)
+        given = chosen_cluster(choices)
+        cluster = given.name if given else names(self.target.environment_id).cluster
+        return cluster_access.describe(
+            self._session, cluster, self.target.role_arn, is_given=given is not None
+        )
 
     def database_credentials(self, outputs: Mapping[str, Any]) -> tuple[str, str]:
         """Return user name and password from the secret that RDS manages; the password changes every 7 days.
@@ -283,13 +312,17 @@ class AwsAccount:
         """
         return protection.lift(self._session, self.target.environment_id, seconds, self._stop)
 
-    def sweep(self, seconds: float) -> list[str]:
-        """Remove what the cluster has left behind, once it is gone; return what was removed."""
-        return sweep.sweep(self._session, self.target.environment_id, seconds, self._stop)
+    def sweep(self, seconds: float, choices: Mapping[str, Any] | None = None) -> list[str]:
+        """Remove what the cluster has left behind, once it is gone; return what was removed.
 
-    def leftovers(self) -> list[Leftover]:
+        Of a cluster of the user's that is what was made in it for the environment.
+        """
+        given = chosen_cluster(choices)
+        return sweep.sweep(self._session, self.target.environment_id, seconds, self._stop, given=given)
+
+    def leftovers(self, choices: Mapping[str, Any] | None = None) -> list[Leftover]:
         """Return what AWS still shows of the environment, without its state; empty when all is gone."""
-        return inventory.leftovers(self._session, self.target.environment_id)
+        return inventory.leftovers(self._session, self.target.environment_id, chosen_cluster(choices))
 
     def kept(self) -> list[Leftover]:
         """Return what stays for a reason: snapshots, and keys that AWS deletes days later."""

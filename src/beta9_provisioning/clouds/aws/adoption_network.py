@@ -152,11 +152,15 @@ def _ingress_rule(wanted: Wanted) -> Found | None:
         Filters=[{"Name": "group-id", "Values": [group]}]
     )
     ports = (wanted.body["ip_protocol"], wanted.body["from_port"], wanted.body["to_port"])
+    admitted = wanted.value("referenced_security_group_id")
     rules = {
         rule["SecurityGroupRuleId"]: rule
         for page in pages
         for rule in page["SecurityGroupRules"]
-        if not rule["IsEgress"] and (rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) == ports
+        if not rule["IsEgress"]
+        and (rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) == ports
+        # That of a cluster that is made is known to Terraform alone, and is the only one.
+        and (not admitted.startswith("sg-") or rule.get("ReferencedGroupInfo", {}).get("GroupId") == admitted)
     }
     id_ = wanted.search.choose(wanted.address, rules)
     return Found(id_) if id_ else None

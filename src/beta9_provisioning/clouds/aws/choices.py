@@ -9,7 +9,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from beta9_provisioning.clouds.aws.add_on_versions import ADD_ONS
 from beta9_provisioning.clouds.aws.sizes import SIZES, NodeSize
@@ -121,6 +121,44 @@ class NodesChoice(_Choice):
         )
 
 
+class GivenIngress(_Choice):
+    """An ingress controller of the user's.
+
+    Attributes:
+        class_name: of its Ingresses.
+        controller: what it calls itself in its IngressClass.
+        namespace: of its Service with the load balancer.
+        service: the name of that.
+    """
+
+    class_name: str
+    controller: str
+    namespace: str
+    service: str
+
+
+class ExistingCluster(_Choice):
+    """A cluster of the user's, as it was in the beginning; what was found in it is used and left.
+
+    Attributes:
+        version: of Kubernetes, then.
+        security_groups: that its nodes carry, so that each of them has one.
+        storage_class: of Beta9's volumes.
+        charts: the base charts that were missing, and are the environment's.
+        ingress: whose controller serves the environment; None for that of a chart of ours.
+        since: when it was chosen, in UTC: what is older is not the environment's.
+    """
+
+    name: str
+    endpoint: str
+    version: str
+    security_groups: tuple[str, ...]
+    storage_class: str
+    charts: tuple[str, ...]
+    ingress: GivenIngress | None = None
+    since: str
+
+
 class PostgresChoice(_Choice):
     """The database.
 
@@ -154,18 +192,29 @@ class Choices(_Choice):
     """All choices of an environment.
 
     Attributes:
+        zones: in a cluster of the user's, those of the stores.
+        kubernetes: None in a cluster of the user's, as are the nodes.
         nodes: of Beta9's workers.
         system: of what the cluster itself needs; earlier releases had no such group.
+        cluster: of the user's; None when the environment has its own.
     """
 
     form: Literal[1] = 1
     zones: tuple[Zone, ...]
     network: NetworkChoice | GivenNetwork
-    kubernetes: KubernetesChoice
-    nodes: NodesChoice
+    kubernetes: KubernetesChoice | None = None
+    nodes: NodesChoice | None = None
     system: NodesChoice | None = None
+    cluster: ExistingCluster | None = None
     postgres: PostgresChoice
     redis: RedisChoice
+
+    @model_validator(mode="after")
+    def _one_cluster(self) -> Self:
+        made = self.kubernetes is not None and self.nodes is not None
+        if made == (self.cluster is not None):
+            raise ValueError("the cluster is either made or the user's own")
+        return self
 
     @classmethod
     def first(
@@ -174,23 +223,25 @@ class Choices(_Choice):
         zones: tuple[Zone, ...],
         *,
         network: GivenNetwork | None = None,
+        cluster: ExistingCluster | None = None,
         instance_class: str | None = None,
         release: str | None = None,
     ) -> Self:
         """Return the choices for a new environment in these zones, in this network or in one that is made.
 
-        Its database is of this class, or of the first that its size names, and its nodes are of this release
-        of the AMI, or of the one that EKS takes.
+        Its cluster is this one or is made, too. Its database is of this class, or of the first that its size
+        names, and its nodes are of this release of the AMI, or of the one that EKS takes.
         """
         size = SIZES[config.cluster.profile]
+        kubernetes = KubernetesChoice(version=DEFAULTS.kubernetes, add_ons=dict(ADD_ONS[DEFAULTS.kubernetes]))
+        is_made = cluster is None
         return cls(
             zones=zones,
             network=network or _network(config, len(zones)),
-            kubernetes=KubernetesChoice(
-                version=DEFAULTS.kubernetes, add_ons=dict(ADD_ONS[DEFAULTS.kubernetes])
-            ),
-            nodes=NodesChoice.first(size.nodes, release, config.cluster.capacity),
-            system=NodesChoice.first(size.system, release),
+            kubernetes=kubernetes if is_made else None,
+            nodes=NodesChoice.first(size.nodes, release, config.cluster.capacity) if is_made else None,
+            system=NodesChoice.first(size.system, release) if is_made else None,
+            cluster=cluster,
             postgres=PostgresChoice(
                 version=DEFAULTS.postgres,
                 instance_class=instance_class or SIZES[config.data.postgres.size].postgres_classes[0],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from beta9_provisioning.clouds.aws import (
@@ -16,10 +17,11 @@ from beta9_provisioning.clouds.aws import (
 )
 from beta9_provisioning.clouds.aws.api_networks import api_networks
 from beta9_provisioning.clouds.aws.choices import Choices, GivenNetwork, Zone
+from beta9_provisioning.clouds.aws.of_cluster import chosen_cluster
 from beta9_provisioning.clouds.aws.provider import SCHEMA_FILE
 from beta9_provisioning.clouds.aws.terraform_rules import RULES
 from beta9_provisioning.clouds.aws.terraform_variables import TERRAFORM_VARIABLES
-from beta9_provisioning.engine.beta9.platform import Platform, StorageClass
+from beta9_provisioning.engine.beta9.platform import Ingress, Platform, Shared, StorageClass
 from beta9_provisioning.engine.errors import NotSupported
 from beta9_provisioning.engine.synthesis.subject import Subject
 from beta9_provisioning.engine.synthesis.synthesize import Backend
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from constructs import Construct
 
     from beta9_provisioning.clouds.cloud import Account, Simulation, WorkerProblem
+    from beta9_provisioning.engine.beta9.platform import SharedCluster
     from beta9_provisioning.engine.helm.release import Release
     from beta9_provisioning.engine.kubernetes.access import ClusterAccess
     from beta9_provisioning.engine.synthesis.bindings import Stack
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from beta9_provisioning.settings import Settings
 
 _HELD_BY_INTERFACES = frozenset({"aws_vpc", "aws_subnet", "aws_internet_gateway", "aws_security_group"})
+_ACCESS = frozenset({"aws_eks_access_entry.provisioner", "aws_eks_access_policy_association.provisioner"})
 _SAMPLE_ACCOUNT = "000000000000"
 # Only nodes need it. Not that of EKS Pod Identity (169.254.170.23), which wants a token of the pod's own.
 _INSTANCE_METADATA = "169.254.169.254/32"
@@ -49,9 +53,6 @@ class Aws:
     provider_schema = SCHEMA_FILE
     child_variables: tuple[str, ...] = TERRAFORM_VARIABLES
     terraform_rules: Sequence[Rule] = RULES
-    access_addresses = frozenset(
-        {"aws_eks_access_entry.provisioner", "aws_eks_access_policy_association.provisioner"}
-    )
     nodes_remedy = "Look at the node group's health in EKS, and at its instances' limits in EC2."
 
     def published_policies(self) -> Mapping[str, Mapping[str, Any]]:
@@ -74,13 +75,7 @@ class Aws:
         return limits.faults(config)
 
     def check_supported(self, config: EnvironmentConfig) -> None:
-        """Raise `NotSupported` for clusters that exist already and for GPUs."""
-        if config.cluster.use_existing:
-            raise NotSupported(
-                "cluster.use_existing is not supported yet.",
-                detail="Every environment gets a cluster of its own.",
-                remedy="Leave out cluster.use_existing and cluster.existing_cluster_name.",
-            )
+        """Raise `NotSupported` for GPUs."""
         if config.beta9.workers.gpu_enabled:
             raise NotSupported(
                 "beta9.workers.gpu_enabled is not supported yet.",
@@ -89,22 +84,38 @@ class Aws:
             )
 
     def node_count(self, choices: Mapping[str, Any]) -> int:
-        """Return how many nodes the node groups start with."""
+        """Return how many nodes the node groups start with; of a cluster of the user's one must be ready."""
         made = Choices.model_validate(choices)
-        return made.nodes.desired + (made.system.desired if made.system else 0)
+        groups = [group for group in (made.nodes, made.system) if group]
+        return sum(group.desired for group in groups) or 1
+
+    def shared_cluster(self, choices: Mapping[str, Any] | None) -> SharedCluster | None:
+        """Return the EKS cluster that is the user's own, if choices name one."""
+        return chosen_cluster(choices)
+
+    def access_addresses(self, choices: Mapping[str, Any] | None) -> frozenset[str]:
+        """Return the addresses of the worker's access entry; in a cluster of the user's it is the user's."""
+        return frozenset() if chosen_cluster(choices) else _ACCESS
 
     def earlier_choices(self, config: EnvironmentConfig) -> dict[str, Any]:
         """Return the zones by letter, the versions and the sizes of 0.2 and before."""
         return earlier.choices(config).model_dump(mode="json")
 
     def check_reach(self, config: EnvironmentConfig, workers_from: Sequence[str]) -> None:
-        """Raise `ApiUnreachable` when neither user nor operator names a network for the Kubernetes API."""
-        api_networks(config, workers_from)
+        """Raise `ApiUnreachable` when neither user nor operator names a network for the Kubernetes API.
+
+        Who reaches that of a cluster of the user's is looked at when it is chosen.
+        """
+        if not config.cluster.use_existing:
+            api_networks(config, workers_from)
 
     def cluster_ready_addresses(self, choices: Mapping[str, Any]) -> frozenset[str]:
-        """Return the addresses of the cluster, its nodes, the worker's access and the CNI."""
-        system = Choices.model_validate(choices).system
-        return self.access_addresses | {
+        """Return the addresses of cluster, nodes, the worker's access and the CNI; a user's has none."""
+        made = Choices.model_validate(choices)
+        if made.cluster is not None:
+            return frozenset()
+        system = made.system
+        return _ACCESS | {
             "aws_eks_cluster.main",
             "aws_eks_node_group.main",
             "aws_eks_addon.vpc_cni",
@@ -127,6 +138,24 @@ class Aws:
             load_balancer_annotations=load_balancer_values.annotations(config.network),
             object_store_url=f"https://{endpoint}",
             bucket_url=lambda bucket: f"https://{bucket}.{endpoint}",
+        )
+
+    def platform_of(
+        self, config: EnvironmentConfig, environment_id: str, choices: Mapping[str, Any]
+    ) -> Platform:
+        """Return the same; in a cluster of the user's with its storage class and what was found there."""
+        platform, cluster = self.platform(config), Choices.model_validate(choices).cluster
+        if cluster is None:
+            return platform
+        found = Ingress(**cluster.ingress.model_dump()) if cluster.ingress else None
+        return replace(
+            platform,
+            storage_class=StorageClass(cluster.storage_class, is_found=True),
+            load_balancer_annotations={
+                **platform.load_balancer_annotations,
+                **load_balancer_values.ownership(config, environment_id),
+            },
+            shared=Shared(frozenset(cluster.charts), found),
         )
 
     def guarded_networks(self, choices: Mapping[str, Any]) -> Sequence[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from beta9_provisioning.clouds.aws import rules
+from beta9_provisioning.clouds.aws.names import ADMIN_POLICY
 from beta9_provisioning.clouds.aws.refusals import AwsError
 from beta9_provisioning.clouds.aws.session import AwsSession
 from beta9_provisioning.clouds.aws.signing import Credentials
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from types_boto3_eks import EKSClient
     from types_boto3_eks.type_defs import ClusterTypeDef
     from types_boto3_sts import STSClient
+
+# Authentication modes: "Change authentication mode to use access entries" in the EKS user guide.
+_WITH_ENTRIES = frozenset({"API", "API_AND_CONFIG_MAP"})
 
 
 def find(session: AwsSession, cluster_name: str) -> ClusterTypeDef | None:
@@ -30,55 +35,114 @@ def find(session: AwsSession, cluster_name: str) -> ClusterTypeDef | None:
         return None
 
 
-def describe(session: AwsSession, cluster_name: str, role_arn: str) -> ClusterAccess:
-    """Look the cluster up and return how to reach it as a role.
+def describe(
+    session: AwsSession, cluster_name: str, role_arn: str, *, is_given: bool = False
+) -> ClusterAccess:
+    """Look the cluster up and return how to reach it as a role; one that `is_given` is the user's own.
 
     Raises:
         AwsError: `cluster_not_ready` while it has no endpoint yet; `cluster_missing` when it does not exist;
             `cluster_access_missing` when it does not let the role in; or another failure of AWS.
     """
-    eks: EKSClient = session.client("eks")
     with session.explained(f"describe the EKS cluster {cluster_name}"):
-        try:
-            cluster = eks.describe_cluster(name=cluster_name)["cluster"]
-        except eks.exceptions.ResourceNotFoundException as error:
-            raise AwsError(
-                f"The EKS cluster {cluster_name} does not exist in {session.region}.",
-                detail=str(error),
-                remedy="If it was deleted by hand, destroy the environment and create it anew.",
-                code="cluster_missing",
-            ) from error
-    endpoint = cluster.get("endpoint")
-    authority = cluster.get("certificateAuthority", {}).get("data")
-    if not endpoint or not authority:
+        cluster = find(session, cluster_name)
+    if cluster is None:
+        raise AwsError(
+            f"The EKS cluster {cluster_name} does not exist in {session.region}.",
+            remedy="If it was deleted by hand, destroy the environment and create it anew.",
+            code="cluster_missing",
+        )
+    if not is_reachable(cluster):
         raise AwsError(
             f"The EKS cluster {cluster_name} has no endpoint yet.",
             detail=f"Its status is {cluster.get('status')}.",
             remedy="Try again when its status is ACTIVE.",
             code="cluster_not_ready",
         )
-    _check_entry(eks, session, cluster_name, role_arn)
+    lacks = lacking(session, cluster, role_arn) if is_given else _without_entry(session, cluster, role_arn)
+    if lacks:
+        raise AwsError(
+            f"The EKS cluster {cluster_name} does not let {role_arn} in.",
+            detail=lacks if is_given else "",
+            remedy="Let it in, as the detail says."
+            if is_given
+            else "Provision the environment again: Terraform makes the access entry anew.",
+            code="cluster_access_missing",
+        )
+    return access_of(session, cluster)
+
+
+def is_reachable(cluster: ClusterTypeDef) -> bool:
+    """Return whether a cluster has all by which its API is reached."""
+    return bool(cluster.get("endpoint") and cluster.get("certificateAuthority", {}).get("data"))
+
+
+def access_of(session: AwsSession, cluster: ClusterTypeDef) -> ClusterAccess:
+    """Return how to reach a cluster, which is reachable, as the session's role."""
+    name = cluster["name"]
     return ClusterAccess(
-        cluster_name,
-        endpoint,
-        authority,
-        lambda: sign_token(session, cluster_name),
+        name,
+        cluster["endpoint"],
+        cluster["certificateAuthority"]["data"],
+        lambda: sign_token(session, name),
         network_id=cluster.get("resourcesVpcConfig", {}).get("vpcId", ""),
     )
 
 
-def _check_entry(eks: EKSClient, session: AwsSession, cluster_name: str, role_arn: str) -> None:
-    """Without an entry the cluster answers 401, as it also does for a while when there is a new one."""
-    with session.explained(f"look for the access entry of {role_arn} in the EKS cluster {cluster_name}"):
+def lacking(session: AwsSession, cluster: ClusterTypeDef, role_arn: str) -> str:
+    """Return what a cluster of the user's lacks to let a role administrate it; empty when it lacks nothing.
+
+    It names the commands that change this.
+
+    Raises:
+        AwsError: AWS failed, or the role may not look.
+    """
+    name = cluster["name"]
+    where = f"--region {session.region} --cluster-name {name} --principal-arn {role_arn}"
+    policy = f"arn:{rules.partition_of(session.region)}:eks::aws:{ADMIN_POLICY}"
+    create = f"aws eks create-access-entry {where}"
+    associate = f"aws eks associate-access-policy {where} --policy-arn {policy} --access-scope type=cluster"
+    if cluster.get("accessConfig", {}).get("authenticationMode") not in _WITH_ENTRIES:
+        switch = (
+            f"aws eks update-cluster-config --region {session.region} --name {name} "
+            "--access-config authenticationMode=API_AND_CONFIG_MAP"
+        )
+        return _commands(f"{name}: it has no access entries; give it some", switch, create, associate)
+    if _without_entry(session, cluster, role_arn):
+        return _commands(f"{name}: it has no access entry for {role_arn}; make it", create, associate)
+    eks: EKSClient = session.client("eks")
+    pages = eks.get_paginator("list_associated_access_policies").paginate(
+        clusterName=name, principalArn=role_arn
+    )
+    with session.explained(f"look for the access policies of {role_arn} in the EKS cluster {name}"):
+        held = {
+            one.get("policyArn")
+            for page in pages
+            for one in page["associatedAccessPolicies"]
+            if one.get("accessScope", {}).get("type") == "cluster"
+        }
+    if policy not in held:
+        return _commands(f"{name}: {role_arn} does not administrate it; let it", associate)
+    return ""
+
+
+def _commands(what: str, *commands: str) -> str:
+    return "\n  ".join((f"{what}:", *commands))
+
+
+def _without_entry(session: AwsSession, cluster: ClusterTypeDef, role_arn: str) -> str:
+    """Return that there is no entry, in words: without one the cluster answers 401.
+
+    That it also does for a while when there is a new one.
+    """
+    name = cluster["name"]
+    eks: EKSClient = session.client("eks")
+    with session.explained(f"look for the access entry of {role_arn} in the EKS cluster {name}"):
         try:
-            eks.describe_access_entry(clusterName=cluster_name, principalArn=role_arn)
-        except eks.exceptions.ResourceNotFoundException as error:
-            raise AwsError(
-                f"The EKS cluster {cluster_name} does not let {role_arn} in.",
-                detail=str(error),
-                remedy="Provision the environment again: Terraform makes the access entry anew.",
-                code="cluster_access_missing",
-            ) from error
+            eks.describe_access_entry(clusterName=name, principalArn=role_arn)
+        except eks.exceptions.ResourceNotFoundException:
+            return f"There is no access entry for {role_arn}."
+    return ""
 
 
 def sign_token(session: AwsSession, cluster_name: str) -> Token:

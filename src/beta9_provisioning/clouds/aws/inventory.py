@@ -18,9 +18,11 @@ from beta9_provisioning.clouds.aws import cluster_access
 from beta9_provisioning.clouds.aws.buckets import buckets_of
 from beta9_provisioning.clouds.aws.inventory_kinds import EC2, GONE, KIND_OF, NAMED, PARTS, NamedKind
 from beta9_provisioning.clouds.aws.names import Names, names
+from beta9_provisioning.clouds.aws.of_cluster import Made
 from beta9_provisioning.clouds.aws.session import AwsSession, error_code
-from beta9_provisioning.clouds.aws.sweep import load_balancers
+from beta9_provisioning.clouds.aws.sweep import Wanted, load_balancers, made_by
 from beta9_provisioning.clouds.cloud import Leftover
+from beta9_provisioning.engine.beta9.platform import SharedCluster
 from beta9_provisioning.engine.spec import ENVIRONMENT_ID_TAG
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 _PENDING = "PendingDeletion"
 
 
-def leftovers(session: AwsSession, environment_id: str) -> list[Leftover]:
+def leftovers(session: AwsSession, environment_id: str, given: SharedCluster | None = None) -> list[Leftover]:
     """Return what AWS still shows of the environment, sorted by kind and id; the state bucket is not of it.
 
     Raises:
@@ -43,7 +45,8 @@ def leftovers(session: AwsSession, environment_id: str) -> list[Leftover]:
             *_in_ec2(session, environment_id),
             *_named(session, own),
             *_cluster(session, own.cluster),
-            *_balancers(session, own.cluster),
+            *_balancers(session, made_by(environment_id, given)),
+            *(_volumes(session, Made(given, environment_id)) if given else ()),
             *_providers(session, environment_id),
             *_keys(session, tagged),
             *(Leftover("s3:bucket", name) for name in buckets_of(session, environment_id)),
@@ -119,12 +122,12 @@ def _in_ec2(session: AwsSession, environment_id: str) -> Iterator[Leftover]:
 
 
 def ec2_entries(
-    session: AwsSession, kind: str, wanted: dict[str, Any]
+    session: AwsSession, kind: str, *wanted: dict[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield id and entry of all of a kind that EC2 describes for a filter."""
+    """Yield id and entry of all of a kind that EC2 describes for filters."""
     ec2 = session.client("ec2")
     known = EC2[kind]
-    request = {"Filters": [wanted]}
+    request = {"Filters": list(wanted)}
     paginate = ec2.can_paginate(known.operation)
     pages = (
         ec2.get_paginator(known.operation).paginate(**request)
@@ -173,10 +176,16 @@ def _cluster(session: AwsSession, name: str) -> Iterator[Leftover]:
         yield Leftover("eks:cluster", name, found.get("status", ""))
 
 
-def _balancers(session: AwsSession, cluster: str) -> Iterator[Leftover]:
-    for kind, id_ in load_balancers(session, cluster):
+def _balancers(session: AwsSession, is_wanted: Wanted) -> Iterator[Leftover]:
+    for kind, id_ in load_balancers(session, is_wanted):
         named = id_.rpartition(f"{kind}/")[2]
         yield Leftover(f"elasticloadbalancing:{'loadbalancer' if kind == 'classic' else kind}", named)
+
+
+def _volumes(session: AwsSession, made: Made) -> Iterator[Leftover]:
+    for id_, entry in ec2_entries(session, "ec2:volume", *made.volumes):
+        if made.has_volume(entry):
+            yield Leftover("ec2:volume", id_, str(entry.get("State", "")))
 
 
 def _providers(session: AwsSession, environment_id: str) -> Iterator[Leftover]:

@@ -7,7 +7,7 @@ from beta9_provisioning.clouds.aws.names import names
 from beta9_provisioning.engine.beta9.values import tolerations
 from beta9_provisioning.engine.helm.release import Release
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess
-from beta9_provisioning.engine.spec import tags
+from beta9_provisioning.engine.spec import OWNERSHIP_TAGS, tags
 from beta9_provisioning.schemas.configuration import EnvironmentConfig, Network
 
 NAMESPACE = "kube-system"
@@ -32,6 +32,16 @@ def annotations(network: Network) -> dict[str, str]:
         f"{_PREFIX}scheme": "internal" if inside else "internet-facing",
         **({f"{_PREFIX}subnets": ",".join(subnets)} if subnets else {}),
     }
+
+
+def ownership(config: EnvironmentConfig, environment_id: str) -> dict[str, str]:
+    """Return the annotation by which a controller of the user's gives a load balancer our tags.
+
+    The user's own tags may hold signs that have a meaning there.
+    """
+    own = tags(config, environment_id)
+    told = ",".join(f"{key}={own[key]}" for key in OWNERSHIP_TAGS)
+    return {f"{_PREFIX}additional-resource-tags": told}
 
 
 def controller(config: EnvironmentConfig, environment_id: str, access: ClusterAccess) -> Release:

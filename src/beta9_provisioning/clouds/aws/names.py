@@ -14,6 +14,9 @@ _STEM_CHARACTERS = 12
 DATABASE_LOGS = ("postgresql", "upgrade")
 """What RDS writes logs of."""
 
+ADMIN_POLICY = "cluster-access-policy/AmazonEKSClusterAdminPolicy"
+"""EKS's policy for who administrates a cluster, as the last part of its ARN."""
+
 REDIS_USER = "beta9"
 """Who Beta9 is in Valkey."""
 REDIS_PASSWORD = "redis_password"  # noqa: S105  the name of a variable

@@ -125,7 +125,7 @@ def of_private_routes(found: Survey, ids: Collection[str], region: str) -> Itera
 
 def _missing_endpoints(found: Survey, table_id: str, region: str) -> list[str]:
     there = {
-        one["ServiceName"].removeprefix(f"com.amazonaws.{region}.")
+        one["ServiceName"].partition(f".{region}.")[2]
         for one in found.endpoints
         if one["State"].lower() == "available" and _serves(one, table_id)
     }

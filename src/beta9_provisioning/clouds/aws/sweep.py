@@ -16,10 +16,14 @@ from botocore.exceptions import ClientError
 
 from beta9_provisioning.clouds.aws import cluster_access
 from beta9_provisioning.clouds.aws.names import names
+from beta9_provisioning.clouds.aws.of_cluster import Made
 from beta9_provisioning.clouds.aws.session import AwsSession, error_code
+from beta9_provisioning.engine.beta9.platform import SharedCluster
 from beta9_provisioning.engine.errors import Stopped
 
 _POLL_SECONDS = 2.0
+Wanted = Callable[[Mapping[str, str]], bool]
+"""Tells by its tags whether a thing is wanted."""
 # As many as DescribeTags of load balancers takes.
 _MOST_TAGGED = 20
 _GONE = frozenset(
@@ -47,19 +51,30 @@ _HELD = frozenset(
 )
 
 
-def sweep(session: AwsSession, environment_id: str, seconds: float, stop: threading.Event) -> list[str]:
-    """Remove all of it; return what was removed, as kind and id. Nothing happens while the cluster exists.
+def sweep(
+    session: AwsSession,
+    environment_id: str,
+    seconds: float,
+    stop: threading.Event,
+    *,
+    given: SharedCluster | None = None,
+) -> list[str]:
+    """Remove all of it; return what was removed, as kind and id.
 
-    What something else holds is tried again for `seconds`, then left: the inventory names it.
+    While the cluster exists nothing is removed, but for log groups of one that was `given`: what controllers
+    made in it they take away, or make again. What something else holds is tried again for `seconds`, then
+    left: the inventory names it.
 
     Raises:
         AwsError: AWS failed, or the role may not do it.
         Stopped: the stop event was set.
     """
-    broom = _Broom(session, environment_id)
+    broom = _Broom(session, environment_id, given)
     deadline = time.monotonic() + seconds
     with session.explained("remove what the cluster has left in the account"):
-        if cluster_access.find(session, names(environment_id).cluster) is not None:
+        cluster = given.name if given else names(environment_id).cluster
+        broom.is_standing = cluster_access.find(session, cluster) is not None
+        if broom.is_standing and given is None:
             return []
         while not broom.sweep() and time.monotonic() < deadline:
             if stop.wait(_POLL_SECONDS):
@@ -67,8 +82,8 @@ def sweep(session: AwsSession, environment_id: str, seconds: float, stop: thread
     return broom.removed
 
 
-def load_balancers(session: AwsSession, cluster: str) -> Iterator[tuple[str, str]]:
-    """Yield kind and ARN or name of a cluster's load balancers and target groups."""
+def load_balancers(session: AwsSession, is_wanted: Wanted) -> Iterator[tuple[str, str]]:
+    """Yield kind and ARN or name of load balancers and target groups with tags that are wanted."""
     for kind, service, operation, key, id_key in (
         ("loadbalancer", "elbv2", "describe_load_balancers", "LoadBalancers", "LoadBalancerArn"),
         ("targetgroup", "elbv2", "describe_target_groups", "TargetGroups", "TargetGroupArn"),
@@ -79,21 +94,32 @@ def load_balancers(session: AwsSession, cluster: str) -> Iterator[tuple[str, str
         ids = [entry[id_key] for page in pages for entry in page[key]]
         for first in range(0, len(ids), _MOST_TAGGED):
             some = ids[first : first + _MOST_TAGGED]
-            yield from ((kind, id_) for id_ in _tagged(client, kind, some, cluster))
+            yield from ((kind, id_) for id_ in _tagged(client, kind, some, is_wanted))
 
 
-def _tagged(client: Any, kind: str, ids: list[str], cluster: str) -> list[str]:
-    """Return those of the ids that carry the cluster's tag; one that vanished costs another look."""
+def _tagged(client: Any, kind: str, ids: list[str], is_wanted: Wanted) -> list[str]:
+    """Return those of the ids whose tags are wanted; one that vanished costs another look."""
     classic = kind == "classic"
     try:
         answer = client.describe_tags(**{"LoadBalancerNames" if classic else "ResourceArns": ids})
     except ClientError as error:
         if error_code(error) not in _GONE:
             raise
-        return [one for id_ in ids for one in _tagged(client, kind, [id_], cluster)] if len(ids) > 1 else []
+        return [one for id_ in ids for one in _tagged(client, kind, [id_], is_wanted)] if ids[1:] else []
     key = "LoadBalancerName" if classic else "ResourceArn"
     found = answer["TagDescriptions"]
-    return [entry[key] for entry in found if is_clusters(_tags(entry.get("Tags", ())), cluster)]
+    return [entry[key] for entry in found if is_wanted(_tags(entry.get("Tags", ())))]
+
+
+def made_by(environment_id: str, given: SharedCluster | None) -> Wanted:
+    """Return what tells by its tags whether controllers of the environment's cluster, or EKS, made a thing.
+
+    Of those in a cluster that was `given`, what they made for the environment.
+    """
+    if given is not None:
+        return Made(given, environment_id).has_balancer
+    cluster = names(environment_id).cluster
+    return lambda tags: is_clusters(tags, cluster)
 
 
 def is_clusters(tags: Mapping[str, str], cluster: str) -> bool:
@@ -118,8 +144,11 @@ def _tags(entries: Any) -> dict[str, str]:
 class _Broom:
     """Sweeps again and again, and remembers what it has removed."""
 
-    def __init__(self, session: AwsSession, environment_id: str) -> None:
+    def __init__(self, session: AwsSession, environment_id: str, given: SharedCluster | None = None) -> None:
         self.removed: list[str] = []
+        self.is_standing = False
+        self._made = Made(given, environment_id) if given else None
+        self._is_ours = made_by(environment_id, given)
         self._session = session
         self._names = names(environment_id)
         self._ec2 = session.client("ec2")
@@ -127,6 +156,8 @@ class _Broom:
 
     def sweep(self) -> bool:
         """Remove what can be removed, and return whether that was all."""
+        if self.is_standing:
+            return self._logs()
         # In this order: each of them may hold the next.
         parts = (self._load_balancers, self._volumes, self._interfaces, self._groups, self._logs)
         return all([part() for part in parts])
@@ -139,7 +170,7 @@ class _Broom:
             "classic": lambda id_: classic.delete_load_balancer(LoadBalancerName=id_),
         }
         done = True
-        for kind, id_ in list(load_balancers(self._session, self._names.cluster)):
+        for kind, id_ in list(load_balancers(self._session, self._is_ours)):
             if kind != "targetgroup":
                 # Its interfaces say so: ELB net/name/number, or ELB name of a classic one.
                 self._balancers.add(f"ELB {id_.rpartition('loadbalancer/')[2]}")
@@ -149,7 +180,7 @@ class _Broom:
     def _volumes(self) -> bool:
         done = True
         for entry in self._of_cluster("describe_volumes", "Volumes"):
-            if entry["State"] == "deleting":
+            if entry["State"] == "deleting" or (self._made and not self._made.has_volume(entry)):
                 continue
             done &= self._remove(
                 "ec2:volume", entry["VolumeId"], lambda id_: self._ec2.delete_volume(VolumeId=id_)
@@ -210,11 +241,18 @@ class _Broom:
         return True
 
     def _of_cluster(self, operation: str, key: str) -> list[dict[str, Any]]:
+        if self._made is not None:
+            return self._entries(operation, key, *self._made.volumes)
         tag = f"kubernetes.io/cluster/{self._names.cluster}"
         return self._entries(operation, key, {"Name": f"tag:{tag}", "Values": ["owned"]})
 
     def _tagged(self, operation: str, key: str, id_key: str) -> list[str]:
-        """Return the ids of what carries one of the cluster's tags, in whosever network it is."""
+        """Return the ids of what carries one of the cluster's tags, in whosever network it is.
+
+        Of what was made in a cluster of the user's, those of the environment's load balancer.
+        """
+        if self._made is not None:
+            return [entry[id_key] for entry in self._entries(operation, key, *self._made.groups)]
         found = {
             entry[id_key]
             for tag, value in cluster_tags(self._names.cluster).items()
@@ -222,6 +260,6 @@ class _Broom:
         }
         return sorted(found)
 
-    def _entries(self, operation: str, key: str, wanted: dict[str, Any]) -> list[dict[str, Any]]:
-        pages = self._ec2.get_paginator(operation).paginate(Filters=[wanted])
+    def _entries(self, operation: str, key: str, *wanted: dict[str, Any]) -> list[dict[str, Any]]:
+        pages = self._ec2.get_paginator(operation).paginate(Filters=list(wanted))
         return [entry for page in pages for entry in page[key]]

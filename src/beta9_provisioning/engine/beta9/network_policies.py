@@ -31,16 +31,19 @@ _ALL_BUT_BETA9S_OWN: dict[str, Any] = {
 }
 
 
-def write_policies(kubernetes: KubernetesPort, guarded: Sequence[str]) -> None:
+def write_policies(
+    kubernetes: KubernetesPort, guarded: Sequence[str], namespaces: Sequence[str] = NAMESPACES
+) -> None:
     """Write a policy into each namespace, before there are pods; make a namespace that is not there yet.
 
-    `guarded` are the address ranges (CIDR) that pods must not reach. An older form is replaced.
+    In a cluster that others use, too, these are the environment's own. `guarded` are the address ranges
+    (CIDR) that pods must not reach. An older form is replaced.
 
     Raises:
         ClusterError: the cluster failed.
         Stopped: the stop event was set.
     """
-    for namespace in NAMESPACES:
+    for namespace in namespaces:
         kubernetes.ensure_namespace(namespace)
         kubernetes.apply_network_policy(namespace, POLICY, policy_of(namespace, guarded))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from beta9_provisioning.engine.beta9 import database_user
 from beta9_provisioning.engine.beta9.generated_secrets import GeneratedSecrets
-from beta9_provisioning.engine.beta9.platform import Platform, StorageClass
+from beta9_provisioning.engine.beta9.platform import Ingress, Platform, StorageClass
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.schemas.configuration import EnvironmentConfig, Workers
 
@@ -24,6 +24,19 @@ HTTP_PORT, GRPC_PORT = 1994, 1993
 COMPONENT_LABEL = "app.kubernetes.io/component"
 GATEWAY = "gateway"
 WORKER_MILLICORES, WORKER_MEBIBYTES = 2000, 1024
+TRAEFIK_CONTROLLER, NGINX_CONTROLLER = "traefik.io/ingress-controller", "k8s.io/ingress-nginx"
+# What a controller that was found needs to be told and Traefik does by itself: uploads of any size, streams
+# that are silent for long, HTTP/2 to the gateway (https://kubernetes.github.io/ingress-nginx/user-guide).
+_IN_ITS_WORDS: Mapping[str, Mapping[str, str]] = {
+    NGINX_CONTROLLER: {
+        "nginx.ingress.kubernetes.io/proxy-body-size": "0",
+        "nginx.ingress.kubernetes.io/proxy-read-timeout": "3600",
+        "nginx.ingress.kubernetes.io/proxy-send-timeout": "3600",
+    }
+}
+_GRPC_IN_ITS_WORDS: Mapping[str, Mapping[str, str]] = {
+    NGINX_CONTROLLER: {"nginx.ingress.kubernetes.io/backend-protocol": "GRPC"}
+}
 
 
 class OutputMissing(EngineError):
@@ -48,7 +61,7 @@ def beta9_values(
     redis_password: str,
     platform: Platform,
     namespace: str,
-    ingress_class: str,
+    ingress: Ingress,
 ) -> dict[str, Any]:
     """Return the chart's values. They hold secrets.
 
@@ -83,14 +96,14 @@ def beta9_values(
                 }
             }
         },
-        "ingress": {"gateway": _ingress(domain, ingress_class)},
+        "ingress": {"gateway": _ingress(domain, ingress)},
         "serviceAccount": {"name": "beta9"},
         "redis": {"enabled": False},
         "postgresql": {"enabled": False},
         "juicefs-redis": _juicefs_redis(platform.storage_class, tolerated),
         "manifests": {
             "resources": [
-                _storage_class(platform.storage_class),
+                *([] if platform.storage_class.is_found else [_storage_class(platform.storage_class)]),
                 database_user.user_job(
                     found.text("database_host"),
                     found.number("database_port"),
@@ -98,9 +111,9 @@ def beta9_values(
                     _labels(database_user.COMPONENT),
                     tolerated,
                 ),
-                _issuer(ingress_class),
+                _issuer(ingress.class_name),
                 _grpc_service(),
-                _grpc_ingress(domain, ingress_class),
+                _grpc_ingress(domain, ingress),
             ]
         },
     }
@@ -310,11 +323,11 @@ def _issuer(ingress_class: str) -> dict[str, Any]:
     }
 
 
-def _ingress(domain: str, ingress_class: str) -> dict[str, Any]:
+def _ingress(domain: str, ingress: Ingress) -> dict[str, Any]:
     return {
         "enabled": True,
-        "className": ingress_class,
-        "annotations": {"cert-manager.io/issuer": ISSUER},
+        "className": ingress.class_name,
+        "annotations": {"cert-manager.io/issuer": ISSUER, **_IN_ITS_WORDS.get(ingress.controller, {})},
         "hosts": [
             {
                 "host": domain,
@@ -357,15 +370,22 @@ def _grpc_service() -> dict[str, Any]:
     }
 
 
-def _grpc_ingress(domain: str, ingress_class: str) -> dict[str, Any]:
+def _grpc_ingress(domain: str, ingress: Ingress) -> dict[str, Any]:
     host = grpc_domain(domain)
     backend = {"service": {"name": GRPC_SERVICE, "port": {"number": GRPC_PORT}}}
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
-        "metadata": {"name": GRPC_SERVICE, "annotations": {"cert-manager.io/issuer": ISSUER}},
+        "metadata": {
+            "name": GRPC_SERVICE,
+            "annotations": {
+                "cert-manager.io/issuer": ISSUER,
+                **_IN_ITS_WORDS.get(ingress.controller, {}),
+                **_GRPC_IN_ITS_WORDS.get(ingress.controller, {}),
+            },
+        },
         "spec": {
-            "ingressClassName": ingress_class,
+            "ingressClassName": ingress.class_name,
             "rules": [
                 {
                     "host": host,

@@ -32,6 +32,7 @@ _MARGIN_SECONDS = 15.0
 _DOCUMENT = re.compile(r"^\[", re.MULTILINE)
 _PENDING = "another operation (install/upgrade/rollback) is in progress"
 _ABSENT = "release: not found"
+_OTHERS = "invalid ownership metadata"
 # Of what the registry answers, or of a chart that Helm does not take; in lower case.
 _NO_CHART = (
     'failed to perform "',
@@ -126,14 +127,15 @@ class Helm:
                 raise _failed(f"uninstall {name}", output, namespace)
         return True
 
-    def releases(self, *, timeout: float = LIST_SECONDS) -> list[Installed]:
-        """Return all releases of the cluster, in any state, within so many seconds.
+    def releases(self, *, namespace: str = "", timeout: float = LIST_SECONDS) -> list[Installed]:
+        """Return all releases of a namespace, or of the cluster, in any state, within so many seconds.
 
         Raises:
             HelmFailed: Helm failed.
             Stopped: the stop event was set.
         """
-        listed = self._json("list releases", "list", "--all-namespaces", "--max=0", seconds=timeout)
+        where = f"--namespace={namespace}" if namespace else "--all-namespaces"
+        listed = self._json("list releases", "list", where, "--max=0", seconds=timeout)
         return [
             Installed(item["name"], item["namespace"], item["chart"], int(item["revision"]), item["status"])
             for item in listed
@@ -152,6 +154,7 @@ class Helm:
             f"--timeout={_whole_seconds(patience.left - _MARGIN_SECONDS)}s",
             "--history-max=5",
             "--hide-notes",
+            *([] if release.has_crds else ["--skip-crds"]),
             timeout=patience.left,
             stdin=json.dumps(release.values).encode(),
             on_line=self._on_line,
@@ -245,6 +248,13 @@ def _failed(doing: str, output: Output, namespace: str | None = None) -> HelmFai
             f"Helm was killed while it was to {doing}.",
             detail=f"It ended by signal {output.returncode - SIGNALLED}. {output.words}".strip(),
             remedy="Look at the memory of the worker. Then delete the environment, or try again.",
+        )
+    if output.says(_OTHERS):
+        return HelmFailed(
+            f"Helm could not {doing}: an object that it makes is there already, and is somebody else's.",
+            detail=output.words,
+            remedy="See whose it is. Remove it if nobody needs it, then repeat the operation.",
+            code="release_conflict",
         )
     late = output.timed_out or output.says("deadline exceeded", "timed out waiting")
     where = f" in {namespace}" if namespace else ""

@@ -15,6 +15,7 @@ class Release:
         timeout: seconds until all its objects must be ready; less than the 14 minutes for which a cluster's
             token may be used.
         registry_name: the chart's name in registries, where it is another one.
+        has_crds: whether the types in the chart's directory `crds` are installed, too.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Release:
     values: Mapping[str, Any]
     timeout: float
     registry_name: str = ""
+    has_crds: bool = True
 
     def __repr__(self) -> str:
         return (

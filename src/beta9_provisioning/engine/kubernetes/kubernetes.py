@@ -6,52 +6,42 @@ import base64
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess
-from beta9_provisioning.engine.kubernetes.api import SERVER_SIDE_APPLY, ClusterError, KubernetesApi
+from beta9_provisioning.engine.kubernetes.api import (
+    REPEAT_SECONDS,
+    SERVER_SIDE_APPLY,
+    ClusterError,
+    KubernetesApi,
+)
+from beta9_provisioning.engine.kubernetes.kinds import (
+    CLAIM,
+    INGRESS,
+    NAMESPACE,
+    NETWORK_POLICY,
+    NODE,
+    SECRET,
+    SERVICE,
+    VOLUME,
+    Kind,
+)
 from beta9_provisioning.engine.kubernetes.patience import Patience
 
 log = structlog.get_logger(__name__)
 
 FIELD_MANAGER = "beta9-provisioning"
+ENVIRONMENT_LABEL = "beta9-provisioning/environment"
+"""Of the namespaces that an environment has in a cluster with other users: its id."""
 # Within this time another try at the clean-up after a failure may begin; a call adds its own bound.
 CLEANUP_SECONDS = 5.0
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """A kind of object and where the API has it."""
-
-    name: str
-    root: str
-    plural: str
-
-    def all(self) -> str:
-        """Return the path of all objects of the kind, in all namespaces."""
-        return f"{self.root}/{self.plural}"
-
-    def inside(self, namespace: str) -> str:
-        """Return the path of a namespace's objects of the kind."""
-        return f"{self.root}/namespaces/{namespace}/{self.plural}"
-
-    def one(self, namespace: str, name: str) -> str:
-        """Return the path of one object in a namespace."""
-        return f"{self.inside(namespace)}/{name}"
-
-
-_NODE = _Kind("Node", "/api/v1", "nodes")
-_NAMESPACE = _Kind("Namespace", "/api/v1", "namespaces")
-_SECRET = _Kind("Secret", "/api/v1", "secrets")
-_SERVICE = _Kind("Service", "/api/v1", "services")
-_INGRESS = _Kind("Ingress", "/apis/networking.k8s.io/v1", "ingresses")
-_NETWORK_POLICY = _Kind("NetworkPolicy", "/apis/networking.k8s.io/v1", "networkpolicies")
-_CLAIM = _Kind("PersistentVolumeClaim", "/api/v1", "persistentvolumeclaims")
-_VOLUME = _Kind("PersistentVolume", "/api/v1", "persistentvolumes")
+# So many objects are asked for at once: lists of a cluster with other users may be of any length.
+_PAGE = "250"
 
 
 class Kubernetes:
@@ -78,7 +68,7 @@ class Kubernetes:
         """
         patience = self._api.patience(timeout)
         while True:
-            nodes = self._list(_NODE, patience)
+            nodes = self._list(NODE, patience)
             troubles = {node["metadata"]["name"]: trouble for node in nodes if (trouble := _trouble(node))}
             ready = [name for node in nodes if (name := node["metadata"]["name"]) not in troubles]
             if len(ready) >= count:
@@ -94,27 +84,64 @@ class Kubernetes:
 
     def ensure_namespace(self, name: str) -> None:
         """Make the namespace if it does not exist."""
-        manifest = {"apiVersion": "v1", "kind": _NAMESPACE.name, "metadata": {"name": name}}
-        self._api.call("POST", _NAMESPACE.all(), body=manifest, expected="AlreadyExists")
+        manifest = {"apiVersion": "v1", "kind": NAMESPACE.name, "metadata": {"name": name}}
+        self._api.call("POST", NAMESPACE.all(), body=manifest, expected="AlreadyExists")
+
+    def claim_namespace(self, name: str, owner: str) -> None:
+        """Make the namespace for an environment, whose id it is marked with; one that is its own stays.
+
+        Raises:
+            ClusterError: `namespace_taken`; it is there, and is not the environment's.
+        """
+        metadata = {"name": name, "labels": {ENVIRONMENT_LABEL: owner}}
+        manifest = {"apiVersion": "v1", "kind": NAMESPACE.name, "metadata": metadata}
+        answer = self._api.call("POST", NAMESPACE.all(), body=manifest, expected="AlreadyExists")
+        if answer.ok:
+            return
+        found = self.find(NAMESPACE, name)
+        if found is None or not is_owned(found, owner):
+            raise ClusterError(
+                f"The namespace {name} is in the cluster already, and is not this environment's.",
+                remedy="A cluster takes one environment. Delete the other one, or remove the namespace if "
+                "nobody needs what is in it; then repeat the operation.",
+                code="namespace_taken",
+            )
+
+    def find(self, kind: Kind, name: str, namespace: str = "") -> dict[str, Any] | None:
+        """Return an object; None if there is none, or if the cluster does not know its kind."""
+        answer = self._api.call("GET", kind.one(namespace, name), expected="NotFound")
+        return answer.document if answer.ok else None
+
+    def objects(self, kind: Kind, namespace: str = "") -> list[dict[str, Any]]:
+        """Return all objects of a kind, of one namespace or of all."""
+        return self._list(kind, self._api.patience(REPEAT_SECONDS), namespace)
+
+    def delete(self, kind: Kind, name: str, namespace: str = "") -> None:
+        """Ask for the deletion of an object, which may be gone already."""
+        self._delete(kind, namespace, name)
+
+    def patience(self, seconds: float) -> Patience:
+        """Return patience with the cluster, which ends at once when the stop event is set."""
+        return self._api.patience(seconds)
 
     def apply_network_policy(self, namespace: str, name: str, spec: Mapping[str, Any]) -> None:
         """Make the network policy, or give the one of that name this form, whoever made it."""
         metadata = {"name": name, "namespace": namespace}
-        manifest = {"apiVersion": "networking.k8s.io/v1", "kind": _NETWORK_POLICY.name, "metadata": metadata}
-        self._apply(_NETWORK_POLICY, {**manifest, "spec": spec})
+        manifest = {"apiVersion": "networking.k8s.io/v1", "kind": NETWORK_POLICY.name, "metadata": metadata}
+        self._apply(NETWORK_POLICY, {**manifest, "spec": spec})
 
     def secret_once(self, namespace: str, name: str, data: Mapping[str, str]) -> dict[str, str]:
         """Create a Secret with that data, unless it exists; return what it holds now, whoever made it."""
         answer = self._api.call(
             "POST",
-            _SECRET.inside(namespace),
+            SECRET.inside(namespace),
             body=_secret(namespace, name, data),
             expected="AlreadyExists",
             confidential=True,
         )
         if answer.ok:
             return dict(data)
-        kept = self._get(_SECRET.one(namespace, name)).get("data") or {}
+        kept = self._get(SECRET.one(namespace, name)).get("data") or {}
         return {key: base64.b64decode(value).decode() for key, value in kept.items()}
 
     @contextmanager
@@ -124,12 +151,12 @@ class Kubernetes:
         It is removed when the block fails, too, and although the stop event is set.
         """
         try:
-            self._apply(_SECRET, _secret(namespace, name, data), confidential=True)
+            self._apply(SECRET, _secret(namespace, name, data), confidential=True)
             yield
-            self._delete(_SECRET, namespace, name)
+            self._delete(SECRET, namespace, name)
         except BaseException as error:
             try:
-                self._delete(_SECRET, namespace, name, Patience(CLEANUP_SECONDS, threading.Event()))
+                self._delete(SECRET, namespace, name, Patience(CLEANUP_SECONDS, threading.Event()))
             except EngineError as second:
                 # The first error is the one to report.
                 left = f"The Secret {namespace}/{name} was not removed: {second.message} {second.detail}"
@@ -148,7 +175,7 @@ class Kubernetes:
         """
         patience = self._api.patience(timeout)
         while True:
-            found = self._get(_SERVICE.one(namespace, service), patience)
+            found = self._get(SERVICE.one(namespace, service), patience)
             for entry in found.get("status", {}).get("loadBalancer", {}).get("ingress", ()):
                 if host := entry.get("hostname") or entry.get("ip"):
                     return str(host)
@@ -168,7 +195,7 @@ class Kubernetes:
         Raises:
             ClusterError: `cluster_objects_stuck` after `timeout` seconds, naming what is left.
         """
-        self._remove((_SERVICE, _INGRESS), timeout)
+        self._remove((SERVICE, INGRESS), timeout)
 
     def remove_volumes(self, *, timeout: float = 600.0) -> None:
         """Delete all volume claims, and wait until they and their volumes are gone.
@@ -178,14 +205,14 @@ class Kubernetes:
         Raises:
             ClusterError: `cluster_objects_stuck` after `timeout` seconds, naming what is left.
         """
-        self._remove((_CLAIM, _VOLUME), timeout)
+        self._remove((CLAIM, VOLUME), timeout)
 
-    def _remove(self, kinds: Iterable[_Kind], timeout: float) -> None:
+    def _remove(self, kinds: Iterable[Kind], timeout: float) -> None:
         patience = self._api.patience(timeout)
         while left := self._cloud_objects(kinds, patience):
             for kind, item in left:
                 metadata = item["metadata"]
-                if kind is not _VOLUME and "deletionTimestamp" not in metadata:
+                if kind is not VOLUME and "deletionTimestamp" not in metadata:
                     self._delete(kind, metadata["namespace"], metadata["name"], patience)
             if not patience.wait():
                 raise ClusterError(
@@ -195,9 +222,7 @@ class Kubernetes:
                     code="cluster_objects_stuck",
                 )
 
-    def _cloud_objects(
-        self, kinds: Iterable[_Kind], patience: Patience
-    ) -> list[tuple[_Kind, dict[str, Any]]]:
+    def _cloud_objects(self, kinds: Iterable[Kind], patience: Patience) -> list[tuple[Kind, dict[str, Any]]]:
         # The items of a list do not tell their kind.
         return [
             (kind, item)
@@ -206,7 +231,7 @@ class Kubernetes:
             if _stands_for_cloud_resource(kind, item)
         ]
 
-    def _apply(self, kind: _Kind, manifest: Mapping[str, Any], *, confidential: bool = False) -> None:
+    def _apply(self, kind: Kind, manifest: Mapping[str, Any], *, confidential: bool = False) -> None:
         """Make an object, or take over what the manifest says of one that exists."""
         metadata = manifest["metadata"]
         self._api.call(
@@ -218,18 +243,36 @@ class Kubernetes:
             confidential=confidential,
         )
 
-    def _list(self, kind: _Kind, patience: Patience) -> list[dict[str, Any]]:
-        # Go writes an empty list as null.
-        return self._get(kind.all(), patience).get("items") or []
+    def _list(self, kind: Kind, patience: Patience, namespace: str = "") -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        query = {"limit": _PAGE}
+        while True:
+            path = kind.inside(namespace)
+            answer = self._api.call("GET", path, query=query, expected="Expired", patience=patience)
+            if not answer.ok:
+                # The API has forgotten how the list was when its first page was read.
+                found, query = [], {"limit": _PAGE}
+                continue
+            # Go writes an empty list as null.
+            found += answer.document.get("items") or []
+            further = answer.document.get("metadata", {}).get("continue")
+            if not further:
+                return found
+            query = {"limit": _PAGE, "continue": further}
 
     def _get(self, path: str, patience: Patience | None = None) -> dict[str, Any]:
         return self._api.call("GET", path, patience=patience).document
 
-    def _delete(self, kind: _Kind, namespace: str, name: str, patience: Patience | None = None) -> None:
+    def _delete(self, kind: Kind, namespace: str, name: str, patience: Patience | None = None) -> None:
         """Ask for the deletion of an object, which may be gone already."""
         path = kind.one(namespace, name)
         policy = {"propagationPolicy": "Background"}
         self._api.call("DELETE", path, query=policy, expected="NotFound", patience=patience)
+
+
+def is_owned(body: Mapping[str, Any], owner: str) -> bool:
+    """Return whether an object is marked as an environment's."""
+    return bool((body["metadata"].get("labels") or {}).get(ENVIRONMENT_LABEL) == owner)
 
 
 def _trouble(node: dict[str, Any]) -> str | None:
@@ -242,16 +285,16 @@ def _trouble(node: dict[str, Any]) -> str | None:
     return "it has not reported yet"
 
 
-def _stands_for_cloud_resource(kind: _Kind, item: dict[str, Any]) -> bool:
+def _stands_for_cloud_resource(kind: Kind, item: dict[str, Any]) -> bool:
     spec = item.get("spec", {})
-    if kind is _SERVICE:
+    if kind is SERVICE:
         return bool(spec.get("type") == "LoadBalancer")
-    if kind is _VOLUME:
+    if kind is VOLUME:
         return bool(spec.get("persistentVolumeReclaimPolicy") == "Delete")
     return True
 
 
-def _describe(kind: _Kind, item: dict[str, Any]) -> str:
+def _describe(kind: Kind, item: dict[str, Any]) -> str:
     metadata = item["metadata"]
     name = "/".join(filter(None, (metadata.get("namespace"), metadata["name"])))
     finalizers = metadata.get("finalizers")
@@ -261,7 +304,7 @@ def _describe(kind: _Kind, item: dict[str, Any]) -> str:
 def _secret(namespace: str, name: str, data: Mapping[str, str]) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
-        "kind": _SECRET.name,
+        "kind": SECRET.name,
         "metadata": {"name": name, "namespace": namespace},
         "type": "Opaque",
         "data": {key: base64.b64encode(value.encode()).decode() for key, value in data.items()},

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from beta9_provisioning.clouds.cloud import Account, Cloud
 from beta9_provisioning.clouds.registry import cloud_of
+from beta9_provisioning.engine.beta9.platform import Platform
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.processes.child_variables import TERRAFORM, chosen
 from beta9_provisioning.engine.synthesis.synthesize import Backend
@@ -73,6 +74,8 @@ class Context:
         has_state: whether Terraform's state holds anything; only a destroy asks.
         finish_base_charts: waits for the base charts that are installed beside the apply, and tells whether
             all of them are.
+        left_in_cluster: why what is the environment's could not be removed from a cluster of the user's.
+        kept_disks: ids of disks of the environment there that somebody wants kept.
         unaccounted: what the journal says was created, and neither Terraform nor an earlier destroy deleted.
     """
 
@@ -94,6 +97,8 @@ class Context:
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
     outputs: dict[str, Any] = field(default_factory=dict, repr=False)
     sensitive_outputs: frozenset[str] = frozenset()
+    left_in_cluster: EngineError | None = None
+    kept_disks: frozenset[str] = frozenset()
     unaccounted: Sequence[str] = ()
     public_outputs: dict[str, Any] | None = None
 
@@ -175,6 +180,17 @@ class Context:
         finally:
             timer.cancel()
             timer.join()
+
+    @property
+    def chosen(self) -> Mapping[str, Any] | None:
+        """What is known of the environment's choices: in a destroy, those that are kept, of whatever form."""
+        return self.claim.choices if self.choices is None else self.choices
+
+    @cached_property
+    def platform(self) -> Platform:
+        """What the charts must know of the cloud, and of the cluster."""
+        assert self.choices is not None
+        return self.cloud.platform_of(self.config, self.claim.environment_id, self.choices)
 
     @property
     def workers_from(self) -> tuple[str, ...]:

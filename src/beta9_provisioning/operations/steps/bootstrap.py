@@ -5,7 +5,7 @@ from typing import Any
 
 from beta9_provisioning.engine.beta9.database_user import ADMIN_SECRET
 from beta9_provisioning.engine.beta9.generated_secrets import kept_secrets
-from beta9_provisioning.engine.beta9.releases import BETA9_NAMESPACE, beta9_release, ingress_service
+from beta9_provisioning.engine.beta9.releases import BETA9_NAMESPACE, beta9_release, ingress_of
 from beta9_provisioning.engine.beta9.values import grpc_domain
 from beta9_provisioning.operations.run.context import Context
 from beta9_provisioning.operations.steps.cluster import Cluster
@@ -40,10 +40,11 @@ def install_beta9(context: Context) -> None:
     username, password = context.account.database_credentials(context.outputs)
     admin = {"username": username, "password": password}
     with Cluster(context) as cluster:
+        cluster.claim_namespaces()
         generated = kept_secrets(cluster.kubernetes, BETA9_NAMESPACE)
         release = beta9_release(
             context.config,
-            context.cloud.platform(context.config),
+            context.platform,
             context.outputs,
             generated,
             redis_password=context.secrets.get("redis_password", ""),
@@ -55,9 +56,9 @@ def install_beta9(context: Context) -> None:
 
 def collect_outputs(context: Context) -> None:
     """Gather what users need to reach the environment; no secrets."""
-    namespace, service = ingress_service(context.settings.ingress_controller)
+    ingress = ingress_of(context.platform, context.settings.ingress_controller)
     with Cluster(context) as cluster:
-        host = cluster.kubernetes.load_balancer_host(namespace, service)
+        host = cluster.kubernetes.load_balancer_host(ingress.namespace, ingress.service)
     domain = context.config.beta9.domain
     context.public_outputs = {
         **visible(context.outputs, context.sensitive_outputs),

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from beta9_provisioning.engine.beta9.network_policies import write_policies
-from beta9_provisioning.engine.beta9.releases import base_releases
+from beta9_provisioning.engine.beta9.releases import base_releases, namespaces_of
 from beta9_provisioning.engine.errors import EngineError
 from beta9_provisioning.engine.helm.helm import Installed
 from beta9_provisioning.engine.helm.release import Release
@@ -29,7 +29,7 @@ class Cluster:
 
     def __init__(self, context: Context, stop: runtime.Event | None = None) -> None:
         self._context = context
-        self.access = context.account.cluster_access()
+        self.access = context.account.cluster_access(context.chosen)
         directory = context.workdir / "cluster"
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         stop = stop or context.stop.event
@@ -70,22 +70,34 @@ class Cluster:
     def install_base(self) -> None:
         """Install the cloud's own charts, one after another, and then the others side by side.
 
-        The others need the cloud's, and none of them another. Network policies come before any pod.
+        The others need the cloud's, and none of them another. Network policies come before any pod. In a
+        cluster of the user's only what was missing is installed.
         """
         context = self._context
         assert context.choices is not None
-        write_policies(self.kubernetes, context.cloud.guarded_networks(context.choices))
-        for first in context.cloud.first_releases(context.config, context.claim.environment_id, self.access):
-            self.install(first)
+        self.claim_namespaces()
+        guarded = context.cloud.guarded_networks(context.choices)
+        if context.platform.shared is None:
+            write_policies(self.kubernetes, guarded)
+            first = context.cloud.first_releases(context.config, context.claim.environment_id, self.access)
+            for one in first:
+                self.install(one)
+        else:
+            write_policies(self.kubernetes, guarded, namespaces_of(context.platform))
         releases = base_releases(
-            context.config,
-            context.cloud.platform(context.config),
-            ingress_controller=context.settings.ingress_controller,
+            context.config, context.platform, ingress_controller=context.settings.ingress_controller
         )
-        with runtime.pool(len(releases), "helm") as pool:
+        with runtime.pool(max(len(releases), 1), "helm") as pool:
             # A context of its own for each: one cannot be entered twice at a time.
             for future in [pool.submit(copy_context().run, self.install, one) for one in releases]:
                 future.result()
+
+    def claim_namespaces(self) -> None:
+        """Make the environment's namespaces in a cluster of the user's, unless somebody has their names."""
+        context = self._context
+        if context.platform.shared is not None:
+            for name in namespaces_of(context.platform):
+                self.kubernetes.claim_namespace(name, context.claim.environment_id)
 
     def install(self, release: Release) -> None:
         """Install or upgrade one chart and wait until it is ready."""

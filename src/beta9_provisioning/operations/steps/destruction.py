@@ -22,6 +22,7 @@ from beta9_provisioning.schemas.configuration import OnDelete
 # How many leftovers an error message names; the event names them all.
 _NAMED_LEFTOVERS = 50
 _LEFTOVER_POLL_SECONDS = 2.0
+_RETAINED = "its volume is to be retained"
 _BLOCKED = "Remove them, or what blocks them, then delete the environment again."
 _STATE_INCOMPLETE = (
     "Terraform's state did not know all that was created (the event terraform.unaccounted names it): delete "
@@ -156,7 +157,7 @@ def _empty_stores(context: Context, ended: runtime.Event) -> None:
 
 
 def _sweep(context: Context) -> None:
-    removed = context.account.sweep(context.settings.drain_timeout_minutes * 60)
+    removed = context.account.sweep(context.settings.drain_timeout_minutes * 60, context.chosen)
     if removed:
         context.recorder.emit(
             "sweep.removed",
@@ -171,7 +172,7 @@ def _delete(context: Context, targets: Sequence[str] = ()) -> None:
         with saving(context, terraform):
             terraform.destroy(timeout=context.settings.apply_timeout_minutes * 60, targets=targets)
     except TerraformFailed as error:
-        if error.code in _UNEXPLAINED and (left := context.account.leftovers()):
+        if error.code in _UNEXPLAINED and (left := _left(context)):
             raise _leftovers_found(context, left, f"{error.message}\n\n{error.detail}") from error
         raise
 
@@ -204,7 +205,7 @@ def check_nothing_left(context: Context) -> None:
     deadline = runtime.monotonic() + context.settings.leftover_grace_seconds
     # Late logs may have made the cluster's log group again since Terraform, and since the first sweep.
     _sweep(context)
-    while (left := context.account.leftovers()) or context.unaccounted:
+    while (left := _left(context)) or context.unaccounted:
         if runtime.monotonic() >= deadline:
             if left:
                 raise _leftovers_found(context, left)
@@ -212,13 +213,28 @@ def check_nothing_left(context: Context) -> None:
         if context.stop.event.wait(_LEFTOVER_POLL_SECONDS):
             raise Stopped("The search for leftovers was stopped.")
         _sweep(context)
+    if context.left_in_cluster is not None:
+        raise _not_left(context.left_in_cluster)
     context.recorder.emit("inventory.empty", "Found nothing left of the environment.")
-    if kept := context.account.kept():
+    if kept := [*context.account.kept(), *(Leftover("disk", one, _RETAINED) for one in context.kept_disks)]:
         context.recorder.emit(
             "inventory.kept",
             "Left for a reason: " + "; ".join(map(str, kept)) + ".",
             resources=[{"kind": one.kind, "id": one.id, "why": one.status} for one in kept],
         )
+
+
+def _left(context: Context) -> Sequence[Leftover]:
+    found = context.account.leftovers(context.chosen)
+    return [one for one in found if one.id not in context.kept_disks]
+
+
+def _not_left(error: EngineError) -> LeftoversFound:
+    return LeftoversFound(
+        "Something of the environment is still in the cluster.",
+        detail=f"{error.message} {error.detail}",
+        remedy=_BLOCKED,
+    )
 
 
 def _leftovers_found(context: Context, left: Sequence[Leftover], refusal: str = "") -> LeftoversFound:

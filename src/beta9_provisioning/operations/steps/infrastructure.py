@@ -57,8 +57,15 @@ def choose(context: Context) -> None:
     claim = context.claim
     context.choices = claim.choices
     if context.choices is None:
-        choose = context.cloud.earlier_choices if claim.touched_cloud else context.account.choose
-        chosen = choose(context.config)
+        chosen = (
+            context.cloud.earlier_choices(context.config)
+            if claim.touched_cloud
+            else context.account.choose(
+                context.config,
+                lambda access: context.tools.kubernetes(access, context.stop.event),
+                context.workers_from,
+            )
+        )
         context.recorder.insist(lambda session: keep_choices(session, claim, chosen))
         context.recorder.emit("choices.made", "Chose zones, versions and sizes.", choices=chosen)
         context.choices = chosen

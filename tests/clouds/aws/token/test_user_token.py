@@ -42,7 +42,8 @@ def user_of(document: dict[str, Any], owner: Customer) -> str | None:
     clusters = StoreClusters(owner.store)
     cluster = clusters.find(owner.seeded.account, REGION, "c")
     assert cluster is not None
-    return clusters.authenticate(cluster, document["status"]["token"])
+    user = clusters.authenticate(cluster, document["status"]["token"])
+    return None if user is None else user.name
 
 
 def session_of(owner: Customer) -> str:

@@ -67,11 +67,26 @@ def _describe_instances(request: Request) -> State:
     wanted = request.params.get("InstanceIds") or []
     filters = request.params.get("Filters") or []
     reservations = [
-        {"ReservationId": f"r-{one.id[2:]}", "OwnerId": one.account, "Instances": [_instance(one)]}
+        {
+            "ReservationId": f"r-{one.id[2:]}",
+            "OwnerId": one.account,
+            "Instances": [{**_instance(one), "SecurityGroups": _groups_of(request, one.id)}],
+        }
         for one in (*request.find(INSTANCE), *ended)
         if (not wanted or one.id in wanted) and all(_matches(one, each) for each in filters)
     ]
     return {"Reservations": reservations}
+
+
+def _groups_of(request: Request, instance_id: str) -> list[State]:
+    """The groups of an instance's interfaces."""
+    found = {
+        group
+        for one in request.find(INTERFACE)
+        if one.state["instance_id"] == instance_id
+        for group in one.state["groups"]
+    }
+    return [{"GroupId": id, "GroupName": id} for id in sorted(found)]
 
 
 def _instance(found: StoredObject) -> State:
@@ -95,6 +110,8 @@ def _matches(found: StoredObject, wanted: State) -> bool:
         return found.tags.get(name.removeprefix("tag:")) in values
     if name == "tag-key":
         return bool(found.tags.keys() & set(values))
+    if name == "instance-id":
+        return found.id in values
     if name == "instance-state-name":
         return _instance(found)["State"]["Name"] in values
     raise CloudError("InvalidParameterValue", f"The filter '{name}' is invalid")

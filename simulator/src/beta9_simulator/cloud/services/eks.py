@@ -45,6 +45,9 @@ def _describe_cluster(request: Request) -> dict[str, Any]:
             "vpcId": vpc["vpc_id"],
             "endpointPublicAccess": vpc["endpoint_public_access"],
             "endpointPrivateAccess": vpc["endpoint_private_access"],
+            "publicAccessCidrs": (vpc["public_access_cidrs"] or ["0.0.0.0/0"])
+            if vpc["endpoint_public_access"]
+            else [],
         },
     }
     if state["endpoint"]:

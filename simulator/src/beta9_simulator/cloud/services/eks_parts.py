@@ -3,6 +3,7 @@
 from typing import Any
 
 from beta9_simulator.cloud import deleting
+from beta9_simulator.cloud.eks_rules import has_entries
 from beta9_simulator.cloud.reading import current
 from beta9_simulator.cloud.rules import CloudError
 from beta9_simulator.cloud.services.request import Handler, Request, when
@@ -49,11 +50,43 @@ def _describe_addon(request: Request) -> State:
     }
 
 
-def _describe_access_entry(request: Request) -> State:
+def _access_entry(request: Request) -> StoredObject:
+    """The entry of a principal; a cluster that knows none by its authentication mode says so."""
     cluster, principal = request.params["clusterName"], request.params["principalArn"]
-    found = _one(
+    if not has_entries(_one(request, "aws_eks_cluster", "cluster", name=cluster).state):
+        raise CloudError(
+            "InvalidRequestException",
+            "The cluster's authentication mode must be set to one of [API, API_AND_CONFIG_MAP] to perform "
+            "this operation.",
+        )
+    return _one(
         request, "aws_eks_access_entry", "access entry", cluster_name=cluster, principal_arn=principal
     )
+
+
+def _list_associated_access_policies(request: Request) -> State:
+    entry = _access_entry(request).state
+    found = [
+        {
+            "policyArn": one.state["policy_arn"],
+            "accessScope": {
+                "type": one.state["access_scope"][0]["type"],
+                "namespaces": one.state["access_scope"][0].get("namespaces") or [],
+            },
+        }
+        for one in request.find("aws_eks_access_policy_association")
+        if all(one.state[key] == entry[key] for key in ("cluster_name", "principal_arn"))
+    ]
+    return {
+        "clusterName": entry["cluster_name"],
+        "principalArn": entry["principal_arn"],
+        "associatedAccessPolicies": found,
+    }
+
+
+def _describe_access_entry(request: Request) -> State:
+    found = _access_entry(request)
+    cluster, principal = request.params["clusterName"], request.params["principalArn"]
     return {
         "accessEntry": {
             "clusterName": cluster,
@@ -112,6 +145,7 @@ def _delete_cluster(request: Request) -> State:
 HANDLERS: dict[str, Handler] = {
     "DescribeAddon": _describe_addon,
     "DescribeAccessEntry": _describe_access_entry,
+    "ListAssociatedAccessPolicies": _list_associated_access_policies,
     "ListPodIdentityAssociations": _list_pod_identity_associations,
     "DeleteAddon": _delete_addon,
     "DeleteCluster": _delete_cluster,

@@ -132,7 +132,7 @@ def _add_on(
         name.replace("-", "_"),
         cluster_name=cluster.ref("name"),
         addon_name=name,
-        addon_version=draft.choices.kubernetes.add_ons.get(name),
+        addon_version=draft.kubernetes.add_ons.get(name),
         configuration_values=json.dumps(configuration, sort_keys=True) if configuration else None,
         resolve_conflicts_on_create="OVERWRITE",
         resolve_conflicts_on_update="OVERWRITE",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from beta9_provisioning.clouds.aws.choices import Choices
+from beta9_provisioning.clouds.aws.choices import Choices, KubernetesChoice
 from beta9_provisioning.clouds.aws.names import Names
 from beta9_provisioning.engine.synthesis.bindings import Stack
 from beta9_provisioning.schemas.configuration import EnvironmentConfig
@@ -22,3 +22,10 @@ class Draft:
     choices: Choices
     environment_id: str
     api_from: tuple[str, ...]
+
+    @property
+    def kubernetes(self) -> KubernetesChoice:
+        """What was chosen for the control plane, which is made."""
+        chosen = self.choices.kubernetes
+        assert chosen is not None, "asked for a cluster that is made only"
+        return chosen

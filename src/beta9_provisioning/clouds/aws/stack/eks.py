@@ -1,8 +1,10 @@
 """The control plane: EKS, its key and logs, who may use the API, and what hangs on it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from beta9_provisioning.clouds.aws.names import ADMIN_POLICY
 from beta9_provisioning.clouds.aws.policies import policy
 from beta9_provisioning.clouds.aws.stack.add_ons import add_cni, add_others
 from beta9_provisioning.clouds.aws.stack.draft import Draft
@@ -14,7 +16,6 @@ from beta9_provisioning.engine.synthesis.bindings import Lifecycle, Resource
 from beta9_provisioning.engine.synthesis.blocks import Ref, one
 
 _LOGS = ("api", "audit", "authenticator", "controllerManager", "scheduler")
-_ADMIN = "cluster-access-policy/AmazonEKSClusterAdminPolicy"
 _PENDING_DAYS = 7
 
 
@@ -26,17 +27,25 @@ class Cluster:
         name: its name.
         endpoint: URL of the Kubernetes API.
         version: Kubernetes version, such as 1.34.
-        security_group_id: the security group that EKS makes and puts all nodes into.
+        security_group_ids: each node is in one of them. Of a cluster that is made this is the one that EKS
+            makes, and puts all nodes into.
     """
 
-    name: Ref
-    endpoint: Ref
-    version: Ref
-    security_group_id: Ref
+    name: Ref | str
+    endpoint: Ref | str
+    version: Ref | str
+    security_group_ids: Sequence[Ref | str]
 
 
 def add_cluster(draft: Draft, iam: Iam, network: Network) -> Cluster:
-    """Add the cluster with everything that belongs to it to the stack."""
+    """Add the cluster with everything that belongs to it to the stack, unless it is the user's own."""
+    given = draft.choices.cluster
+    if given is not None:
+        return Cluster(given.name, given.endpoint, given.version, given.security_groups)
+    return _made_cluster(draft, iam, network)
+
+
+def _made_cluster(draft: Draft, iam: Iam, network: Network) -> Cluster:
     provisioner = draft.config.cloud.role_arn
     assert provisioner is not None, "the configuration demands it for AWS"
     cluster = _control_plane(draft, iam, network)
@@ -59,12 +68,12 @@ def add_cluster(draft: Draft, iam: Iam, network: Network) -> Cluster:
         name=cluster.ref("name"),
         endpoint=cluster.ref("endpoint"),
         version=cluster.ref("version"),
-        security_group_id=cluster.ref("vpc_config[0].cluster_security_group_id"),
+        security_group_ids=[cluster.ref("vpc_config[0].cluster_security_group_id")],
     )
 
 
 def _control_plane(draft: Draft, iam: Iam, network: Network) -> Resource:
-    names, choice, config = draft.names, draft.choices.kubernetes, draft.config.cluster
+    names, choice, config = draft.names, draft.kubernetes, draft.config.cluster
     role = iam.role("cluster", names.cluster_role, service="eks")
     attachments = iam.attach("cluster", role, ["AmazonEKSClusterPolicy"])
     # EKS would make the group by itself, and keep its logs for ever.
@@ -156,6 +165,6 @@ def _admin(draft: Draft, iam: Iam, cluster: Resource, key: str, principal: str) 
         key,
         cluster_name=cluster.ref("name"),
         principal_arn=entry.ref("principal_arn"),
-        policy_arn=iam.aws_arn("eks", _ADMIN),
+        policy_arn=iam.aws_arn("eks", ADMIN_POLICY),
         access_scope=[{"type": "cluster"}],
     )

@@ -42,11 +42,12 @@ def add_nodes(
     draft: Draft, iam: Iam, cluster: Resource, network: Network, cni: Sequence[Resource]
 ) -> list[Resource]:
     """Add the node groups, which come after all that their nodes need to join."""
-    choices = draft.choices
+    nodes, system = draft.choices.nodes, draft.choices.system
+    assert nodes is not None, "asked for a cluster that is made only"
     role = iam.role("node", draft.names.node_role, service="ec2")
     # Nodes of earlier releases hold the CNI's policy themselves: their CNI was started without a role.
     policies = ["AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly"]
-    if not choices.nodes.generation:
+    if not nodes.generation:
         policies.insert(1, "AmazonEKS_CNI_Policy")
     common: dict[str, Any] = {
         "cluster_name": cluster.ref("name"),
@@ -54,8 +55,8 @@ def add_nodes(
         "subnet_ids": network.private_subnet_ids,
         "depends_on": [*iam.attach("node", role, policies), *network.egress, *cni, *_grant(draft, iam)],
     }
-    workers = _group(draft, "main", choices.nodes, common)
-    return [workers] if choices.system is None else [workers, _group(draft, "system", choices.system, common)]
+    workers = _group(draft, "main", nodes, common)
+    return [workers] if system is None else [workers, _group(draft, "system", system, common)]
 
 
 def _group(draft: Draft, key: str, choice: NodesChoice, common: Mapping[str, Any]) -> Resource:
@@ -68,7 +69,7 @@ def _group(draft: Draft, key: str, choice: NodesChoice, common: Mapping[str, Any
         key,
         **common,
         node_group_name=draft.names.node_group(choice.generation, "system" if ours else "nodes"),
-        version=draft.choices.kubernetes.version,
+        version=draft.kubernetes.version,
         ami_type=choice.ami_type,
         release_version=choice.release,
         capacity_type=_CAPACITY[choice.capacity],

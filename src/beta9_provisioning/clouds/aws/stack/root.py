@@ -32,13 +32,14 @@ def aws_stack(scope: Construct, id_: str, subject: Subject) -> Stack:
         **provider_arguments(cloud, subject.environment_id),
         default_tags=[{"tags": tags(config, subject.environment_id)}],
     )
+    choices = Choices.model_validate(subject.choices)
     draft = Draft(
         stack,
         names_of(subject.environment_id),
         config,
-        Choices.model_validate(subject.choices),
+        choices,
         subject.environment_id,
-        api_networks(config, subject.workers_from),
+        api_networks(config, subject.workers_from) if choices.cluster is None else (),
     )
     iam = Iam(draft)
     network = add_network(draft, iam)

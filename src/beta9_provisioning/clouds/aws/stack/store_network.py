@@ -11,7 +11,7 @@ def add_store_group(
 ) -> Ref:
     """Add the security group and return its id.
 
-    The store waits for the group only: the rule, which waits for the cluster, is made beside it.
+    The store waits for the group only: the rules, which wait for the cluster, are made beside it.
     """
     group = Resource(
         stack,
@@ -24,15 +24,16 @@ def add_store_group(
         egress=[],
         tags={"Name": name},
     )
-    Resource(
-        stack,
-        "aws_vpc_security_group_ingress_rule",
-        key,
-        security_group_id=group.ref("id"),
-        description="From the cluster",
-        referenced_security_group_id=cluster.security_group_id,
-        ip_protocol="tcp",
-        from_port=port,
-        to_port=port,
-    )
+    for number, admitted in enumerate(cluster.security_group_ids):
+        Resource(
+            stack,
+            "aws_vpc_security_group_ingress_rule",
+            f"{key}_{number}" if number else key,
+            security_group_id=group.ref("id"),
+            description="From the cluster",
+            referenced_security_group_id=admitted,
+            ip_protocol="tcp",
+            from_port=port,
+            to_port=port,
+        )
     return group.ref("id")
