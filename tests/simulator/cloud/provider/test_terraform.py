@@ -48,6 +48,7 @@ CLUSTER: dict[str, dict[str, Any]] = {
 
 NODES: dict[str, dict[str, Any]] = {
     **CLUSTER,
+    "aws_vpc": {"it": {**VPC["it"], "enable_dns_hostnames": True}},
     "aws_internet_gateway": {"it": {"vpc_id": "${aws_vpc.it.id}"}},
     "aws_subnet": {"it": {**SUBNET, "map_public_ip_on_launch": True}, "other": OTHER_SUBNET},
     "aws_route_table": {"it": {"vpc_id": "${aws_vpc.it.id}"}},
