@@ -38,8 +38,8 @@ def subject(name: str) -> Subject:
     config = configuration(name)
     sample = cloud_of(config.cloud).sample()
     zones = Choices.model_validate(sample.choices).zones
-    found = Choices.first(config, zones, network=given(config), cluster=_found(config))
-    choices = found.model_dump(mode="json")
+    chosen = Choices.first(config, zones, network=given(config), cluster=given_cluster(config))
+    choices = chosen.model_dump(mode="json")
     return Subject(config, sample.environment_id, choices, sample.backend, sample.workers_from)
 
 
@@ -61,7 +61,7 @@ def given(config: EnvironmentConfig) -> GivenNetwork | None:
     )
 
 
-def _found(config: EnvironmentConfig) -> ExistingCluster | None:
+def given_cluster(config: EnvironmentConfig) -> ExistingCluster | None:
     """Return the cluster that a configuration names, as its check would find it where nothing is in it."""
     name = config.cluster.existing_cluster_name
     if name is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scripts.examples import EXAMPLES, configuration, given, resources
+from scripts.examples import EXAMPLES, configuration, given, given_cluster, resources
 from tests.clouds.aws.test_inventory import LARGEST
 from tests.support.networks import OwnNetwork
 from tests.support.stacks import WORKERS_FROM, ZONES, synthesized
@@ -39,6 +39,7 @@ from beta9_simulator.cloud.mirror import cli_config, install_mirror
 if TYPE_CHECKING:
     from tests.clouds.aws.conftest import Customer
 
+    from beta9_provisioning.schemas.configuration import EnvironmentConfig
     from beta9_simulator.cloud.store import StoredObject
 
 STATE = "terraform.tfstate"
@@ -112,7 +113,10 @@ def build(example: str, customer: Customer, tmp_path: Path) -> Built:
     config = config.model_copy(update={"cloud": config.cloud.model_copy(update=place)})
     if config.network.vpc_id is not None:
         OwnNetwork(customer.store, target.account_id, config.network)
-    choices = Choices.first(config, ZONES, network=given(config)).model_dump(mode="json")
+    if config.cluster.use_existing:
+        owned(customer, config)
+    chosen = Choices.first(config, ZONES, network=given(config), cluster=given_cluster(config))
+    choices = chosen.model_dump(mode="json")
     backend = Backend({"bucket": "b", "key": "k", "region": target.region, "role_arn": target.role_arn})
     made = Subject(config, target.environment_id, choices, backend, WORKERS_FROM)
     document = json.loads((synthesize(made, tmp_path / "out") / "cdk.tf.json").read_text())
@@ -142,8 +146,19 @@ def build(example: str, customer: Customer, tmp_path: Path) -> Built:
     return Built(customer, AwsAccount(target), terraform, directory, resources(document))
 
 
-# What an environment has in a cluster of its user's is a part of what it has with one of its own.
-@pytest.fixture(params=[one for one in EXAMPLES if not configuration(one).cluster.use_existing])
+def owned(customer: Customer, config: EnvironmentConfig) -> None:
+    """Put in the account what a stack names of a cluster that is its user's."""
+    network, cluster = given(config), given_cluster(config)
+    assert network is not None
+    assert cluster is not None
+    own = OwnNetwork(customer.store, customer.target.account_id)
+    for number, (id_, zone) in enumerate(zip(network.data, ZONES, strict=False)):
+        own.subnet(id_, str(zone.id), f"10.20.{210 + number}.0/27")
+    for group in cluster.security_groups:
+        own.put("aws_security_group", group, vpc_id=network.vpc_id)
+
+
+@pytest.fixture(params=EXAMPLES)
 def built(request: pytest.FixtureRequest, customer: Customer, tmp_path: Path) -> Built:
     return build(request.param, customer, tmp_path)
 
