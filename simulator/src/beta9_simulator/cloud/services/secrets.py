@@ -33,12 +33,17 @@ def _create_secret(request: Request) -> dict[str, Any]:
     def check() -> None:
         check_name(_named(request, name))
 
-    request.store.create(new, check=check)
     version = str(uuid.uuid4())
+    # Before the secret itself, which nobody ever sees without its value.
     request.store.execute(
         "insert or replace into secrets values(?,?,?,?,?,?)",
         *(arn, account, request.region, name, version, params.get("SecretString", "")),
     )
+    try:
+        request.store.create(new, check=check)
+    except CloudError:
+        request.store.execute("delete from secrets where arn=?", arn)
+        raise
     return {"ARN": arn, "Name": name, "VersionId": version}
 
 
@@ -52,7 +57,7 @@ def _get_secret_value(request: Request) -> dict[str, Any]:
         )
     rows = request.store.execute(
         "select arn,name,version,value from secrets where account=? and region=? and (arn=? or name=?)",
-        *(request.principal.account, request.region, wanted, wanted),
+        *(request.principal.account, request.region, *([owner.id] * 2 if owner else [wanted] * 2)),
     )
     if not rows:
         raise _unknown()
