@@ -59,16 +59,13 @@ def describe(
             remedy="Try again when its status is ACTIVE.",
             code="cluster_not_ready",
         )
-    lacks = lacking(session, cluster, role_arn) if is_given else _without_entry(session, cluster, role_arn)
-    if lacks:
-        raise AwsError(
-            f"The EKS cluster {cluster_name} does not let {role_arn} in.",
-            detail=lacks if is_given else "",
-            remedy="Let it in, as the detail says."
-            if is_given
-            else "Provision the environment again: Terraform makes the access entry anew.",
-            code="cluster_access_missing",
-        )
+    shut = f"The EKS cluster {cluster_name} does not let {role_arn} in."
+    if is_given and (lacks := lacking(session, cluster, role_arn)):
+        remedy = "Let it in, as the detail says."
+        raise AwsError(shut, detail=lacks, remedy=remedy, code="cluster_access_missing")
+    if not is_given and not _has_entry(session, cluster, role_arn):
+        remedy = "Provision the environment again: Terraform makes the access entry anew."
+        raise AwsError(shut, remedy=remedy, code="cluster_access_missing")
     return access_of(session, cluster)
 
 
@@ -108,7 +105,7 @@ def lacking(session: AwsSession, cluster: ClusterTypeDef, role_arn: str) -> str:
             "--access-config authenticationMode=API_AND_CONFIG_MAP"
         )
         return _commands(f"{name}: it has no access entries; give it some", switch, create, associate)
-    if _without_entry(session, cluster, role_arn):
+    if not _has_entry(session, cluster, role_arn):
         return _commands(f"{name}: it has no access entry for {role_arn}; make it", create, associate)
     eks: EKSClient = session.client("eks")
     pages = eks.get_paginator("list_associated_access_policies").paginate(
@@ -130,19 +127,16 @@ def _commands(what: str, *commands: str) -> str:
     return "\n  ".join((f"{what}:", *commands))
 
 
-def _without_entry(session: AwsSession, cluster: ClusterTypeDef, role_arn: str) -> str:
-    """Return that there is no entry, in words: without one the cluster answers 401.
-
-    That it also does for a while when there is a new one.
-    """
+def _has_entry(session: AwsSession, cluster: ClusterTypeDef, role_arn: str) -> bool:
+    """Without an entry the cluster answers 401, as it also does for a while when there is a new one."""
     name = cluster["name"]
     eks: EKSClient = session.client("eks")
     with session.explained(f"look for the access entry of {role_arn} in the EKS cluster {name}"):
         try:
             eks.describe_access_entry(clusterName=name, principalArn=role_arn)
         except eks.exceptions.ResourceNotFoundException:
-            return f"There is no access entry for {role_arn}."
-    return ""
+            return False
+    return True
 
 
 def sign_token(session: AwsSession, cluster_name: str) -> Token:

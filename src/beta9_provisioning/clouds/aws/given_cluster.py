@@ -6,12 +6,12 @@ its own API. Nothing of either is ever changed (ADR 24).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from beta9_provisioning.clouds.aws import (
     cluster_access,
@@ -27,7 +27,7 @@ from beta9_provisioning.clouds.aws.given_network import Place, in_order, zone_of
 from beta9_provisioning.clouds.aws.network_routes import Way
 from beta9_provisioning.clouds.aws.network_survey import Survey, survey
 from beta9_provisioning.clouds.aws.refusals import AwsError
-from beta9_provisioning.clouds.aws.session import AwsSession
+from beta9_provisioning.clouds.aws.session import AwsSession, described
 from beta9_provisioning.engine.beta9.platform import TRAEFIK
 from beta9_provisioning.engine.errors import EngineError, Stopped
 from beta9_provisioning.engine.kubernetes.access import ClusterAccess
@@ -231,13 +231,10 @@ class _Network:
         return in_order(by_zone.values())
 
     def _tagged(self) -> bool:
-        ec2 = self._session.client("ec2")
-        wanted: list[Mapping[str, Any]] = [
-            {"Name": "vpc-id", "Values": [self._vpc_id]},
-            {"Name": "tag-key", "Values": [_ROLE_TAG]},
-        ]
+        here = {"Name": "vpc-id", "Values": [self._vpc_id]}
+        wanted = {"Name": "tag-key", "Values": [_ROLE_TAG]}
         with self._session.explained("look for subnets of load balancers"):
-            return bool(ec2.describe_subnets(Filters=wanted)["Subnets"])
+            return bool(described(self._session.client("ec2"), "describe_subnets", "Subnets", here, wanted))
 
 
 def _is_public(found: Survey, subnet: SubnetTypeDef) -> bool:

@@ -18,7 +18,7 @@ from beta9_provisioning.clouds.aws import cluster_access
 from beta9_provisioning.clouds.aws.buckets import buckets_of
 from beta9_provisioning.clouds.aws.inventory_kinds import EC2, GONE, KIND_OF, NAMED, PARTS, NamedKind
 from beta9_provisioning.clouds.aws.names import Names, names
-from beta9_provisioning.clouds.aws.of_cluster import Made
+from beta9_provisioning.clouds.aws.of_cluster import BALANCER_TAG, Made
 from beta9_provisioning.clouds.aws.session import AwsSession, error_code
 from beta9_provisioning.clouds.aws.sweep import Wanted, load_balancers, made_by
 from beta9_provisioning.clouds.cloud import Leftover
@@ -108,7 +108,7 @@ def _in_ec2(session: AwsSession, environment_id: str) -> Iterator[Leftover]:
     wanted = [
         {"Name": f"tag:{ENVIRONMENT_ID_TAG}", "Values": [environment_id]},
         {"Name": "tag-key", "Values": [f"kubernetes.io/cluster/{cluster}"]},
-        {"Name": "tag:elbv2.k8s.aws/cluster", "Values": [cluster]},
+        {"Name": f"tag:{BALANCER_TAG}", "Values": [cluster]},
         {"Name": "tag:cluster.k8s.amazonaws.com/name", "Values": [cluster]},
     ]
     for kind, known in EC2.items():

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from beta9_provisioning.clouds.aws.session import AwsSession
+from beta9_provisioning.clouds.aws.session import AwsSession, described
 
 if TYPE_CHECKING:
     from types_boto3_ec2 import EC2Client
@@ -71,23 +71,19 @@ def survey(session: AwsSession, vpc_id: str, subnet_ids: Collection[str]) -> Sur
         AwsError: AWS failed, or the role may not ask.
     """
     ec2: EC2Client = session.client("ec2")
-    within: list[dict[str, Any]] = [{"Name": "vpc-id", "Values": [vpc_id]}]
-    named: list[dict[str, Any]] = [{"Name": "subnet-id", "Values": sorted(set(subnet_ids))}]
+    within = {"Name": "vpc-id", "Values": [vpc_id]}
+    named = {"Name": "subnet-id", "Values": sorted(set(subnet_ids))}
     with session.explained(f"look at the VPC {vpc_id}"):
-        vpcs = ec2.describe_vpcs(Filters=within)["Vpcs"]  # type: ignore[arg-type]
+        vpcs = described(ec2, "describe_vpcs", "Vpcs", within)
         return Survey(
             vpc_id=vpc_id,
             vpc=vpcs[0] if vpcs else None,
             has_dns=_dns(ec2, vpc_id) if vpcs else {},
-            subnets={one["SubnetId"]: one for one in _all(ec2, "describe_subnets", "Subnets", named)},
-            tables=_all(ec2, "describe_route_tables", "RouteTables", within),
-            acls=_all(ec2, "describe_network_acls", "NetworkAcls", within),
-            endpoints=_all(ec2, "describe_vpc_endpoints", "VpcEndpoints", within),
+            subnets={one["SubnetId"]: one for one in described(ec2, "describe_subnets", "Subnets", named)},
+            tables=described(ec2, "describe_route_tables", "RouteTables", within),
+            acls=described(ec2, "describe_network_acls", "NetworkAcls", within),
+            endpoints=described(ec2, "describe_vpc_endpoints", "VpcEndpoints", within),
         )
-
-
-def _all(ec2: Any, operation: str, key: str, wanted: list[dict[str, Any]]) -> list[Any]:
-    return [one for page in ec2.get_paginator(operation).paginate(Filters=wanted) for one in page[key]]
 
 
 def _dns(ec2: EC2Client, vpc_id: str) -> dict[str, bool]:

@@ -15,8 +15,8 @@ from beta9_provisioning.engine.beta9.platform import SharedCluster
 from beta9_provisioning.engine.beta9.releases import SHARED_NAMESPACES
 from beta9_provisioning.engine.spec import ENVIRONMENT_ID_TAG
 
-# Of what the load balancer controller makes.
 BALANCER_TAG = "elbv2.k8s.aws/cluster"
+"""Of what the load balancer controller makes: the cluster's name."""
 _CLAIM_TAG = "kubernetes.io/created-for/pvc/namespace"
 
 

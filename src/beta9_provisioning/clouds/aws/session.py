@@ -238,6 +238,16 @@ class _AssumedRole(CredentialProvider):
         return DeferredRefreshableCredentials(method=self.METHOD, refresh_using=fetcher.fetch_credentials)
 
 
+def described(client: Any, operation: str, key: str, *filters: Mapping[str, Any]) -> list[Any]:
+    """Return all that an operation of EC2 describes for filters, of all its pages.
+
+    Raises:
+        ClientError: AWS refused.
+    """
+    pages = client.get_paginator(operation).paginate(Filters=list(filters))
+    return [entry for page in pages for entry in page[key]]
+
+
 def error_code(error: ClientError) -> str:
     """Return AWS's error code of an answer, such as `NoSuchBucket`; a HEAD request has its HTTP status."""
     response: Mapping[str, Any] = error.response

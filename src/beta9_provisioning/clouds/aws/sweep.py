@@ -16,8 +16,8 @@ from botocore.exceptions import ClientError
 
 from beta9_provisioning.clouds.aws import cluster_access
 from beta9_provisioning.clouds.aws.names import names
-from beta9_provisioning.clouds.aws.of_cluster import Made
-from beta9_provisioning.clouds.aws.session import AwsSession, error_code
+from beta9_provisioning.clouds.aws.of_cluster import BALANCER_TAG, Made
+from beta9_provisioning.clouds.aws.session import AwsSession, described, error_code
 from beta9_provisioning.engine.beta9.platform import SharedCluster
 from beta9_provisioning.engine.errors import Stopped
 
@@ -131,7 +131,7 @@ def cluster_tags(cluster: str) -> Mapping[str, str]:
     """Return the tags of which one is on all that controllers in a cluster make, or EKS for it."""
     return {
         f"kubernetes.io/cluster/{cluster}": "owned",
-        "elbv2.k8s.aws/cluster": cluster,
+        BALANCER_TAG: cluster,
         "cluster.k8s.amazonaws.com/name": cluster,
         "aws:eks:cluster-name": cluster,
     }
@@ -203,7 +203,7 @@ class _Broom:
         if not self._balancers:
             return []
         wanted = {"Name": "description", "Values": sorted(self._balancers)}
-        return self._entries("describe_network_interfaces", "NetworkInterfaces", wanted)
+        return described(self._ec2, "describe_network_interfaces", "NetworkInterfaces", wanted)
 
     def _groups(self) -> bool:
         """Delete security groups until no round gets further: a rule of one may name another."""
@@ -242,9 +242,9 @@ class _Broom:
 
     def _of_cluster(self, operation: str, key: str) -> list[dict[str, Any]]:
         if self._made is not None:
-            return self._entries(operation, key, *self._made.volumes)
+            return described(self._ec2, operation, key, *self._made.volumes)
         tag = f"kubernetes.io/cluster/{self._names.cluster}"
-        return self._entries(operation, key, {"Name": f"tag:{tag}", "Values": ["owned"]})
+        return described(self._ec2, operation, key, {"Name": f"tag:{tag}", "Values": ["owned"]})
 
     def _tagged(self, operation: str, key: str, id_key: str) -> list[str]:
         """Return the ids of what carries one of the cluster's tags, in whosever network it is.
@@ -252,14 +252,10 @@ class _Broom:
         Of what was made in a cluster of the user's, those of the environment's load balancer.
         """
         if self._made is not None:
-            return [entry[id_key] for entry in self._entries(operation, key, *self._made.groups)]
+            return [entry[id_key] for entry in described(self._ec2, operation, key, *self._made.groups)]
         found = {
             entry[id_key]
             for tag, value in cluster_tags(self._names.cluster).items()
-            for entry in self._entries(operation, key, {"Name": f"tag:{tag}", "Values": [value]})
+            for entry in described(self._ec2, operation, key, {"Name": f"tag:{tag}", "Values": [value]})
         }
         return sorted(found)
-
-    def _entries(self, operation: str, key: str, *wanted: dict[str, Any]) -> list[dict[str, Any]]:
-        pages = self._ec2.get_paginator(operation).paginate(Filters=list(wanted))
-        return [entry for page in pages for entry in page[key]]

@@ -8,6 +8,8 @@ objects, then the controllers. A cluster that does not do it costs a deadline an
 removed in the cloud, when the cluster is gone (`Account.sweep`).
 """
 
+from functools import partial
+
 from beta9_provisioning.engine.beta9.leaving import (
     own_namespaces,
     remove_namespace,
@@ -103,10 +105,7 @@ def _leave(context: Context, cluster: Cluster, shared: SharedCluster, deadline: 
     cert-manager goes after Beta9's namespace: what it watches there ends only while it lives. An API that is
     not served holds every namespace, so metrics-server goes before.
     """
-
-    def left() -> float:
-        return max(deadline - runtime.monotonic(), 1.0)
-
+    left = partial(_left, deadline)
     owner = context.claim.environment_id
     namespaces = own_namespaces(cluster.kubernetes, owner)
     installed = [
@@ -130,9 +129,7 @@ def _leave(context: Context, cluster: Cluster, shared: SharedCluster, deadline: 
 
 
 def _drain(cluster: Cluster, deadline: float) -> None:
-    def left() -> float:
-        return max(deadline - runtime.monotonic(), 1.0)
-
+    left = partial(_left, deadline)
     installed = cluster.helm.releases(timeout=min(left(), LIST_SECONDS))
     beta9 = [one for one in installed if one.namespace == BETA9_NAMESPACE]
     system = [one for one in installed if one.namespace == SYSTEM_NAMESPACE]
@@ -147,3 +144,8 @@ def _drain(cluster: Cluster, deadline: float) -> None:
     cluster.kubernetes.remove_volumes(timeout=left())
     for one in system:
         cluster.uninstall(one, left())
+
+
+def _left(deadline: float) -> float:
+    """Return the seconds until a deadline, one at least."""
+    return max(deadline - runtime.monotonic(), 1.0)

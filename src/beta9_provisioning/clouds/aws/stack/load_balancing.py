@@ -7,6 +7,7 @@ application load balancers (certificates, firewalls, users), and within the regi
 from typing import Any
 
 from beta9_provisioning.clouds.aws.load_balancer_values import NAMESPACE, SERVICE_ACCOUNT
+from beta9_provisioning.clouds.aws.of_cluster import BALANCER_TAG
 from beta9_provisioning.clouds.aws.stack.draft import Draft
 from beta9_provisioning.clouds.aws.stack.iam import Iam
 from beta9_provisioning.clouds.aws.stack.pod_identity import associate
@@ -15,7 +16,6 @@ from beta9_provisioning.engine.synthesis.bindings import Resource
 _LINKED_ROLE = (
     "role/aws-service-role/elasticloadbalancing.amazonaws.com/AWSServiceRoleForElasticLoadBalancing"
 )
-_TAG = "elbv2.k8s.aws/cluster"
 
 
 def add_load_balancing(draft: Draft, iam: Iam, cluster: Resource) -> None:
@@ -44,8 +44,8 @@ def _statements(draft: Draft, iam: Iam) -> list[dict[str, Any]]:
         for kind in ("loadbalancer", "targetgroup", "listener")
     )
     firewall, vpc = iam.own_arn("ec2", "security-group/*"), iam.own_arn("ec2", "vpc/*")
-    ours = {"StringEquals": {f"aws:ResourceTag/{_TAG}": draft.names.cluster}}
-    asked = {"StringEquals": {f"aws:RequestTag/{_TAG}": draft.names.cluster}}
+    ours = {"StringEquals": {f"aws:ResourceTag/{BALANCER_TAG}": draft.names.cluster}}
+    asked = {"StringEquals": {f"aws:RequestTag/{BALANCER_TAG}": draft.names.cluster}}
 
     def allow(
         actions: list[str], resource: list[str], condition: dict[str, Any] | None = None
