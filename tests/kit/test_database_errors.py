@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tests.support.proxy import proxy_to
 
 from beta9_provisioning.kit.database import connect
-from beta9_provisioning.kit.database_errors import Backoff, Trouble, describe, trouble
+from beta9_provisioning.kit.database_errors import Trouble, describe, trouble
 
 FAULTS = {
     "SELECT 1/0": Trouble.FAULT,
@@ -68,13 +68,3 @@ def test_a_log_shows_neither_statement_nor_parameters_nor_rows(connection: Conne
     assert "s3cr3t" not in told
     assert "INSERT" not in told
     assert "parameters: {'word'" not in str(caught.value)
-
-
-def test_pauses_grow_up_to_a_bound_and_begin_anew_after_a_success() -> None:
-    backoff = Backoff(first=0.1, longest=1.0)
-    pauses = [backoff.next() for _ in range(200)]
-    assert all(pause <= 0.1 * 2**number for number, pause in enumerate(pauses[:4]))
-    assert 0.5 < max(pauses) <= 1.0
-    assert len(set(pauses)) > 100
-    backoff.reset()
-    assert backoff.next() <= 0.1

@@ -7,7 +7,8 @@ from prometheus_client import Counter
 from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.kit import runtime
-from beta9_provisioning.kit.database_errors import Backoff, Trouble, describe, trouble
+from beta9_provisioning.kit.backoff import Backoff
+from beta9_provisioning.kit.database_errors import Trouble, describe, trouble
 
 log = structlog.get_logger(__name__)
 

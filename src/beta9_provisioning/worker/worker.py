@@ -13,8 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from beta9_provisioning.kit import runtime
 from beta9_provisioning.kit.background import failed
+from beta9_provisioning.kit.backoff import Backoff
 from beta9_provisioning.kit.database import Sessions
-from beta9_provisioning.kit.database_errors import Backoff, Trouble, describe, trouble
+from beta9_provisioning.kit.database_errors import Trouble, describe, trouble
 from beta9_provisioning.kit.queue import JobQueue, QueueUnavailable
 from beta9_provisioning.operations.records import schema
 from beta9_provisioning.operations.records.fairness import next_free

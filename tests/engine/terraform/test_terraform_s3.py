@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 from tests.support.http_servers import QuietHandler, answering_with
 
 from beta9_provisioning.clouds.aws.terraform_rules import RULES
 from beta9_provisioning.engine.terraform.errors import TerraformFailed
-from beta9_provisioning.engine.terraform.terraform import Terraform
+from beta9_provisioning.engine.terraform.terraform import READ_TRIES, Terraform
 
 BUCKET = "beta9-state"
 KEY = "environments/env_1/terraform.tfstate"
@@ -42,6 +43,27 @@ class RefusingSts(QuietHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+class CuttingSts(QuietHandler):
+    """Breaks as many connections in the middle of its answer as it is told to."""
+
+    cuts = 0
+    asked = 0
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        expiration = "<Expiration>2999-01-01T00:00:00Z</Expiration>"
+        keys = "<AccessKeyId>ASIAEXAMPLE</AccessKeyId><SecretAccessKey>e</SecretAccessKey>"
+        credentials = f"<Credentials>{keys}<SessionToken>t</SessionToken>{expiration}</Credentials>"
+        result = f"<AssumeRoleResult>{credentials}</AssumeRoleResult>"
+        body = f"<AssumeRoleResponse>{result}</AssumeRoleResponse>".encode()
+        type(self).asked += 1
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[:40] if self.asked <= self.cuts else body)
+        self.close_connection = True
 
 
 @pytest.fixture
@@ -110,3 +132,23 @@ def test_the_role_is_not_to_be_had(
         ).init()
     assert caught.value.code == code
     assert ROLE in caught.value.detail
+
+
+@pytest.mark.parametrize("cuts", [READ_TRIES - 1, READ_TRIES])
+def test_a_broken_connection_is_no_refused_role(tmp_path: Path, aws: str, cuts: int) -> None:
+    class Sts(CuttingSts): ...
+
+    Sts.cuts = cuts
+    httpx.put(f"{aws}/{BUCKET}").raise_for_status()
+    with answering_with(Sts) as url:
+        role = {"role_arn": ROLE, "external_id": "right"}
+        asks_no_more = {"skip_credentials_validation": True, "skip_requesting_account_id": True}
+        one = terraform(tmp_path, aws, sts=url, credentials=CREDENTIALS, assume_role=role, **asks_no_more)
+        if cuts < READ_TRIES:
+            one.init()
+            return
+        with pytest.raises(TerraformFailed, match="Cannot assume IAM Role") as caught:
+            one.init()
+    assert caught.value.code == "cloud_unreachable"
+    assert "unexpected EOF" in caught.value.detail
+    assert Sts.asked == READ_TRIES

@@ -95,6 +95,7 @@ def rule(
     return Rule(code, re.compile(pattern), remedy, sentence, sentence_of)
 
 
+UNREACHABLE = "cloud_unreachable"
 # The first rule that matches wins: these, then the cloud's own, then `_LAST_RULES`; within a rule, the first
 # diagnostic. The texts are those of Terraform 1.11's commands, and Go's of connections.
 _FIRST_RULES = (
@@ -130,9 +131,11 @@ _FIRST_RULES = (
         r"|Required plugins are not installed|Inconsistent dependency lock file",
         "Check the provider mirror named in Terraform's CLI configuration file (TF_CLI_CONFIG_FILE).",
     ),
+    # Before what was asked for: a connection that broke says nothing of it.
     rule(
-        "cloud_unreachable",
-        r"request send failed|dial tcp|connection refused|TLS handshake timeout|i/o timeout",
+        UNREACHABLE,
+        r"request send failed|dial tcp|connection refused|TLS handshake timeout|i/o timeout"
+        r"|use of closed network connection|connection reset by peer|broken pipe|unexpected EOF",
         "Check that this service can reach the cloud's endpoints, then try again.",
     ),
 )

@@ -18,7 +18,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from beta9_provisioning.engine.errors import Interrupted, Stopped
 from beta9_provisioning.engine.processes import process
@@ -26,6 +26,7 @@ from beta9_provisioning.engine.processes.child_variables import SET_FOR_TERRAFOR
 from beta9_provisioning.engine.processes.memory import memory_file, path_of
 from beta9_provisioning.engine.synthesis.blocks import literal
 from beta9_provisioning.engine.terraform.errors import (
+    UNREACHABLE,
     Diagnostic,
     Rule,
     TerraformFailed,
@@ -39,6 +40,7 @@ from beta9_provisioning.engine.terraform.plan import PLAN, Plan, plan_of
 from beta9_provisioning.engine.terraform.state_reading import State, state_of
 from beta9_provisioning.engine.terraform.unsaved_state import ERRORED_STATE, Superseded, set_aside
 from beta9_provisioning.kit import runtime
+from beta9_provisioning.kit.backoff import Backoff
 from beta9_provisioning.kit.masking import LineMasker
 from beta9_provisioning.kit.texts import ANSWER_BYTES
 
@@ -50,6 +52,13 @@ SIGNALLED = 128
 
 ADOPTED = "adopt.tf.json"
 """The file beside the configuration that names what an apply takes into the state."""
+
+READ_TRIES = 3
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 8.0
+# A command that tried for longer before it gave up was patient itself.
+_CUT_OFF_SECONDS = 60.0
+
+_T = TypeVar("_T")
 
 _NO_LOCK = "-lock=false"
 _NO_QUESTION = "-auto-approve"
@@ -130,11 +139,11 @@ class Terraform:
         """Prepare backend and providers. The configuration's backend replaces the one of an earlier init."""
         arguments = ["init", "-input=false", "-no-color", "-reconfigure"]
         try:
-            self._write("init", [*arguments, "-json"], timeout)
+            self._persist(lambda: self._write("init", [*arguments, "-json"], timeout))
         except TerraformFailed as error:
             if _NO_JSON not in error.detail:
                 raise
-            self._write("init", arguments, timeout)
+            self._persist(lambda: self._write("init", arguments, timeout))
 
     def plan(self, timeout: float, targets: Sequence[str] = (), *, refresh: bool = True) -> Plan:
         """Save a plan that makes the cloud match the configuration, and return what it would do.
@@ -150,7 +159,7 @@ class Terraform:
         file = self._directory / PLAN
         file.unlink(missing_ok=True)
         more = [f"-out={PLAN}", *(() if refresh else ("-refresh=false",)), *_only(targets)]
-        self._change("plan", timeout, more)
+        self._persist(lambda: self._change("plan", timeout, more))
         text = self._read("show", ["show", "-json", "-no-color", PLAN])
         document = _document(text)
         if document is None:
@@ -212,7 +221,7 @@ class Terraform:
 
     def outputs(self) -> Outputs:
         """Return the values of all outputs as Terraform gives them: nothing is hidden, cut or replaced."""
-        text = self._read("output", ["output", "-json", "-no-color"])
+        text = self._persist(lambda: self._read("output", ["output", "-json", "-no-color"]))
         document = _document(text)
         if document is None:
             raise failure("output", (), text, 0)
@@ -228,7 +237,25 @@ class Terraform:
 
     def _pull(self) -> str:
         """Return the state as the backend has it; nothing is printed where there is none yet."""
-        return self._read("state pull", ["state", "pull", "-no-color"])
+        return self._persist(lambda: self._read("state pull", ["state", "pull", "-no-color"]))
+
+    def _persist(self, run: Callable[[], _T]) -> _T:
+        """Run what changes nothing anew when the cloud was not reached.
+
+        Terraform asks for a role's credentials three times only: some connections that break in a row would
+        fail an operation that has worked for a quarter of an hour.
+        """
+        backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        for _ in range(READ_TRIES - 1):
+            begun = runtime.monotonic()
+            try:
+                return run()
+            except TerraformFailed as error:
+                tried = runtime.monotonic() - begun
+                if error.code != UNREACHABLE or tried > _CUT_OFF_SECONDS:
+                    raise
+                backoff.pause(self._stop)
+        return run()
 
     def _change(self, command: str, timeout: float, more: Sequence[str] = ()) -> None:
         """Run plan, apply or destroy, unless an earlier one left a state that the backend does not have."""

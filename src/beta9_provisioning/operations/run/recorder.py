@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from beta9_provisioning.kit import runtime
 from beta9_provisioning.kit.background import failed, repeat
+from beta9_provisioning.kit.backoff import Backoff
 from beta9_provisioning.kit.database import Sessions, transaction
-from beta9_provisioning.kit.database_errors import Backoff, Trouble, trouble
+from beta9_provisioning.kit.database_errors import Trouble, trouble
 from beta9_provisioning.operations.records.journal import NewEvent
 from beta9_provisioning.operations.records.store import Claim, LeaseLost, record
 from beta9_provisioning.operations.run.stopping import Stop, StopReason

@@ -13,7 +13,7 @@ from beta9_provisioning.engine.terraform.errors import TerraformFailed
 from beta9_provisioning.engine.terraform.unsaved_state import ERRORED_STATE
 from beta9_provisioning.engine.tool_ports import TerraformPort
 from beta9_provisioning.kit import runtime
-from beta9_provisioning.kit.database_errors import Backoff
+from beta9_provisioning.kit.backoff import Backoff
 from beta9_provisioning.operations.run.context import Context
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 15.0
