@@ -1,7 +1,7 @@
 """What faults met: in the middle of which of the product's functions a process was when it was struck.
 
 A run is long enough when it meets nothing new any more; the number of operations says little about that
-(ADR 24).
+(ADR 29).
 """
 
 import sys

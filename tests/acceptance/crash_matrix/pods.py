@@ -34,6 +34,7 @@ class Pod:
     Attributes:
         ended_at: when it was killed, cut off or told to stop, in Unix seconds; 0 before.
         is_expected: whether it is to be replaced when it has ended.
+        is_told: whether it was told to stop.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Pod:
     log: Path
     ended_at: float = 0.0
     is_expected: bool = True
+    is_told: bool = False
     _child: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @classmethod
@@ -104,7 +106,13 @@ class Pod:
         return Path(f"/proc/{self.pid}/root{self.directory}")
 
     def terminate(self) -> None:
-        """Tell the worker to stop, as an update of its Deployment does."""
+        """Tell the worker to stop, as an update of its Deployment does; only once.
+
+        A second signal may find a process that has done its work, and takes none any more: it ends by it.
+        """
+        if self.is_told:
+            return
+        self.is_told = True
         ProcessRef.of(self.pid)
         subprocess.run(["kill", "-TERM", str(self.pid)], check=True)
 
