@@ -6,14 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.engine.beta9.test_worker_jobs import WORKER, job
 from tests.operations.bench import Bench, client
 from tests.operations.rows import Made, add_destroy, operation, status
 from tests.support.simulated import World
 
 from beta9_provisioning.audit.record import Author
+from beta9_provisioning.engine.kubernetes.api import KubernetesApi
+from beta9_provisioning.engine.kubernetes.kinds import JOB
 from beta9_provisioning.environments.commands import delete
 from beta9_provisioning.kit.database import transaction
 from beta9_provisioning.lifecycle import OperationStatus, Reason
+from beta9_provisioning.operations.run.context import Context
+from beta9_provisioning.operations.run.runner import Step
+from beta9_provisioning.operations.workflows import PROVISION
 from beta9_provisioning.schemas.configuration import OnDelete
 from beta9_simulator.cloud.interfaces import add_interface
 from beta9_simulator.cloud.rules import INTERFACE
@@ -162,6 +168,19 @@ def test_beta9s_own_objects_do_not_keep_an_environment(bench: Bench) -> None:
     s3.put_object(Bucket=bucket, Key="0f3c.rclip", Body=b"an image")
     s3.put_object(Bucket=f"{bucket}-logs", Key="accesses/2026-11-28-07-16-38-3F1C", Body=b"GET")
     bench.must_destroy(made)
+
+
+def test_workers_that_the_gateway_made_end_before_their_cluster_is_taken_apart(bench: Bench) -> None:
+    made = bench.make()
+
+    def start_a_worker(context: Context) -> None:
+        api = KubernetesApi(context.account.cluster_access(), context.stop.event)
+        api.call("POST", JOB.inside("beta9"), body=job("worker-default-1", WORKER))
+
+    last = Step("worker", "Starting a worker", S.BOOTSTRAPPING, Reason.INTERNAL, start_a_worker)
+    assert bench.run(made.operation_id, lambda _: (*PROVISION, last)) is S.SUCCEEDED
+    bench.must_destroy(made)
+    assert [told["jobs"] for told in bench.history(made, "cluster.workers_removed")] == [["worker-default-1"]]
 
 
 def test_what_others_have_named_after_the_environment_is_left(bench: Bench) -> None:

@@ -3,9 +3,9 @@
 From a cluster of the user's it takes out all that is the environment's, and nothing else: see `leaving`.
 
 A load balancer or a volume goes with the object that it was made for: the controller that made it takes it
-away. Once that is uninstalled, the object's finalizer holds it for ever. So writers go first, then these
-objects, then the controllers. A cluster that does not do it costs a deadline and no more: what it leaves is
-removed in the cloud, when the cluster is gone (`Account.sweep`).
+away. Once that is uninstalled, the object's finalizer holds it for ever. So writers go first (the gateway,
+and the workers that it made), then these objects, then the controllers. A cluster that does not do it costs a
+deadline and no more: what it leaves is removed in the cloud, when the cluster is gone (`Account.sweep`).
 """
 
 from functools import partial
@@ -18,6 +18,7 @@ from beta9_provisioning.engine.beta9.leaving import (
 )
 from beta9_provisioning.engine.beta9.platform import CERT_MANAGER, SharedCluster
 from beta9_provisioning.engine.beta9.releases import BETA9_NAMESPACE, SHARED_NAMESPACE, SHARED_NAMESPACES
+from beta9_provisioning.engine.beta9.worker_jobs import remove_workers
 from beta9_provisioning.engine.errors import EngineError, Stopped
 from beta9_provisioning.engine.helm.helm import LIST_SECONDS, HelmFailed
 from beta9_provisioning.engine.kubernetes.api import ClusterError
@@ -75,7 +76,7 @@ def _drain_in_time(context: Context, cluster: Cluster, shared: SharedCluster | N
     while True:
         try:
             if shared is None:
-                _drain(cluster, deadline)
+                _drain(context, cluster, deadline)
             else:
                 _leave(context, cluster, shared, deadline)
         except (ClusterError, HelmFailed) as error:
@@ -117,6 +118,8 @@ def _leave(context: Context, cluster: Cluster, shared: SharedCluster, deadline: 
     for one in installed:
         if one not in last:
             cluster.uninstall(one, left())
+    if BETA9_NAMESPACE in namespaces:
+        _end_workers(context, cluster, left())
     remove_namespace(cluster.kubernetes, BETA9_NAMESPACE, owner, timeout=left())
     context.kept_disks = wait_for_volumes(cluster.kubernetes, shared, timeout=left())
     for one in last:
@@ -128,13 +131,14 @@ def _leave(context: Context, cluster: Cluster, shared: SharedCluster, deadline: 
     context.left_in_cluster = None
 
 
-def _drain(cluster: Cluster, deadline: float) -> None:
+def _drain(context: Context, cluster: Cluster, deadline: float) -> None:
     left = partial(_left, deadline)
     installed = cluster.helm.releases(timeout=min(left(), LIST_SECONDS))
     beta9 = [one for one in installed if one.namespace == BETA9_NAMESPACE]
     system = [one for one in installed if one.namespace == SYSTEM_NAMESPACE]
     for one in beta9:
         cluster.uninstall(one, left())
+    _end_workers(context, cluster, left())
     # Before any other release goes: one of the user may be what makes the load balancers.
     cluster.kubernetes.remove_load_balancers(timeout=left())
     # Before the claims go: a pod of any release may use one.
@@ -144,6 +148,13 @@ def _drain(cluster: Cluster, deadline: float) -> None:
     cluster.kubernetes.remove_volumes(timeout=left())
     for one in system:
         cluster.uninstall(one, left())
+
+
+def _end_workers(context: Context, cluster: Cluster, timeout: float) -> None:
+    if removed := remove_workers(cluster.kubernetes, BETA9_NAMESPACE, timeout=timeout):
+        context.recorder.emit(
+            "cluster.workers_removed", f"Ended {len(removed)} workers of Beta9.", jobs=removed
+        )
 
 
 def _left(deadline: float) -> float:
