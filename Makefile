@@ -45,7 +45,7 @@ demo: $(STAMP) ## Create an environment in a simulated cloud, delete it, check t
 test: lint ## Run all checks, and all tests but those of test-long, test-examples and test-containers.
 	@$(BIN)/pytest -n auto --dist worksteal
 
-test-long: $(STAMP) ## Run what takes long: updates, crashes, histories in made-up time, a lost database, recipes of docs/operations.md.
+test-long: $(STAMP) ## Run what takes long: updates, crashes, histories in made-up time, adoption, destroys, recipes of docs/operations.md.
 	@$(BIN)/pytest -n auto --dist worksteal --long
 
 test-examples: $(STAMP) ## Run what customers and operators type, with the AWS CLI, against the simulated cloud.

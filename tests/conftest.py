@@ -55,6 +55,8 @@ _LONG = [
     _HERE / "acceptance/test_operations_page.py",
     _HERE / "acceptance/test_secrets.py",
     _HERE / "clouds/aws/test_adoption.py",
+    _HERE / "operations/test_adoption.py",
+    _HERE / "operations/test_destroy.py",
     _HERE / "operations/test_existing_cluster.py",
     _HERE / "simulation",
     _HERE / "simulator/cloud/provider/test_terraform.py",
