@@ -247,7 +247,9 @@ class History:
             self._wait_for(operation, chance.uniform(0.0, 150.0))
         else:
             self._wait_for(operation, None)
-        for _ in range(_DELETES):
+        tries = 0
+        while tries < _DELETES:
+            began = baton.now
             deleted = self._insist(lambda session: self._delete(session, user, environment))
             if deleted is None:
                 return
@@ -255,6 +257,8 @@ class History:
             ended = self._judge.ended[deleted]
             if ended.status == OperationStatus.SUCCEEDED:
                 return
+            # One that met the store away says nothing of the environment.
+            tries += self._world.cloud.store_away_until < began
             baton.sleep(20.0)
         self._judge.tell("orphaned", f"{environment} could not be deleted in {_DELETES} tries")
 

@@ -13,7 +13,7 @@ from simulation.terraform import State
 from simulation.world import World
 
 _OF_STORES = ("aws_unreachable", "state_unavailable", "state_not_saved", "state_saved_late", "leftovers")
-_OF_CREATES = ("provider_refused",)
+_OF_CREATES = ("provider_refused", "resource_failed")
 MAX_LOST_ATTEMPTS = 5
 """So many workers may be lost before an operation may be called lost."""
 _ENDED = """
