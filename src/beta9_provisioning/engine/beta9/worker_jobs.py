@@ -53,5 +53,7 @@ def _writers(kubernetes: KubernetesPort, kind: Kind, namespace: str) -> list[tup
 
 
 def _is_writer(body: dict[str, Any]) -> bool:
+    """Whether it is a worker's, or a pod of the gateway that is ending; others' with its label are left."""
     labels = body["metadata"].get("labels") or {}
-    return labels.get(_LABEL) == _WORKER or labels.get(COMPONENT_LABEL) == GATEWAY
+    is_gateway = labels.get(COMPONENT_LABEL) == GATEWAY and "deletionTimestamp" in body["metadata"]
+    return labels.get(_LABEL) == _WORKER or is_gateway
