@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,7 +33,9 @@ SEED = 1
 _BASELINE = 3
 _EXECUTED = "_mutant.executed()"
 _MODULE = "from pathlib import Path\n\n\ndef executed() -> None:\n    Path({!r}).touch()\n"
-_IMPORT = "\n\nfrom beta9_provisioning import _mutant  # noqa: E402\n"
+_IMPORT = "from beta9_provisioning import _mutant\n"
+# Before all others: a program's module runs before its end is read.
+_FIRST_IMPORT = re.compile(r"^(?=import |from (?!__future__))", re.MULTILINE)
 _TEST_SECONDS = 900
 # Begins the names of directories: sockets of Terraform's plugins lie deep below.
 _SHORT = "b9-"
@@ -139,8 +142,8 @@ def broken(mutant: Mutant, directory: Path) -> tuple[Path, Path]:
     source, mark = directory / "src", directory / "executed"
     (source / "beta9_provisioning" / "_mutant.py").write_text(_MODULE.format(str(mark)))
     for path in {line_[6:].strip() for line_ in text.splitlines() if line_.startswith("+++ b/")}:
-        with (directory / path).open("a") as file:
-            file.write(_IMPORT)
+        patched = directory / path
+        patched.write_text(_FIRST_IMPORT.sub(_IMPORT, patched.read_text(), count=1))
     return source, mark
 
 

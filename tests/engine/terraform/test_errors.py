@@ -38,6 +38,19 @@ from beta9_provisioning.engine.terraform.events import parse
             ),
             "role_refused",
         ),
+        (
+            Diagnostic(
+                "Cannot assume IAM Role",
+                "operation error STS: AssumeRole, https response error StatusCode: 200, RequestID: 1, "
+                "decomposing response: read tcp 127.0.0.1:43438->127.0.0.1:34567: use of closed network connection",
+            ),
+            "cloud_unreachable",
+        ),
+        (
+            Diagnostic("Plugin did not respond", "write unix @->/tmp/plugin1: write: broken pipe"),
+            "terraform_failed",
+        ),
+        (Diagnostic("Invalid JSON", "unexpected EOF", file="cdk.tf.json"), "configuration_invalid"),
         (Diagnostic("No valid credential sources found", "no EC2 IMDS role found"), "credentials_refused"),
         (
             Diagnostic(

@@ -14,6 +14,8 @@ from beta9_provisioning.engine.tool_ports import KubernetesPort
 
 # https://github.com/beam-cloud/beta9/blob/gateway-0.1.762/pkg/scheduler/pool.go#L20
 _LABEL, _WORKER = "run.beam.cloud/role", "worker"
+# Phases in which nothing of a pod runs any more, though it is still there.
+_ENDED = ("Succeeded", "Failed")
 
 
 def remove_workers(kubernetes: KubernetesPort, namespace: str, *, timeout: float) -> list[str]:
@@ -53,7 +55,14 @@ def _writers(kubernetes: KubernetesPort, kind: Kind, namespace: str) -> list[tup
 
 
 def _is_writer(body: dict[str, Any]) -> bool:
-    """Whether it is a worker's, or a pod of the gateway that is ending; others' with its label are left."""
-    labels = body["metadata"].get("labels") or {}
-    is_gateway = labels.get(COMPONENT_LABEL) == GATEWAY and "deletionTimestamp" in body["metadata"]
+    """Whether it is a worker's, or a pod that the gateway's Deployment made, and has not ended.
+
+    Such a pod is marked as going some time after its Deployment is gone. One that only carries the label is
+    nobody's: it would be waited for in vain.
+    """
+    metadata = body["metadata"]
+    labels = metadata.get("labels") or {}
+    if (body.get("status") or {}).get("phase") in _ENDED:
+        return False
+    is_gateway = labels.get(COMPONENT_LABEL) == GATEWAY and bool(metadata.get("ownerReferences"))
     return labels.get(_LABEL) == _WORKER or is_gateway

@@ -131,11 +131,13 @@ _FIRST_RULES = (
         r"|Required plugins are not installed|Inconsistent dependency lock file",
         "Check the provider mirror named in Terraform's CLI configuration file (TF_CLI_CONFIG_FILE).",
     ),
-    # Before what was asked for: a connection that broke says nothing of it.
+    # Before what was asked for: a connection that broke says nothing of it. One to a provider is no `tcp`.
     rule(
         UNREACHABLE,
         r"request send failed|dial tcp|connection refused|TLS handshake timeout|i/o timeout"
-        r"|use of closed network connection|connection reset by peer|broken pipe|unexpected EOF",
+        r"|(?:read|write) tcp [\s\S]{1,200}?: "
+        r"(?:\w+: )?(?:use of closed network connection|connection reset by peer|broken pipe)"
+        r"|response error [\s\S]{1,300}? unexpected EOF",
         "Check that this service can reach the cloud's endpoints, then try again.",
     ),
 )

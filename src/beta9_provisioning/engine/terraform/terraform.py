@@ -137,13 +137,7 @@ class Terraform:
 
     def init(self, timeout: float = 300) -> None:
         """Prepare backend and providers. The configuration's backend replaces the one of an earlier init."""
-        arguments = ["init", "-input=false", "-no-color", "-reconfigure"]
-        try:
-            self._persist(lambda: self._write("init", [*arguments, "-json"], timeout))
-        except TerraformFailed as error:
-            if _NO_JSON not in error.detail:
-                raise
-            self._persist(lambda: self._write("init", arguments, timeout))
+        self._persist(lambda: self._init(timeout))
 
     def plan(self, timeout: float, targets: Sequence[str] = (), *, refresh: bool = True) -> Plan:
         """Save a plan that makes the cloud match the configuration, and return what it would do.
@@ -221,7 +215,7 @@ class Terraform:
 
     def outputs(self) -> Outputs:
         """Return the values of all outputs as Terraform gives them: nothing is hidden, cut or replaced."""
-        text = self._persist(lambda: self._read("output", ["output", "-json", "-no-color"]))
+        text = self._read("output", ["output", "-json", "-no-color"])
         document = _document(text)
         if document is None:
             raise failure("output", (), text, 0)
@@ -237,7 +231,16 @@ class Terraform:
 
     def _pull(self) -> str:
         """Return the state as the backend has it; nothing is printed where there is none yet."""
-        return self._persist(lambda: self._read("state pull", ["state", "pull", "-no-color"]))
+        return self._read("state pull", ["state", "pull", "-no-color"])
+
+    def _init(self, timeout: float) -> None:
+        arguments = ["init", "-input=false", "-no-color", "-reconfigure"]
+        try:
+            self._write("init", [*arguments, "-json"], timeout)
+        except TerraformFailed as error:
+            if _NO_JSON not in error.detail:
+                raise
+            self._write("init", arguments, timeout)
 
     def _persist(self, run: Callable[[], _T]) -> _T:
         """Run what changes nothing anew when the cloud was not reached.
@@ -252,7 +255,7 @@ class Terraform:
                 return run()
             except TerraformFailed as error:
                 tried = runtime.monotonic() - begun
-                if error.code != UNREACHABLE or tried > _CUT_OFF_SECONDS:
+                if error.code != UNREACHABLE or tried > _CUT_OFF_SECONDS or self._stop.is_set():
                     raise
                 backoff.pause(self._stop)
         return run()
@@ -313,6 +316,9 @@ class Terraform:
         Raises:
             TerraformFailed: `answer_too_large` when it is longer than anything that we asked it to keep.
         """
+        return self._persist(lambda: self._read_once(command, arguments))
+
+    def _read_once(self, command: str, arguments: Sequence[str]) -> str:
         with memory_file(f"terraform {command}") as output:
             finished = self._run(arguments, path_of(output), READ_TIMEOUT, None)
             with path_of(output).open("rb") as file:
