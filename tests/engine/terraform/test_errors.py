@@ -42,7 +42,8 @@ from beta9_provisioning.engine.terraform.events import parse
             Diagnostic(
                 "Cannot assume IAM Role",
                 "operation error STS: AssumeRole, https response error StatusCode: 200, RequestID: 1, "
-                "decomposing response: read tcp 127.0.0.1:43438->127.0.0.1:34567: use of closed network connection",
+                "decomposing response: read tcp 127.0.0.1:43438->127.0.0.1:34567: "
+                "use of closed network connection",
             ),
             "cloud_unreachable",
         ),
